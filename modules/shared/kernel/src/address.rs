@@ -1,76 +1,118 @@
-//! Postal addresses.
+//! Postal addresses, as the customer writes them.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
-/// Where a parcel goes. Every field is at most 200 characters, without control characters.
+/// Where a parcel goes: one text, or named fields of text.
+///
+/// No two countries agree on the fields of an address, so none is required. Carriers and analytics look for `name`,
+/// `line1`, `line2`, `city`, `region`, `postal_code`, `country` and `phone`; any other name is kept as it came.
+/// At most 20 fields; names up to 40 and texts up to 500 characters, without control characters but line breaks.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Address {
-    /// Who receives it.
-    #[schema(example = "Ada Lovelace")]
-    pub name: String,
-    /// Street and number.
-    #[schema(example = "12 St James's Square")]
-    pub line1: String,
-    /// Flat, floor, company.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line2: Option<String>,
-    /// Town.
-    #[schema(example = "London")]
-    pub city: String,
-    /// State, county or region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// Postcode, where the country has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "SW1Y 4JH")]
-    pub postal_code: Option<String>,
-    /// Country: its name or ISO 3166 code.
-    #[schema(example = "GB")]
-    pub country: String,
-    /// For the carrier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phone: Option<String>,
+#[serde(try_from = "Written", into = "Written")]
+#[schema(value_type = Object, example = json!({"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB"}))]
+pub struct Address(Written);
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Text(String),
+    Fields(BTreeMap<String, String>),
 }
 
-/// Which field of an address is wrong.
+/// Why something is no address.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{field} must be 1 to 200 characters without control characters")]
-pub struct AddressError {
-    /// The name of the field.
-    pub field: &'static str,
+pub enum AddressError {
+    /// There is nothing in it, or more than an address holds.
+    #[error("an address has 1 to {} fields", Address::MAX_FIELDS)]
+    FieldCount,
+    /// One field does not fit.
+    #[error("`{0}` must be at most 500 characters without control characters, under a name of at most 40")]
+    Field(String),
 }
 
 impl Address {
-    /// Checks every field; the first one at fault is named.
-    pub fn check(&self) -> Result<(), AddressError> {
-        let fields = [
-            ("name", Some(&self.name)),
-            ("line1", Some(&self.line1)),
-            ("line2", self.line2.as_ref()),
-            ("city", Some(&self.city)),
-            ("region", self.region.as_ref()),
-            ("postal_code", self.postal_code.as_ref()),
-            ("country", Some(&self.country)),
-            ("phone", self.phone.as_ref()),
-        ];
-        for (field, text) in fields {
-            let fits = |text: &String| {
-                !text.trim().is_empty() && text.chars().count() <= 200 && !text.chars().any(char::is_control)
-            };
-            if text.is_some_and(|text| !fits(text)) {
-                return Err(AddressError { field });
+    /// The most fields an address may have.
+    pub const MAX_FIELDS: usize = 20;
+
+    /// The country as it was written, if a field says it.
+    pub fn country(&self) -> Option<&str> {
+        match &self.0 {
+            Written::Text(_) => None,
+            Written::Fields(fields) => {
+                fields.get("country").map(|country| country.trim()).filter(|country| !country.is_empty())
             }
         }
-        Ok(())
+    }
+
+    /// An address of which only the country is known, as in orders of the past.
+    pub fn of_country(country: &str) -> Result<Self, AddressError> {
+        Written::Fields(BTreeMap::from([("country".to_owned(), country.to_owned())])).try_into()
+    }
+}
+
+impl TryFrom<Written> for Address {
+    type Error = AddressError;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let text_fits =
+            |text: &str| text.chars().count() <= 500 && !text.chars().any(|c| c.is_control() && c != '\n' && c != '\r');
+        match &written {
+            Written::Text(text) if text.trim().is_empty() => return Err(AddressError::FieldCount),
+            Written::Text(text) if !text_fits(text) => return Err(AddressError::Field("address".to_owned())),
+            Written::Text(_) => {}
+            Written::Fields(fields) => {
+                if fields.is_empty() || fields.len() > Self::MAX_FIELDS {
+                    return Err(AddressError::FieldCount);
+                }
+                for (name, text) in fields {
+                    if !text_fits(text) || name.chars().count() > 40 || name.chars().any(char::is_control) {
+                        return Err(AddressError::Field(name.chars().take(40).collect()));
+                    }
+                }
+            }
+        }
+        Ok(Self(written))
+    }
+}
+
+impl From<Address> for Written {
+    fn from(address: Address) -> Self {
+        address.0
     }
 }
 
 /// Addresses are personal data: logs see only the country.
 impl std::fmt::Debug for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Address").field("country", &self.country).finish_non_exhaustive()
+        f.debug_struct("Address").field("country", &self.country()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Option<Address> {
+        serde_json::from_str(json).ok()
+    }
+
+    #[test]
+    fn an_address_comes_back_as_it_was_written() {
+        for json in [r#""12 St James's Square\nLondon""#, r#"{"city":"London","country":"GB","zip":"SW1Y"}"#] {
+            assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
+        }
+        assert_eq!(read(r#"{"country":" GB "}"#).unwrap().country(), Some("GB"));
+    }
+
+    #[test]
+    fn empty_and_boundless_addresses_are_refused() {
+        let long = format!(r#"{{"city":"{}"}}"#, "x".repeat(501));
+        for json in ["{}", r#""""#, r#"{"city":7}"#, r#"{"city":"\u0000"}"#, "[]", &long] {
+            assert!(read(json).is_none(), "{json}");
+        }
     }
 }

@@ -12,7 +12,7 @@ pub struct Quantity(i64);
 
 /// Why a number is no quantity.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a quantity is a whole number from 1 to {}, not {0}", Quantity::MAX)]
+#[error("a quantity is a whole number from 1 to {max}, not {0}", max = Quantity::MAX)]
 pub struct QuantityError(pub i64);
 
 impl Quantity {

@@ -1,0 +1,115 @@
+//! What other modules know of `auth`: the shape of an access token, and which sessions have ended.
+
+use async_trait::async_trait;
+use kernel::{SessionId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::event::Event;
+use crate::port::{NoRefusal, PortError};
+use crate::users::Role;
+
+/// The `iss` of every token.
+pub const ISSUER: &str = "souk";
+/// The `aud` of tokens for customers and admins.
+pub const AUDIENCE: &str = "souk";
+/// The `typ` header of access tokens (RFC 9068).
+pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+
+/// The claims of an access token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessClaims {
+    /// Issuer, [`ISSUER`].
+    pub iss: String,
+    /// Audience, [`AUDIENCE`].
+    pub aud: String,
+    /// The user.
+    pub sub: UserId,
+    /// The session; it ends by logout.
+    pub sid: SessionId,
+    /// What the user may do.
+    pub role: Role,
+    /// The user's address.
+    pub email: String,
+    /// Issued at, seconds since the epoch.
+    pub iat: i64,
+    /// Issued at, milliseconds since the epoch: a revocation "before" an instant needs the finer grain.
+    pub iat_ms: i64,
+    /// Expires at, seconds since the epoch.
+    pub exp: i64,
+}
+
+/// A public key that verifies access tokens, as in a JWKS (RFC 7517, RFC 8037).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PublicKey {
+    /// Key id, repeated in the header of each token.
+    pub kid: String,
+    /// Key type, `OKP`.
+    pub kty: String,
+    /// Curve, `Ed25519`.
+    pub crv: String,
+    /// Algorithm, `EdDSA`.
+    pub alg: String,
+    /// Use, `sig`.
+    #[serde(rename = "use")]
+    pub usage: String,
+    /// The public key, base64url without padding.
+    pub x: String,
+}
+
+/// What is no longer valid although it has not expired.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Sessions that ended, until when their tokens could have lived.
+    pub sessions: Vec<SessionEnded>,
+    /// Users all of whose tokens ended.
+    pub users: Vec<UserSessionsEnded>,
+}
+
+/// The port that token verification stands on. Both calls are reads.
+#[async_trait]
+pub trait AuthPort: Send + Sync {
+    /// Every key whose tokens may still be valid.
+    async fn public_keys(&self) -> Result<Vec<PublicKey>, PortError<NoRefusal>>;
+
+    /// What was revoked and could still be presented.
+    async fn revoked(&self) -> Result<Revoked, PortError<NoRefusal>>;
+}
+
+/// One session ended (logout).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEnded {
+    /// Which one.
+    pub session_id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// After this instant none of its access tokens can be valid anyway.
+    pub tokens_expire_at: Timestamp,
+}
+
+impl Event for SessionEnded {
+    const TYPE: &'static str = "auth.session_ended";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.user_id.uuid()
+    }
+}
+
+/// Every token of a user issued up to an instant ended (role change, deactivation).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserSessionsEnded {
+    /// Whose.
+    pub user_id: UserId,
+    /// Tokens issued at or before this instant are void.
+    pub issued_until: Timestamp,
+    /// After this instant none of those access tokens can be valid anyway.
+    pub tokens_expire_at: Timestamp,
+}
+
+impl Event for UserSessionsEnded {
+    const TYPE: &'static str = "auth.user_sessions_ended";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.user_id.uuid()
+    }
+}
