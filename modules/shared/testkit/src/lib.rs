@@ -1,1 +1,54 @@
-//! souk-testkit.
+//! What tests stand on: a database per test on every database system, one module behind a real HTTP server, fakes of
+//! the other modules' ports, signed tokens, and a clock that can be turned.
+
+mod app;
+mod clock;
+mod database;
+pub mod fakes;
+mod tokens;
+
+pub use app::{Response, TestApp, Sent};
+pub use clock::TestClock;
+pub use database::{Bench, Engine, postgres_url};
+pub use tokens::{TestUser, Tokens};
+
+/// Declares tests that run on SQLite and on PostgreSQL: each becomes `name::sqlite` and `name::postgres`.
+///
+/// The PostgreSQL half runs when `TEST_DATABASE_URL` is set. Without it the test says so and passes, except in CI
+/// (`CI` is set), where it fails.
+///
+/// ```ignore
+/// testkit::on_every_database! {
+///     async fn stock_is_never_oversold(engine: testkit::Engine) { ... }
+/// }
+/// ```
+#[macro_export]
+macro_rules! on_every_database {
+    ($($(#[$meta:meta])* async fn $name:ident($engine:ident: $kind:ty) $body:block)+) => {$(
+        mod $name {
+            #[expect(unused_imports, reason = "small tests may need nothing from outside")]
+            use super::*;
+
+            async fn story($engine: $kind) $body
+
+            $(#[$meta])*
+            #[test]
+            fn sqlite() {
+                $crate::run(story($crate::Engine::Sqlite));
+            }
+
+            $(#[$meta])*
+            #[test]
+            fn postgres() {
+                if let Some(url) = $crate::postgres_url() {
+                    $crate::run(story($crate::Engine::Postgres(url)));
+                }
+            }
+        }
+    )+};
+}
+
+/// Runs a test on a runtime of its own, with actix's local tasks.
+pub fn run(story: impl Future<Output = ()>) {
+    actix_web::rt::System::new().block_on(story);
+}

@@ -1,0 +1,109 @@
+//! How events reach their handlers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contracts::event::Envelope;
+use sea_orm::DbErr;
+use thiserror::Error;
+use tracing::Instrument;
+
+use crate::problem::chain;
+use crate::trace;
+
+/// A module's reaction to events. Handlers are idempotent through [`crate::inbox::first_delivery`], called in the transaction of their
+/// effect.
+#[async_trait]
+pub trait EventHandler: Send + Sync {
+    /// Stable and unique in the process, `module.on_event`: the inbox remembers it.
+    fn name(&self) -> &'static str;
+
+    /// The [`contracts::event::Event::TYPE`]s it wants.
+    fn event_types(&self) -> &'static [&'static str];
+
+    /// Deals with one event. An error means that it comes again later.
+    async fn handle(&self, envelope: &Envelope) -> Result<(), HandleError>;
+}
+
+/// Why a handler could not deal with an event now.
+#[derive(Debug, Error)]
+pub enum HandleError {
+    #[error("database error")]
+    Database(#[from] DbErr),
+    /// The event cannot be read: no retry will help, but a newer version of the program might.
+    #[error("the event cannot be read")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("{0}")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl HandleError {
+    /// Wraps any other failure.
+    pub fn other(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(cause.into())
+    }
+}
+
+/// What the relay publishes to.
+#[async_trait]
+pub trait EventBus: Send + Sync {
+    /// Returns once the event is safe: handled by every handler, or taken over by a broker.
+    async fn publish(&self, envelope: &Envelope) -> Result<(), PublishError>;
+}
+
+/// Why an event could not be published; the relay tries again.
+#[derive(Debug, Error)]
+#[error("{handler} failed: {cause}")]
+pub struct PublishError {
+    /// The handler, or the broker.
+    pub handler: String,
+    /// What happened, in one line.
+    pub cause: String,
+}
+
+/// The bus of a single process: it calls the handlers directly and is done when all of them have committed. If one fails, all are called
+/// again; the inbox makes that harmless for the others.
+#[derive(Default)]
+pub struct LocalBus {
+    handlers: HashMap<&'static str, Vec<Arc<dyn EventHandler>>>,
+}
+
+impl LocalBus {
+    /// A bus to these handlers.
+    pub fn new(handlers: impl IntoIterator<Item = Arc<dyn EventHandler>>) -> Self {
+        let mut by_type: HashMap<&'static str, Vec<Arc<dyn EventHandler>>> = HashMap::new();
+        for handler in handlers {
+            for event_type in handler.event_types() {
+                by_type.entry(event_type).or_default().push(Arc::clone(&handler));
+            }
+        }
+        Self { handlers: by_type }
+    }
+}
+
+#[async_trait]
+impl EventBus for LocalBus {
+    async fn publish(&self, envelope: &Envelope) -> Result<(), PublishError> {
+        let handlers = self.handlers.get(envelope.event_type.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let mut failed = None;
+        for handler in handlers {
+            if let Err(error) = deliver(handler.as_ref(), envelope).await {
+                failed = Some(PublishError { handler: handler.name().to_owned(), cause: chain(&error) });
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+async fn deliver(handler: &dyn EventHandler, envelope: &Envelope) -> Result<(), HandleError> {
+    let span = tracing::info_span!(
+        "event",
+        handler = handler.name(),
+        event.kind = %envelope.event_type,
+        event.id = %envelope.id,
+        trace_id = envelope.trace_id.as_deref().unwrap_or_default(),
+    );
+    let trace_id = envelope.trace_id.clone().unwrap_or_else(|| envelope.id.uuid().simple().to_string());
+    trace::scope(trace_id, handler.handle(envelope).instrument(span)).await
+}

@@ -1,0 +1,305 @@
+//! A module's own database: a file (SQLite) or a schema (PostgreSQL) that no other module can see.
+//!
+//! SQLite has one writer connection and a pool of readers; every writing transaction begins IMMEDIATE, because a
+//! deferred one that upgrades fails at once when another writes, whatever the busy timeout
+//! (<https://www.sqlite.org/lang_transaction.html>, 2.2). PostgreSQL has one pool for both.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::event::Event;
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use tokio::sync::Notify;
+
+use crate::outbox;
+use crate::system::System;
+
+/// Where a module's data lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// `<folder>/<module>.sqlite`.
+    Sqlite { folder: PathBuf },
+    /// A schema named after the module in this database.
+    Postgres { url: String },
+}
+
+/// How a module's database is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DbOptions {
+    pub location: Location,
+    /// Connections of one module at most (SQLite: readers).
+    pub max_connections: u32,
+    /// How long a request waits for a connection before it is told to come back.
+    pub acquire_timeout: Duration,
+    /// How long PostgreSQL works on one statement before it gives up.
+    pub statement_timeout: Duration,
+    /// Whether a commit waits for the disk (SQLite `synchronous=FULL`). Off means that a power failure may lose the last commits,
+    /// never the database. PostgreSQL is left as its server is set.
+    pub durable: bool,
+}
+
+impl DbOptions {
+    /// The usual bounds for a location.
+    pub fn new(location: Location) -> Self {
+        Self {
+            location,
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            durable: true,
+        }
+    }
+}
+
+/// A module's database.
+#[derive(Clone)]
+pub struct Db {
+    module: &'static str,
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+    system: System,
+    signals: Arc<Signals>,
+}
+
+/// How commits and the relay tell each other.
+#[derive(Default)]
+struct Signals {
+    emitted: Notify,
+    relayed: Notify,
+}
+
+impl Db {
+    /// Opens a module's database; creates the file or schema if there is none. Migrations are a separate step.
+    pub async fn open(module: &'static str, options: &DbOptions, system: System) -> Result<Self, DbErr> {
+        let (reader, writer) = match &options.location {
+            Location::Sqlite { folder } => {
+                create_private_folder(folder)?;
+                let path = folder.join(format!("{module}.sqlite"));
+                // The writer comes first: it creates the file.
+                let writer = Database::connect(sqlite_options(&path, options, 1)).await?;
+                (Database::connect(sqlite_options(&path, options, options.max_connections)).await?, writer)
+            }
+            Location::Postgres { url } => {
+                let pool = open_postgres(module, url, options).await?;
+                (pool.clone(), pool)
+            }
+        };
+        Ok(Self { module, reader, writer, system, signals: Arc::default() })
+    }
+
+    /// Whose database this is.
+    pub fn module(&self) -> &'static str {
+        self.module
+    }
+
+    /// Time, ids and detached work.
+    pub fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// For queries outside a transaction.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// For migrations, and for single statements that write.
+    pub fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Which database this is.
+    pub fn backend(&self) -> DbBackend {
+        self.writer.get_database_backend()
+    }
+
+    /// Begins a transaction that writes. Dropping it rolls back.
+    pub async fn begin(&self) -> Result<Tx, DbErr> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let options = match self.backend() {
+            DbBackend::Sqlite => options,
+            _ => TransactionOptions { sqlite_transaction_mode: None, access_mode: Some(AccessMode::ReadWrite), ..options },
+        };
+        let inner = self.writer.begin_with_options(options).await?;
+        Ok(Tx { inner, db: self.clone(), emitted: Vec::new() })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.reader.execute_unprepared("SELECT 1").await.map(|_| ())
+    }
+
+    /// Waits until a commit has put events into the outbox.
+    pub(crate) async fn emitted(&self) {
+        self.signals.emitted.notified().await;
+    }
+
+    /// Says that the relay has moved on.
+    pub(crate) fn announce_relayed(&self) {
+        self.signals.relayed.notify_waiters();
+    }
+
+    /// Closes every connection; SQLite then folds its write-ahead log into the file.
+    pub async fn close(&self) -> Result<(), DbErr> {
+        self.reader.clone().close().await?;
+        self.writer.clone().close().await
+    }
+}
+
+/// A writing transaction of one module. Events emitted in it are published if and only if it commits.
+pub struct Tx {
+    inner: DatabaseTransaction,
+    db: Db,
+    emitted: Vec<i64>,
+}
+
+impl Tx {
+    /// Time, ids and detached work.
+    pub fn system(&self) -> &System {
+        &self.db.system
+    }
+
+    /// The connection for queries.
+    pub fn conn(&self) -> &DatabaseTransaction {
+        &self.inner
+    }
+
+    /// Puts an event into the outbox.
+    ///
+    /// Emit after the statement that changed (and so locked) the aggregate's row: then the order of events is the
+    /// order of commits.
+    pub async fn emit<E: Event>(&mut self, event: &E) -> Result<(), DbErr> {
+        let seq = outbox::store(&self.inner, &self.db.system, event).await?;
+        self.emitted.push(seq);
+        Ok(())
+    }
+
+    /// Commits and wakes the relay.
+    pub async fn commit(self) -> Result<Committed, DbErr> {
+        self.inner.commit().await?;
+        if !self.emitted.is_empty() {
+            self.db.signals.emitted.notify_one();
+        }
+        Ok(Committed { db: self.db, emitted: self.emitted })
+    }
+
+    /// Undoes everything. Dropping does too, but later.
+    pub async fn rollback(self) -> Result<(), DbErr> {
+        self.inner.rollback().await
+    }
+}
+
+/// A committed transaction.
+pub struct Committed {
+    db: Db,
+    emitted: Vec<i64>,
+}
+
+impl Committed {
+    /// Waits until the events of this transaction were delivered, at most for `bound`.
+    ///
+    /// A courtesy, never a guarantee: a client that pays and then reads its order at once sees it confirmed in most
+    /// cases. Delivery itself does not depend on anyone waiting.
+    pub async fn settle(self, bound: Duration) {
+        if self.emitted.is_empty() {
+            return;
+        }
+        let settled = async {
+            loop {
+                let relayed = self.db.signals.relayed.notified();
+                match outbox::all_published(&self.db, &self.emitted).await {
+                    Ok(true) | Err(_) => return,
+                    Ok(false) => relayed.await,
+                }
+            }
+        };
+        // Out of time is no failure: the relay goes on.
+        let _late = tokio::time::timeout(bound, settled).await;
+    }
+}
+
+fn sqlite_options(path: &Path, options: &DbOptions, max_connections: u32) -> ConnectOptions {
+    let mut connect = ConnectOptions::new(format!("sqlite://{}?mode=rwc", path.display()));
+    let synchronous = if options.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+    let path = path.to_owned();
+    connect
+        .max_connections(max_connections)
+        .min_connections(0)
+        .acquire_timeout(options.acquire_timeout)
+        .idle_timeout(Duration::from_secs(600))
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .filename(&path)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(synchronous)
+                .foreign_keys(true)
+                .busy_timeout(Duration::from_secs(5))
+                .pragma("cache_size", "-2048")
+                .pragma("temp_store", "MEMORY")
+        });
+    connect
+}
+
+async fn open_postgres(module: &'static str, url: &str, options: &DbOptions) -> Result<DatabaseConnection, DbErr> {
+    let mut once = ConnectOptions::new(url);
+    once.max_connections(1).acquire_timeout(options.acquire_timeout).sqlx_logging(false);
+    let creator = Database::connect(once).await?;
+    create_schema(&creator, module).await?;
+    creator.close().await?;
+
+    let mut connect = ConnectOptions::new(url);
+    connect
+        .max_connections(options.max_connections)
+        .min_connections(0)
+        .acquire_timeout(options.acquire_timeout)
+        .idle_timeout(Duration::from_secs(60))
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .statement_timeout(options.statement_timeout)
+        .set_application_name(format!("souk-{module}"))
+        .set_schema_search_path(module);
+    Database::connect(connect).await
+}
+
+/// `CREATE SCHEMA IF NOT EXISTS` can still fail when two processes run it at once, so the catalogue is asked first.
+async fn create_schema(connection: &DatabaseConnection, module: &'static str) -> Result<(), DbErr> {
+    let exists = format!("SELECT 1 FROM pg_namespace WHERE nspname = '{module}'");
+    let find = || connection.query_one_raw(sea_orm::Statement::from_string(DbBackend::Postgres, exists.clone()));
+    if find().await?.is_some() {
+        return Ok(());
+    }
+    match connection.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {module}")).await {
+        Ok(_) => Ok(()),
+        Err(error) => match find().await? {
+            Some(_) => Ok(()),
+            None => Err(error),
+        },
+    }
+}
+
+/// Creates the data folder so that only its owner can read it: it holds personal data and the signing key.
+fn create_private_folder(folder: &Path) -> Result<(), DbErr> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder
+        .create(folder)
+        .map_err(|error| DbErr::Custom(format!("cannot create the data folder {}: {error}", folder.display())))
+}

@@ -1,0 +1,169 @@
+//! JSON bodies: typed, bounded in size and depth, refused with the pointer of what is wrong.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Problem, codes};
+
+/// The largest JSON body, bytes.
+pub const MAX_JSON_BYTES: usize = 256 * 1024;
+/// The deepest nesting of arrays and objects.
+pub const MAX_DEPTH: usize = 32;
+
+/// A JSON body of type `T`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = is_json(request);
+        let mut payload = payload.take();
+        Box::pin(async move {
+            if !is_json {
+                return Err(Problem::new(
+                    codes::UNSUPPORTED_MEDIA_TYPE,
+                    "Send the body as JSON, with `Content-Type: application/json`.",
+                ));
+            }
+            let mut body = BytesMut::new();
+            while let Some(chunk) = payload.next().await {
+                let chunk = chunk
+                    .map_err(|error| Problem::new(codes::MALFORMED_JSON, format!("The body could not be read: {error}.")))?;
+                if body.len() + chunk.len() > MAX_JSON_BYTES {
+                    return Err(Problem::new(
+                        codes::PAYLOAD_TOO_LARGE,
+                        format!("A JSON body has at most {MAX_JSON_BYTES} bytes."),
+                    ));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            parse(&body).map(Self)
+        })
+    }
+}
+
+fn is_json(request: &HttpRequest) -> bool {
+    let content_type = request.content_type().trim().to_ascii_lowercase();
+    let encoded = request
+        .headers()
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    !encoded && (content_type == "application/json" || content_type.ends_with("+json"))
+}
+
+/// Reads a body; the error carries the pointer of the first place at fault.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    if body.is_empty() {
+        return Err(Problem::new(codes::MALFORMED_JSON, "The body is empty; this operation needs a JSON body."));
+    }
+    if depth(body) > MAX_DEPTH {
+        return Err(Problem::new(
+            codes::MALFORMED_JSON,
+            format!("The body is nested more than {MAX_DEPTH} levels deep."),
+        ));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let pointer = pointer(error.path());
+        let inner = error.into_inner();
+        if inner.is_data() {
+            Problem::invalid(pointer, without_position(&inner.to_string()))
+        } else {
+            Problem::new(codes::MALFORMED_JSON, format!("The body is not valid JSON: {inner}."))
+                .at(pointer, inner.to_string())
+        }
+    })?;
+    reader
+        .end()
+        .map_err(|error| Problem::new(codes::MALFORMED_JSON, format!("Something follows the JSON value: {error}.")))?;
+    Ok(value)
+}
+
+/// The deepest nesting of brackets outside strings.
+fn depth(body: &[u8]) -> usize {
+    let (mut open, mut deepest, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
+    for byte in body {
+        match (in_string, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (true, b'"') => in_string = false,
+            (true, _) => {}
+            (false, b'"') => in_string = true,
+            (false, b'[' | b'{') => {
+                open += 1;
+                deepest = deepest.max(open);
+            }
+            (false, b']' | b'}') => open = open.saturating_sub(1),
+            (false, _) => {}
+        }
+    }
+    deepest
+}
+
+/// The path of serde as a JSON pointer (RFC 6901).
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(format!("/{index}")),
+            Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// serde_json appends ` at line 1 column 2`; the pointer says it better.
+fn without_position(message: &str) -> String {
+    message.split(" at line ").next().unwrap_or(message).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Body {
+        #[serde(rename = "items")]
+        _items: Vec<Item>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Item {
+        #[serde(rename = "quantity")]
+        _quantity: kernel::Quantity,
+    }
+
+    fn refusal(body: &str) -> (u16, String) {
+        let problem = parse::<Body>(body.as_bytes()).unwrap_err();
+        (problem.status_code().as_u16(), format!("{problem:?}"))
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_by_its_pointer() {
+        let (status, problem) = refusal(r#"{"items":[{"quantity":1},{"quantity":0}]}"#);
+        assert_eq!(status, 400);
+        assert!(problem.contains("/items/1/quantity") && problem.contains("not 0"), "{problem}");
+    }
+
+    #[test]
+    fn broken_deep_and_trailing_json_is_malformed() {
+        let deep = format!("{{\"items\":{}{}}}", "[".repeat(40), "]".repeat(40));
+        for body in ["", "{", "{\"items\":[]} x", "\u{0}", &deep] {
+            assert!(refusal(body).1.contains("malformed_json"), "{body}");
+        }
+        assert!(parse::<serde_json::Value>(br#"{"text":"[[[[\"[[[["}"#).is_ok());
+    }
+}

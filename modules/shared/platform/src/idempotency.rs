@@ -1,0 +1,275 @@
+//! Idempotency keys: a POST that is sent twice acts once.
+//!
+//! The row of a key is written before the work begins, with the id of what the work will create. The work's own
+//! transaction stores the outcome into that row ([`Ticket::complete`]), so effect and memory of it commit together.
+//! While the row is open, others with the same key wait for it, for a bounded time; if its owner died, its lease runs out and the next one takes
+//! the work over under the same resource id.
+
+use std::time::Duration;
+
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json, PrimaryKeyTrait,
+};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, DbErr, QueryFilter, QuerySelect, Set};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::db::{Db, Tx};
+use crate::problem::{Problem, codes};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "idempotency_keys")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub principal: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub route: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub idempotency_key: String,
+    pub request_hash: String,
+    /// `open` or `done`.
+    pub state: String,
+    /// What the request creates.
+    pub resource_id: Uuid,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub outcome: Option<Json>,
+    pub created_at_ms: i64,
+    /// Until then the request that opened it may still be at work.
+    pub lease_until_ms: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// How long a request may work before another may take over.
+pub const LEASE: Duration = Duration::from_secs(30);
+/// How long a second request waits for the first.
+pub const WAIT: Duration = Duration::from_secs(10);
+/// How long an outcome is remembered.
+pub const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A key in its scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedRequest {
+    /// Who asks; keys of different principals never meet.
+    pub principal: String,
+    /// Where, such as `POST /orders`.
+    pub route: String,
+    /// The client's key.
+    pub key: String,
+    /// [`hash`] of the request.
+    pub request_hash: String,
+}
+
+/// SHA-256 of a request's meaning, in hexadecimal.
+pub fn hash(request: &impl Serialize) -> String {
+    let bytes = serde_json::to_vec(request).unwrap_or_default();
+    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What to do with a keyed request.
+#[derive(Debug)]
+pub enum Begin<T> {
+    /// Do the work.
+    Work(Ticket),
+    /// It was done before; this is what came of it.
+    Replay(T),
+}
+
+/// Why a keyed request is not worked on.
+#[derive(Debug, Error)]
+pub enum IdempotencyError {
+    #[error("this Idempotency-Key was used for another request")]
+    KeyReused,
+    #[error("a request with this Idempotency-Key is still running")]
+    InProgress,
+    /// Another request or a worker took the ticket over; the transaction must not commit.
+    #[error("this request was taken over")]
+    TakenOver,
+    #[error("database error")]
+    Database(#[from] DbErr),
+    #[error("a stored outcome cannot be read")]
+    Outcome(#[from] serde_json::Error),
+}
+
+impl From<IdempotencyError> for Problem {
+    fn from(error: IdempotencyError) -> Self {
+        match error {
+            IdempotencyError::KeyReused => Problem::new(
+                codes::IDEMPOTENCY_KEY_REUSED,
+                "This Idempotency-Key came before with another body or path. Use a new key for a new request.",
+            ),
+            IdempotencyError::InProgress | IdempotencyError::TakenOver => Problem::new(
+                codes::IDEMPOTENCY_KEY_IN_PROGRESS,
+                "The first request with this key has not ended yet. Ask again with the same key in a moment.",
+            )
+            .header(actix_web::http::header::RETRY_AFTER, "1"),
+            IdempotencyError::Database(error) => error.into(),
+            IdempotencyError::Outcome(error) => Problem::internal(&error),
+        }
+    }
+}
+
+/// The right to do the work of one key.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    request: Option<KeyedRequest>,
+    /// The id of what the work creates; the same again after a takeover.
+    pub resource_id: Uuid,
+    /// True if an earlier attempt died: parts of the work may have been done.
+    pub resumed: bool,
+}
+
+/// Opens the key, or finds what came of it, or waits (at most [`WAIT`]) for the request that has it. Without a key there is only work.
+pub async fn begin<T: DeserializeOwned>(
+    db: &Db,
+    request: Option<KeyedRequest>,
+) -> Result<Begin<T>, IdempotencyError> {
+    let resource_id = db.system().id();
+    let Some(request) = request else {
+        return Ok(Begin::Work(Ticket { request: None, resource_id, resumed: false }));
+    };
+    let give_up_at = tokio::time::Instant::now() + WAIT;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        if open(db, &request, resource_id).await? {
+            return Ok(Begin::Work(Ticket { request: Some(request), resource_id, resumed: false }));
+        }
+        // Gone again means that its owner has withdrawn it: the next round opens it.
+        if let Some(row) = find(db, &request).await? {
+            if row.request_hash != request.request_hash {
+                return Err(IdempotencyError::KeyReused);
+            }
+            if let Some(outcome) = row.outcome {
+                return Ok(Begin::Replay(serde_json::from_value(outcome)?));
+            }
+            if take_over(db, &request, row.lease_until_ms).await? {
+                return Ok(Begin::Work(Ticket { request: Some(request), resource_id: row.resource_id, resumed: true }));
+            }
+        }
+        if tokio::time::Instant::now() + pause > give_up_at {
+            return Err(IdempotencyError::InProgress);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+async fn open(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<bool, DbErr> {
+    let now = db.system().now();
+    let row = ActiveModel {
+        principal: Set(request.principal.clone()),
+        route: Set(request.route.clone()),
+        idempotency_key: Set(request.key.clone()),
+        request_hash: Set(request.request_hash.clone()),
+        state: Set("open".to_owned()),
+        resource_id: Set(resource_id),
+        outcome: Set(None),
+        created_at_ms: Set(now.ms()),
+        lease_until_ms: Set(now.plus(LEASE).ms()),
+    };
+    let inserted = Entity::insert(row)
+        .on_conflict(
+            OnConflict::columns([Column::Principal, Column::Route, Column::IdempotencyKey]).do_nothing().to_owned(),
+        )
+        .exec_without_returning(db.writer())
+        .await?;
+    Ok(inserted > 0)
+}
+
+async fn find(db: &Db, request: &KeyedRequest) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id((request.principal.clone(), request.route.clone(), request.key.clone())).one(db.reader()).await
+}
+
+async fn take_over(db: &Db, request: &KeyedRequest, lease_until_ms: i64) -> Result<bool, DbErr> {
+    let now = db.system().now();
+    if lease_until_ms > now.ms() {
+        return Ok(false);
+    }
+    let taken = Entity::update_many()
+        .col_expr(Column::LeaseUntilMs, Expr::value(now.plus(LEASE).ms()))
+        .filter(in_scope(request))
+        .filter(Column::State.eq("open"))
+        .filter(Column::LeaseUntilMs.eq(lease_until_ms))
+        .exec(db.writer())
+        .await?;
+    Ok(taken.rows_affected == 1)
+}
+
+fn in_scope(request: &KeyedRequest) -> sea_orm::Condition {
+    sea_orm::Condition::all()
+        .add(Column::Principal.eq(&request.principal))
+        .add(Column::Route.eq(&request.route))
+        .add(Column::IdempotencyKey.eq(&request.key))
+}
+
+impl Ticket {
+    /// Stores the outcome in the transaction of the work. An error means that the transaction must not commit.
+    pub async fn complete(&self, tx: &Tx, outcome: &impl Serialize) -> Result<(), IdempotencyError> {
+        let Some(request) = &self.request else { return Ok(()) };
+        let outcome = serde_json::to_value(outcome)?;
+        let done = Entity::update_many()
+            .col_expr(Column::State, Expr::value("done"))
+            .col_expr(Column::Outcome, Expr::value(Some(outcome)))
+            .filter(in_scope(request))
+            .filter(Column::State.eq("open"))
+            .filter(Column::ResourceId.eq(self.resource_id))
+            .exec(tx.conn())
+            .await?;
+        if done.rows_affected == 1 { Ok(()) } else { Err(IdempotencyError::TakenOver) }
+    }
+
+    /// Forgets the key, so that the request may come again: for refusals of validation and for work that was undone.
+    /// False if the ticket was no longer open.
+    pub async fn withdraw(&self, db: &Db) -> Result<bool, DbErr> {
+        match &self.request {
+            Some(_) => withdraw(db, self.resource_id).await,
+            None => Ok(true),
+        }
+    }
+}
+
+/// Closes the open key of a resource for good, by whatever worker found it. False if it was not open.
+pub async fn withdraw(db: &Db, resource_id: Uuid) -> Result<bool, DbErr> {
+    let deleted = Entity::delete_many()
+        .filter(Column::ResourceId.eq(resource_id))
+        .filter(Column::State.eq("open"))
+        .exec(db.writer())
+        .await?;
+    Ok(deleted.rows_affected == 1)
+}
+
+/// The open keys of a route whose lease has run out: work that a crash left behind.
+pub async fn stale(db: &Db, route_prefix: &str, limit: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::State.eq("open"))
+        .filter(Column::LeaseUntilMs.lte(db.system().now().ms()))
+        .filter(Column::Route.starts_with(route_prefix))
+        .limit(limit)
+        .all(db.reader())
+        .await
+}
+
+/// Deletes outcomes older than [`KEEP`], a bounded number a call. Open rows stay for their worker.
+pub(crate) async fn purge(db: &Db) -> Result<(), DbErr> {
+    let before_ms = db.system().now().minus(KEEP).ms();
+    let old: Vec<Uuid> = Entity::find()
+        .select_only()
+        .column(Column::ResourceId)
+        .filter(Column::State.eq("done"))
+        .filter(Column::CreatedAtMs.lt(before_ms))
+        .limit(2_000)
+        .into_tuple()
+        .all(db.reader())
+        .await?;
+    if !old.is_empty() {
+        Entity::delete_many().filter(Column::ResourceId.is_in(old)).exec(db.writer()).await?;
+    }
+    Ok(())
+}

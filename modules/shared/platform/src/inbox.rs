@@ -1,0 +1,41 @@
+//! The inbox: which events a handler has dealt with, written in the transaction of the effect. Events come at least
+//! once; with this row their effect happens exactly once.
+
+use contracts::event::Envelope;
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{DbErr, Set};
+use uuid::Uuid;
+
+use crate::db::Tx;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "inbox")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub event_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub handler: String,
+    pub handled_at_ms: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Records that this handler deals with this event in this transaction. False if it did so before: then the handler must do nothing.
+pub async fn first_delivery(tx: &Tx, envelope: &Envelope, handler: &str) -> Result<bool, DbErr> {
+    let row = ActiveModel {
+        event_id: Set(envelope.id.uuid()),
+        handler: Set(handler.to_owned()),
+        handled_at_ms: Set(tx.system().now().ms()),
+    };
+    let inserted = Entity::insert(row)
+        .on_conflict(OnConflict::columns([Column::EventId, Column::Handler]).do_nothing().to_owned())
+        .exec_without_returning(tx.conn())
+        .await?;
+    Ok(inserted > 0)
+}

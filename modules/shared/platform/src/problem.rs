@@ -1,0 +1,287 @@
+//! Errors on the wire: RFC 9457 `application/problem+json`, with a stable code from one table a module.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use sea_orm::{DbErr, RuntimeErr};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::trace;
+
+/// One row of an error table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorCode {
+    /// Stable, `snake_case`; clients branch on it.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// The same sentence every time; the detail says what happened this time.
+    pub title: &'static str,
+}
+
+impl ErrorCode {
+    /// One row.
+    pub const fn new(code: &'static str, status: u16, title: &'static str) -> Self {
+        Self { code, status, title }
+    }
+}
+
+/// The codes that any route may answer with.
+pub mod codes {
+    use super::ErrorCode;
+
+    pub const MALFORMED_JSON: ErrorCode = ErrorCode::new("malformed_json", 400, "The body is not valid JSON");
+    pub const INVALID_BODY: ErrorCode = ErrorCode::new("invalid_body", 400, "The body does not fit this operation");
+    pub const INVALID_QUERY: ErrorCode = ErrorCode::new("invalid_query", 400, "A query parameter is wrong or unknown");
+    pub const INVALID_HEADER: ErrorCode = ErrorCode::new("invalid_header", 400, "A header is wrong");
+    pub const IDEMPOTENCY_KEY_REQUIRED: ErrorCode =
+        ErrorCode::new("idempotency_key_required", 400, "This operation needs an Idempotency-Key header");
+    pub const UNAUTHENTICATED: ErrorCode =
+        ErrorCode::new("unauthenticated", 401, "A valid access token is needed");
+    pub const FORBIDDEN: ErrorCode = ErrorCode::new("forbidden", 403, "This is for another role");
+    pub const NOT_FOUND: ErrorCode = ErrorCode::new("not_found", 404, "There is no such thing here");
+    pub const METHOD_NOT_ALLOWED: ErrorCode =
+        ErrorCode::new("method_not_allowed", 405, "The path exists, but not with this method");
+    pub const REQUEST_TIMEOUT: ErrorCode = ErrorCode::new("request_timeout", 408, "The request took too long to arrive");
+    pub const IDEMPOTENCY_KEY_IN_PROGRESS: ErrorCode =
+        ErrorCode::new("idempotency_key_in_progress", 409, "A request with this Idempotency-Key is still running");
+    pub const PRECONDITION_FAILED: ErrorCode =
+        ErrorCode::new("precondition_failed", 412, "It has changed since you read it");
+    pub const PAYLOAD_TOO_LARGE: ErrorCode = ErrorCode::new("payload_too_large", 413, "The body is too large");
+    pub const UNSUPPORTED_MEDIA_TYPE: ErrorCode =
+        ErrorCode::new("unsupported_media_type", 415, "The body is of a type that this operation does not read");
+    pub const IDEMPOTENCY_KEY_REUSED: ErrorCode =
+        ErrorCode::new("idempotency_key_reused", 422, "This Idempotency-Key was used for another request");
+    pub const TOO_MANY_REQUESTS: ErrorCode = ErrorCode::new("too_many_requests", 429, "Too many requests; slow down");
+    pub const INTERNAL: ErrorCode = ErrorCode::new("internal", 500, "Something went wrong on our side");
+    pub const UNAVAILABLE: ErrorCode = ErrorCode::new("unavailable", 503, "A part of the shop does not answer now");
+
+    /// All of the above.
+    pub const ALL: &[ErrorCode] = &[
+        MALFORMED_JSON,
+        INVALID_BODY,
+        INVALID_QUERY,
+        INVALID_HEADER,
+        IDEMPOTENCY_KEY_REQUIRED,
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_FOUND,
+        METHOD_NOT_ALLOWED,
+        REQUEST_TIMEOUT,
+        IDEMPOTENCY_KEY_IN_PROGRESS,
+        PRECONDITION_FAILED,
+        PAYLOAD_TOO_LARGE,
+        UNSUPPORTED_MEDIA_TYPE,
+        IDEMPOTENCY_KEY_REUSED,
+        TOO_MANY_REQUESTS,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+}
+
+/// Where in a body something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) into the body.
+    #[schema(example = "/items/0/quantity")]
+    pub pointer: String,
+    /// What is wrong there.
+    #[schema(example = "a quantity is a whole number from 1 to 10000, not 0")]
+    pub detail: String,
+}
+
+/// The body of every error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// Where the code is explained; relative to the shop's address.
+    #[serde(rename = "type")]
+    #[schema(example = "/docs/errors#insufficient_stock")]
+    pub kind: String,
+    /// What this code always means.
+    pub title: String,
+    /// The HTTP status again.
+    #[schema(example = 409)]
+    pub status: u16,
+    /// What happened this time, and what to do.
+    pub detail: String,
+    /// Stable; branch on it.
+    #[schema(example = "insufficient_stock")]
+    pub code: String,
+    /// For a bad body: each place at fault.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// Quote it when you report a problem.
+    #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    pub trace_id: Option<String>,
+    /// More fields of this code, such as `shortages`.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub struct Problem {
+    code: ErrorCode,
+    detail: String,
+    errors: Vec<FieldError>,
+    headers: Vec<(HeaderName, String)>,
+    extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Problem {
+    /// A problem of a code; the detail says what happened this time, in words for the client.
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), extra: serde_json::Map::new() }
+    }
+
+    /// Names a place in the body.
+    pub fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        self.errors.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        self
+    }
+
+    /// Adds a header to the answer.
+    pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Adds a field to the body, such as the list of shortages.
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        if let Ok(value) = serde_json::to_value(value) {
+            self.extra.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    /// A value in the body that is well-formed but not allowed: 400 `invalid_body` with its pointer.
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self::new(codes::INVALID_BODY, detail.clone()).at(pointer, detail)
+    }
+
+    /// There is none, or it belongs to someone else; both look the same.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(codes::NOT_FOUND, format!("There is no such {what}."))
+    }
+
+    /// Logs the cause here, once, and tells the client nothing of it.
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(cause = %chain(cause), "internal error");
+        Self::new(codes::INTERNAL, "The request was not completed. It is safe to try again with the same Idempotency-Key.")
+    }
+
+    /// Logs the cause, and asks the client to come back.
+    pub fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::warn!(cause = %chain(cause), "a dependency did not answer");
+        Self::new(codes::UNAVAILABLE, "A part of the shop does not answer now. Try again in a moment.")
+            .header(header::RETRY_AFTER, "1")
+    }
+
+    /// The code that the client will see.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The sentence that the client will see.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    fn body(&self) -> ProblemBody {
+        ProblemBody {
+            kind: format!("/docs/errors#{}", self.code.code),
+            title: self.code.title.to_owned(),
+            status: self.code.status,
+            detail: self.detail.clone(),
+            code: self.code.code.to_owned(),
+            errors: self.errors.clone(),
+            trace_id: trace::current(),
+            extra: self.extra.clone(),
+        }
+    }
+}
+
+/// An error with its sources in one line, each said once.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code.code, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        for (name, value) in &self.headers {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.insert_header((name.clone(), value));
+            }
+        }
+        response.content_type("application/problem+json");
+        match serde_json::to_string(&self.body()) {
+            Ok(body) => response.body(body),
+            Err(_) => response.finish(),
+        }
+    }
+}
+
+/// A database error is ours, not the client's: 503 if the database is out of reach or out of connections (another try
+/// may pass), 500 otherwise.
+impl From<DbErr> for Problem {
+    fn from(error: DbErr) -> Self {
+        if is_out_of_reach(&error) { Self::unavailable(&error) } else { Self::internal(&error) }
+    }
+}
+
+/// Whether the database could not be asked, as opposed to having refused.
+pub fn is_out_of_reach(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+        DbErr::Query(RuntimeErr::SqlxError(cause)) | DbErr::Exec(RuntimeErr::SqlxError(cause)) => {
+            use sea_orm::sqlx::Error;
+            match cause.as_ref() {
+                Error::Io(_) | Error::Tls(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
+                // 57P0x: the server is shutting down or starting; 53300: too many connections; SQLite 5: busy.
+                Error::Database(cause) => {
+                    matches!(cause.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300" | "5"))
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Turns a port failure into a problem: the refusal by the caller's own table, silence into 503.
+pub fn from_port<R: std::fmt::Display + std::fmt::Debug + 'static>(
+    error: contracts::port::PortError<R>,
+    refused: impl FnOnce(R) -> Problem,
+) -> Problem {
+    match error {
+        contracts::port::PortError::Refused(refusal) => refused(refusal),
+        unavailable => Problem::unavailable(&unavailable),
+    }
+}

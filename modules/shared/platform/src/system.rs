@@ -1,0 +1,79 @@
+//! The real clock, the real id generator, and work that outlives its caller: the only places that touch them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use kernel::{Clock, IdGenerator, Timestamp};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+/// The time of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the injected clock itself")]
+    fn now(&self) -> Timestamp {
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// UUIDv7 of the machine's time with random bits of the operating system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemIds;
+
+impl IdGenerator for SystemIds {
+    #[expect(clippy::disallowed_methods, reason = "this is the injected generator itself")]
+    fn next(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+}
+
+/// Time, ids and detached work, handed to every module.
+#[derive(Clone)]
+pub struct System {
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdGenerator>,
+    unfinished: TaskTracker,
+}
+
+impl System {
+    /// The real machine.
+    pub fn real() -> Self {
+        Self::new(Arc::new(SystemClock), Arc::new(SystemIds))
+    }
+
+    /// With a clock and ids of the caller's choice.
+    pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>) -> Self {
+        Self { clock, ids, unfinished: TaskTracker::new() }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A fresh id.
+    pub fn id(&self) -> Uuid {
+        self.ids.next()
+    }
+
+    /// Runs work to its end even if the caller goes away: actix drops a handler when its client disconnects, and a
+    /// placement or payment must not stop halfway for that. Shutdown waits for it ([`System::drain`]).
+    ///
+    /// `Err` means that the work panicked.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        self.unfinished.spawn(crate::trace::inherit(work)).await
+    }
+
+    /// Waits until everything given to [`System::to_the_end`] has ended.
+    pub async fn drain(&self) {
+        self.unfinished.close();
+        self.unfinished.wait().await;
+    }
+}

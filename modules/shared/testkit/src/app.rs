@@ -1,0 +1,198 @@
+//! One module behind a real HTTP server on a free port.
+
+use std::sync::Arc;
+
+use actix_web::{App, HttpServer, web};
+use contracts::event::{Envelope, Event};
+use kernel::EventId;
+use platform::access::TokenVerifier;
+use platform::bus::{EventBus, LocalBus, PublishError};
+use platform::module::Module;
+use platform::relay::{Relay, RelaySettings};
+use reqwest::Method;
+use serde_json::Value;
+use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use crate::tokens::TestUser;
+
+/// A running module. Its server stops when the test's runtime does.
+pub struct TestApp {
+    pub address: String,
+    pub client: reqwest::Client,
+    module: Arc<dyn Module>,
+    bus: Arc<RecordingBus>,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+    /// The body as JSON; null if it is none.
+    pub json: Value,
+}
+
+impl Response {
+    /// The `code` of a problem.
+    pub fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+
+    /// A header's text; empty if it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Fails the test with the whole answer unless the status is this.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// Fails the test unless it is this problem.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Self {
+        assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        self
+    }
+}
+
+/// A request that is being put together.
+pub struct Sent {
+    request: reqwest::RequestBuilder,
+}
+
+impl Sent {
+    /// As a user.
+    pub fn by(self, user: &TestUser) -> Self {
+        Self { request: self.request.bearer_auth(&user.token) }
+    }
+
+    /// With an idempotency key.
+    pub fn key(self, key: &str) -> Self {
+        self.header("Idempotency-Key", key)
+    }
+
+    /// With a header.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        Self { request: self.request.header(name, value) }
+    }
+
+    /// With a JSON body.
+    pub fn json(self, body: Value) -> Self {
+        Self { request: self.request.json(&body) }
+    }
+
+    /// With a body of any type.
+    pub fn body(self, content_type: &str, body: impl Into<reqwest::Body>) -> Self {
+        Self { request: self.request.header("Content-Type", content_type).body(body) }
+    }
+
+    /// Sends it.
+    pub async fn send(self) -> Response {
+        let response = self.request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Response { status, headers, text, json }
+    }
+}
+
+/// Delivers a module's events to its own handlers and keeps a copy.
+struct RecordingBus {
+    local: LocalBus,
+    published: std::sync::Mutex<Vec<Envelope>>,
+}
+
+#[async_trait::async_trait]
+impl EventBus for RecordingBus {
+    async fn publish(&self, envelope: &Envelope) -> Result<(), PublishError> {
+        self.local.publish(envelope).await?;
+        self.published.lock().unwrap().push(envelope.clone());
+        Ok(())
+    }
+}
+
+impl TestApp {
+    /// Starts a server with the routes of one module.
+    pub async fn start(module: impl Module + 'static, verifier: Arc<TokenVerifier>) -> Self {
+        let module: Arc<dyn Module> = Arc::new(module);
+        let served = module.clone();
+        let verifier = web::Data::from(verifier);
+        let server = HttpServer::new(move || {
+            let module = served.clone();
+            App::new()
+                .into_utoipa_app()
+                .app_data(verifier.clone())
+                .configure(|config: &mut ServiceConfig<'_>| module.routes(config))
+                .into_app()
+        })
+        .workers(2)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))
+        .unwrap();
+        let address = format!("http://{}", server.addrs().first().unwrap());
+        actix_web::rt::spawn(server.run());
+        let bus = Arc::new(RecordingBus { local: LocalBus::new(module.handlers()), published: Default::default() });
+        Self { address, client: reqwest::Client::new(), module, bus }
+    }
+
+    /// A request, such as `app.call("POST", "/orders")`.
+    pub fn call(&self, method: &str, path: &str) -> Sent {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        Sent { request: self.client.request(method, format!("{}{path}", self.address)) }
+    }
+
+    /// A GET request.
+    pub fn get(&self, path: &str) -> Sent {
+        self.call("GET", path)
+    }
+
+    /// A POST request.
+    pub fn post(&self, path: &str) -> Sent {
+        self.call("POST", path)
+    }
+
+    /// Delivers an event from another module to this one's handlers; a second call with the same id is a redelivery.
+    pub async fn deliver<E: Event>(&self, event_id: Uuid, event: &E) -> Result<(), PublishError> {
+        let envelope = Envelope {
+            id: EventId(event_id),
+            event_type: E::TYPE.to_owned(),
+            aggregate_id: event.aggregate_id(),
+            occurred_at: self.module.db().system().now(),
+            trace_id: None,
+            payload: serde_json::to_value(event).unwrap(),
+        };
+        self.bus.local.publish(&envelope).await
+    }
+
+    /// Empties the module's outbox and returns every event of a type published so far, oldest first.
+    pub async fn published<E: Event>(&self) -> Vec<E> {
+        let relay = Relay::new(self.module.db().clone(), self.bus.clone(), RelaySettings::default());
+        while relay.deliver_batch().await.unwrap() > 0 {}
+        self.bus.published.lock().unwrap().iter().filter_map(|envelope| envelope.open::<E>()).map(Result::unwrap).collect()
+    }
+
+    /// Runs a worker of the module once.
+    pub async fn work(&self, name: &str) {
+        let workers = self.module.workers();
+        let worker = workers.iter().find(|worker| worker.name == name).expect("a worker of this name");
+        (worker.run)().await.unwrap();
+    }
+
+    /// Fails the test if the module's doctor finds anything.
+    pub async fn assert_healthy(&self) {
+        let sick: Vec<_> = self.module.doctor().await.unwrap().into_iter().filter(|check| !check.holds()).collect();
+        assert!(sick.is_empty(), "{sick:#?}");
+    }
+
+    /// The module itself.
+    pub fn module(&self) -> &Arc<dyn Module> {
+        &self.module
+    }
+}

@@ -1,0 +1,118 @@
+//! A database per test: a fresh folder for SQLite, a fresh database for PostgreSQL; both are removed afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::db::{Db, DbOptions, Location};
+use platform::system::{System, SystemIds};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+use uuid::Uuid;
+
+use crate::clock::TestClock;
+use crate::tokens::Tokens;
+
+/// A database system to test on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    /// With the address of a server where the test may create databases.
+    Postgres(String),
+}
+
+/// `TEST_DATABASE_URL`. `None` if it is not set, which is said aloud; in CI that is a failure.
+pub fn postgres_url() -> Option<String> {
+    match std::env::var("TEST_DATABASE_URL") {
+        Ok(url) if !url.is_empty() => Some(url),
+        _ => {
+            assert!(std::env::var_os("CI").is_none(), "CI must test on PostgreSQL: set TEST_DATABASE_URL");
+            println!("not run on PostgreSQL: TEST_DATABASE_URL is not set");
+            None
+        }
+    }
+}
+
+/// What one test has to itself: a place for databases, a clock, tokens.
+pub struct Bench {
+    pub clock: Arc<TestClock>,
+    pub system: System,
+    pub tokens: Tokens,
+    options: DbOptions,
+    folder: tempfile::TempDir,
+    created: Option<(String, String)>,
+}
+
+impl Bench {
+    /// A fresh place on a database system.
+    pub async fn new(engine: Engine) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (location, created) = match engine {
+            Engine::Sqlite => (Location::Sqlite { folder: folder.path().join("data") }, None),
+            Engine::Postgres(server) => {
+                let name = format!("souk_test_{}", Uuid::new_v4().simple());
+                execute(&server, &format!("CREATE DATABASE {name}")).await;
+                let url = with_database(&server, &name);
+                (Location::Postgres { url }, Some((server, name)))
+            }
+        };
+        let clock = Arc::new(TestClock::default());
+        let system = System::new(clock.clone(), Arc::new(SystemIds));
+        // Tests come in crowds: a small pool each, no wait for the disk.
+        let options = DbOptions {
+            max_connections: 4,
+            acquire_timeout: Duration::from_secs(30),
+            durable: false,
+            ..DbOptions::new(location)
+        };
+        Self { tokens: Tokens::new(clock.clone()), clock, system, options, folder, created }
+    }
+
+    /// A module's database with its schema.
+    pub async fn db(&self, module: &'static str) -> Db {
+        let db = self.open(module).await;
+        migrations::up(module, db.writer()).await.unwrap();
+        db
+    }
+
+    /// A module's database as it is: empty at first. A second call opens the same database again, as another process would.
+    pub async fn open(&self, module: &'static str) -> Db {
+        Db::open(module, &self.options, self.system.clone()).await.unwrap()
+    }
+
+    /// A folder for files, removed with the bench.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let Some((server, name)) = self.created.take() else { return };
+        // Drop cannot wait, and the test's runtime may be ending: a thread of its own does the work.
+        let dropped = std::thread::spawn(move || {
+            crate::run(async move { execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await });
+        })
+        .join();
+        if dropped.is_err() && !std::thread::panicking() {
+            panic!("the test database could not be dropped");
+        }
+    }
+}
+
+async fn execute(server: &str, sql: &str) {
+    let mut options = ConnectOptions::new(server);
+    options.max_connections(1).sqlx_logging(false);
+    let connection = Database::connect(options).await.unwrap();
+    connection.execute_unprepared(sql).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// The address of another database on the same server.
+fn with_database(server: &str, name: &str) -> String {
+    let (base, query) = server.split_once('?').map_or((server, None), |(base, query)| (base, Some(query)));
+    let (scheme, rest) = base.split_once("://").unwrap();
+    let authority = rest.split('/').next().unwrap();
+    match query {
+        Some(query) => format!("{scheme}://{authority}/{name}?{query}"),
+        None => format!("{scheme}://{authority}/{name}"),
+    }
+}
