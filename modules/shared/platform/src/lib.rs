@@ -7,6 +7,7 @@ pub mod access;
 pub mod bus;
 pub mod csv;
 pub mod db;
+pub mod doctor;
 pub mod http;
 pub mod idempotency;
 pub mod inbox;

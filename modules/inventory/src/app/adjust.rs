@@ -1,0 +1,65 @@
+//! Adds pieces, or takes some away, with a reason.
+
+use contracts::inventory::{AdjustRefusal, AdjustStock};
+
+use crate::Context;
+use crate::app::announce_if_low;
+use crate::domain::adjustment::{Change, MAX_ON_HAND, Reason};
+use crate::error::InventoryError;
+use crate::store::{movements, stock};
+
+/// Idempotent by movement id. With `create`, a SKU that has no record gets one.
+pub(crate) async fn adjust(
+    context: &Context,
+    request: AdjustStock,
+    create: bool,
+) -> Result<stock::Model, InventoryError> {
+    let change = Change::parse(request.change)?;
+    let reason = Reason::parse(&request.reason)?;
+    let sku = &request.sku;
+    let system = context.db.system();
+    let now = system.now();
+    let mut tx = context.db.begin().await?;
+    if create {
+        let empty = stock::Model {
+            id: system.id(),
+            sku: sku.as_str().to_owned(),
+            on_hand: 0,
+            reserved: 0,
+            low_stock_threshold: context.settings.low_stock_threshold,
+            version: 1,
+            updated_at_ms: now.ms(),
+        };
+        stock::create_missing(tx.conn(), vec![empty]).await?;
+    }
+    let Some(before) = stock::find_for_update(tx.conn(), sku).await? else {
+        return Err(InventoryError::NotFound(sku.clone()));
+    };
+    if movements::exists(tx.conn(), request.movement_id).await? {
+        return Ok(before);
+    }
+    let Some(row) = stock::change(tx.conn(), sku, change.get(), None, now).await? else {
+        let would_be = before.on_hand + change.get();
+        return Err(if would_be > MAX_ON_HAND {
+            AdjustRefusal::InvalidChange.into()
+        } else {
+            AdjustRefusal::Insufficient { sku: sku.clone(), available: before.available() }.into()
+        });
+    };
+    let movement = movements::Model {
+        id: request.movement_id,
+        stock_id: row.id,
+        kind: "adjusted".to_owned(),
+        change: change.get(),
+        on_hand_after: row.on_hand,
+        reason: reason.into_text(),
+        order_id: None,
+        actor_id: request.actor_id.map(kernel::UserId::uuid),
+        at_ms: now.ms(),
+    };
+    movements::append(tx.conn(), vec![movement]).await?;
+    announce_if_low(&mut tx, before.available(), &row).await?;
+    tx.commit().await?;
+    tracing::info!(%sku, change = change.get(), on_hand = row.on_hand, "adjusted stock");
+    Ok(row)
+}

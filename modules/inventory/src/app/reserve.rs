@@ -1,0 +1,61 @@
+//! Holds stock for an order: every line or none.
+
+use contracts::inventory::{ReserveStock, Shortage};
+use kernel::Sku;
+
+use crate::Context;
+use crate::app::announce_if_low;
+use crate::domain::demand;
+use crate::error::InventoryError;
+use crate::store::{reservation_lines, reservations, stock};
+
+/// Idempotent by reservation id. The id is taken first: a second call with it waits for the first (PostgreSQL: on the
+/// unique index; SQLite: for the writer) and then sees what became of it.
+pub(crate) async fn reserve(context: &Context, request: ReserveStock) -> Result<(), InventoryError> {
+    let now = context.db.system().now();
+    let mut tx = context.db.begin().await?;
+    let id = request.reservation_id;
+    if !reservations::claim(tx.conn(), id, request.order_id, reservations::HELD, now).await? {
+        let state = reservations::state(tx.conn(), id).await?;
+        tx.rollback().await?;
+        return match state.as_deref() {
+            Some(reservations::RELEASED) => Err(InventoryError::Released),
+            _ => Ok(()),
+        };
+    }
+    let demand = demand::by_sku(&request.lines);
+    let mut lines = Vec::with_capacity(demand.len());
+    for (sku, pieces) in &demand {
+        let Some(row) = stock::hold(tx.conn(), sku, *pieces, now).await? else {
+            // Dropping the transaction gives the lines before this one back.
+            tx.rollback().await?;
+            return Err(InventoryError::Insufficient(shortages(context, &demand).await?));
+        };
+        announce_if_low(&mut tx, row.available() + pieces, &row).await?;
+        lines.push(reservation_lines::Model { reservation_id: id.uuid(), stock_id: row.id, quantity: *pieces });
+    }
+    reservation_lines::insert_all(tx.conn(), lines).await?;
+    tx.commit().await?;
+    tracing::info!(reservation.id = %id, order.id = %request.order_id, skus = demand.len(), "reserved stock");
+    Ok(())
+}
+
+/// What falls short now. If stock came back between the refusal and this look, the list may be empty of true shortages; then
+/// every line is listed with what there is, so that the caller can decide.
+async fn shortages(
+    context: &Context,
+    demand: &std::collections::BTreeMap<Sku, i64>,
+) -> Result<Vec<Shortage>, InventoryError> {
+    let skus: Vec<Sku> = demand.keys().cloned().collect();
+    let rows = stock::find_all(context.db.reader(), &skus).await?;
+    let all: Vec<Shortage> = demand
+        .iter()
+        .map(|(sku, requested)| Shortage {
+            sku: sku.clone(),
+            requested: *requested,
+            available: rows.iter().find(|row| row.sku == sku.as_str()).map_or(0, stock::Model::available),
+        })
+        .collect();
+    let short: Vec<Shortage> = all.iter().filter(|line| line.requested > line.available).cloned().collect();
+    Ok(if short.is_empty() { all } else { short })
+}

@@ -1,0 +1,4 @@
+//! Rules of stock; pure.
+
+pub(crate) mod adjustment;
+pub(crate) mod demand;

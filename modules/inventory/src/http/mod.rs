@@ -1,0 +1,31 @@
+//! The routes of `inventory`: parse, call, map, respond.
+
+mod get_stock;
+mod list_movements;
+mod list_stock;
+mod patch_stock;
+mod put_stock;
+mod transfer;
+
+use std::sync::Arc;
+
+use actix_web::web;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::Context;
+
+/// The tag of every operation here.
+const TAG: &str = "inventory";
+
+pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
+    // Fixed paths come before those with a parameter: actix takes the first that matches.
+    config
+        .app_data(web::Data::from(context.clone()))
+        .service(transfer::import_stock)
+        .service(transfer::export_stock)
+        .service(list_stock::list_stock)
+        .service(list_movements::list_movements)
+        .service(get_stock::get_stock)
+        .service(put_stock::put_stock)
+        .service(patch_stock::patch_stock);
+}

@@ -1,0 +1,55 @@
+use actix_web::{HttpResponse, http, patch, web};
+use contracts::inventory::{AdjustStock, StockLevel};
+use kernel::Sku;
+use platform::access::Admin;
+use platform::http::{ETag, Json, Path};
+use platform::problem::{Problem, ProblemBody};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::Context;
+use crate::app::adjust::adjust;
+use crate::http::TAG;
+
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct PatchStock {
+    /// Pieces that come (positive) or go (negative); not zero.
+    #[schema(example = -2)]
+    change: i64,
+    /// Why, 1 to 200 characters.
+    #[schema(example = "broken in transit")]
+    reason: String,
+}
+
+/// Add pieces to a SKU, or take some away
+#[utoipa::path(
+    tag = TAG,
+    security(("bearer" = [])),
+    params(("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE")),
+    request_body = PatchStock,
+    responses(
+        (status = 200, body = StockLevel, headers(("ETag" = String, description = "Its version"))),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A change of zero, or no reason"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No stock record of this SKU"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`insufficient_stock`: orders hold the rest"),
+    ),
+)]
+#[patch("/inventory/{sku}")]
+pub(crate) async fn patch_stock(
+    context: web::Data<Context>,
+    Admin(admin): Admin,
+    Path(sku): Path<Sku>,
+    Json(body): Json<PatchStock>,
+) -> Result<HttpResponse, Problem> {
+    let request = AdjustStock {
+        movement_id: context.db.system().id(),
+        sku,
+        change: body.change,
+        reason: body.reason,
+        actor_id: Some(admin.user_id),
+    };
+    let row = adjust(&context, request, false).await?;
+    Ok(HttpResponse::Ok().insert_header((http::header::ETAG, ETag::of(row.version).as_str())).json(row.level()?))
+}

@@ -1,0 +1,51 @@
+//! What each reservation holds.
+
+use kernel::ReservationId;
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    Related, RelationDef, RelationTrait,
+};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder};
+use uuid::Uuid;
+
+use crate::store::stock;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "reservation_lines")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub reservation_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub stock_id: Uuid,
+    pub quantity: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {
+    #[sea_orm(belongs_to = "stock::Entity", from = "Column::StockId", to = "stock::Column::Id")]
+    Stock,
+}
+
+impl Related<stock::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Stock.def()
+    }
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    let rows = rows.into_iter().map(|row| row.into_active_model().reset_all());
+    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
+}
+
+/// The lines of a reservation in SKU order: the order in which stock rows are taken.
+pub(crate) async fn of(conn: &impl ConnectionTrait, id: ReservationId) -> Result<Vec<Model>, DbErr> {
+    let lines = Entity::find()
+        .find_also_related(stock::Entity)
+        .filter(Column::ReservationId.eq(id.uuid()))
+        .order_by_asc(stock::Column::Sku)
+        .all(conn)
+        .await?;
+    Ok(lines.into_iter().map(|(line, _)| line).collect())
+}

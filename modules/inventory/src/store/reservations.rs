@@ -1,0 +1,73 @@
+//! Stock held for orders.
+
+use kernel::{OrderId, ReservationId, Timestamp};
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
+use uuid::Uuid;
+
+/// The states of a reservation. `released` and `shipped` are final.
+pub(crate) const HELD: &str = "held";
+pub(crate) const RELEASED: &str = "released";
+pub(crate) const SHIPPED: &str = "shipped";
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "reservations")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub order_id: Uuid,
+    pub state: String,
+    pub created_at_ms: i64,
+    pub ended_at_ms: Option<i64>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+pub(crate) async fn state(conn: &impl ConnectionTrait, id: ReservationId) -> Result<Option<String>, DbErr> {
+    Ok(Entity::find_by_id(id.uuid()).one(conn).await?.map(|row| row.state))
+}
+
+/// Takes the id, held or already ended. False if the id is known.
+pub(crate) async fn claim(
+    conn: &impl ConnectionTrait,
+    id: ReservationId,
+    order_id: OrderId,
+    state: &str,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let row = ActiveModel {
+        id: Set(id.uuid()),
+        order_id: Set(order_id.uuid()),
+        state: Set(state.to_owned()),
+        created_at_ms: Set(now.ms()),
+        ended_at_ms: Set((state != HELD).then_some(now.ms())),
+    };
+    let inserted = Entity::insert(row)
+        .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
+        .exec_without_returning(conn)
+        .await?;
+    Ok(inserted > 0)
+}
+
+/// Ends a held reservation. False if it is not held.
+pub(crate) async fn end(
+    conn: &impl ConnectionTrait,
+    id: ReservationId,
+    state: &str,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let ended = Entity::update_many()
+        .col_expr(Column::State, Expr::value(state))
+        .col_expr(Column::EndedAtMs, Expr::value(Some(now.ms())))
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(Column::State.eq(HELD))
+        .exec(conn)
+        .await?;
+    Ok(ended.rows_affected == 1)
+}
