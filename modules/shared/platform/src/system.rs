@@ -37,17 +37,19 @@ pub struct System {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdGenerator>,
     unfinished: TaskTracker,
+    /// Where detached work runs: not on the thread of the request that began it, which may end first.
+    runtime: tokio::runtime::Handle,
 }
 
 impl System {
-    /// The real machine.
+    /// The real machine. Call it on the runtime that is to run detached work.
     pub fn real() -> Self {
         Self::new(Arc::new(SystemClock), Arc::new(SystemIds))
     }
 
-    /// With a clock and ids of the caller's choice.
+    /// With a clock and ids of the caller's choice. Call it on the runtime that is to run detached work.
     pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>) -> Self {
-        Self { clock, ids, unfinished: TaskTracker::new() }
+        Self { clock, ids, unfinished: TaskTracker::new(), runtime: tokio::runtime::Handle::current() }
     }
 
     /// Now.
@@ -68,7 +70,7 @@ impl System {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
-        self.unfinished.spawn(crate::trace::inherit(work)).await
+        self.unfinished.spawn_on(crate::trace::inherit(work), &self.runtime).await
     }
 
     /// Waits until everything given to [`System::to_the_end`] has ended.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -14,6 +15,8 @@ use crate::problem::{Problem, codes};
 
 /// The largest JSON body, bytes.
 pub const MAX_JSON_BYTES: usize = 256 * 1024;
+/// How long a JSON body may take to arrive.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// The deepest nesting of arrays and objects.
 pub const MAX_DEPTH: usize = 32;
 
@@ -35,21 +38,26 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                     "Send the body as JSON, with `Content-Type: application/json`.",
                 ));
             }
-            let mut body = BytesMut::new();
-            while let Some(chunk) = payload.next().await {
-                let chunk = chunk
-                    .map_err(|error| Problem::new(codes::MALFORMED_JSON, format!("The body could not be read: {error}.")))?;
-                if body.len() + chunk.len() > MAX_JSON_BYTES {
-                    return Err(Problem::new(
-                        codes::PAYLOAD_TOO_LARGE,
-                        format!("A JSON body has at most {MAX_JSON_BYTES} bytes."),
-                    ));
-                }
-                body.extend_from_slice(&chunk);
-            }
+            let body = tokio::time::timeout(READ_TIMEOUT, read(&mut payload)).await.map_err(|_| {
+                Problem::new(codes::REQUEST_TIMEOUT, format!("The body did not arrive within {} s.", READ_TIMEOUT.as_secs()))
+            })??;
             parse(&body).map(Self)
         })
     }
+}
+
+async fn read(payload: &mut Payload) -> Result<BytesMut, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk
+            .map_err(|error| Problem::new(codes::MALFORMED_JSON, format!("The body could not be read: {error}.")))?;
+        if body.len() + chunk.len() > MAX_JSON_BYTES {
+            let detail = format!("A JSON body has at most {MAX_JSON_BYTES} bytes.");
+            return Err(Problem::new(codes::PAYLOAD_TOO_LARGE, detail));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 fn is_json(request: &HttpRequest) -> bool {

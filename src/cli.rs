@@ -1,0 +1,207 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use platform::module::AnyError;
+use platform::problem::chain;
+
+use crate::commands;
+use crate::settings::{Overrides, Settings};
+use crate::telemetry;
+
+/// A complete shop backend in one binary.
+///
+/// Without a command it serves: `souk` alone is a whole shop on http://127.0.0.1:8080, with its data in ./data.
+#[derive(Debug, Parser)]
+#[command(name = "souk", version, propagate_version = false, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the shop over HTTP (the default)
+    Serve(ServeArgs),
+    /// Bring the databases' schemas up to date, back, or show where they stand
+    Migrate {
+        #[command(subcommand)]
+        action: MigrateAction,
+    },
+    /// Load the demo shop: three accounts and a few dozen goods
+    Demo,
+    /// Manage accounts
+    User {
+        #[command(subcommand)]
+        action: UserAction,
+    },
+    /// Read a CSV file into the shop: creates and updates, and lists what it refuses
+    Import {
+        /// What the file holds
+        resource: Resource,
+        /// The file; - for standard input
+        file: PathBuf,
+    },
+    /// Write a table of the shop as CSV
+    Export {
+        /// What to write
+        resource: Resource,
+        /// The file; - for standard output
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
+    /// Check every invariant of the live shop, read-only; exit code 1 if one is broken
+    Doctor {
+        /// Write the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the OpenAPI documents as JSON
+    Openapi {
+        /// Only this module's
+        #[arg(long, value_name = "MODULE")]
+        module: Option<String>,
+    },
+    /// Check or show the settings
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Default, Args)]
+struct ServeArgs {
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// Port to listen on; 0 takes a free one [default: 8080]
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+enum MigrateAction {
+    /// Apply what is missing
+    Up,
+    /// Take steps back. This deletes data
+    Down {
+        /// How many steps of each module; all if not given
+        #[arg(long)]
+        steps: Option<u32>,
+        /// Confirms that data may be deleted
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List every step with whether it is applied
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserAction {
+    /// Create an account. Asks for the password unless SOUK_PASSWORD holds it
+    Create {
+        /// The address to log in with
+        #[arg(long)]
+        email: String,
+        /// A second name to log in with
+        #[arg(long)]
+        username: Option<String>,
+        /// The person's name
+        #[arg(long)]
+        name: Option<String>,
+        /// Let the account run the shop
+        #[arg(long)]
+        admin: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigAction {
+    /// Read all layers and say whether they are valid
+    Check,
+    /// Show the settings in force, secrets masked
+    Show,
+}
+
+/// The tables that go in and out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Resource {
+    Products,
+    Inventory,
+    Users,
+    Orders,
+}
+
+impl Resource {
+    fn name(self) -> &'static str {
+        match self {
+            Resource::Products => "products",
+            Resource::Inventory => "inventory",
+            Resource::Users => "users",
+            Resource::Orders => "orders",
+        }
+    }
+}
+
+impl Cli {
+    /// Does it. Errors go to standard error in one line; the exit code is 1 for them, and for a doctor who found
+    /// something.
+    pub async fn run(self) -> ExitCode {
+        match self.execute().await {
+            Ok(code) => code,
+            Err(error) => {
+                commands::complain(&format!("souk: {}", chain(error.as_ref())));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn execute(self) -> Result<ExitCode, AnyError> {
+        let serve = match &self.command {
+            Some(Command::Serve(args)) => args.clone(),
+            _ => self.serve,
+        };
+        let overrides = Overrides { host: serve.host, port: serve.port, ..self.overrides };
+        let settings = Settings::load(&overrides)?;
+        let command = self.command.unwrap_or(Command::Serve(ServeArgs::default()));
+        if matches!(command, Command::Serve(_)) {
+            telemetry::start_logging(&settings.log)?;
+            return commands::serve::serve(&settings).await;
+        }
+        // Commands talk to a person: only what needs attention is logged.
+        let quiet = crate::settings::Log { level: "warn".to_owned(), ..settings.log.clone() };
+        telemetry::start_logging(&quiet)?;
+        match command {
+            Command::Serve(_) => Ok(ExitCode::SUCCESS),
+            Command::Migrate { action: MigrateAction::Up } => commands::migrate::up(&settings).await,
+            Command::Migrate { action: MigrateAction::Down { steps, yes } } => {
+                commands::migrate::down(&settings, steps, yes).await
+            }
+            Command::Migrate { action: MigrateAction::Status } => commands::migrate::status(&settings).await,
+            Command::Demo => commands::demo::demo(&settings).await,
+            Command::User { action: UserAction::Create { email, username, name, admin } } => {
+                commands::user::create(&settings, &email, username, name, admin).await
+            }
+            Command::Import { resource, file } => commands::import::import(&settings, resource.name(), &file).await,
+            Command::Export { resource, file } => commands::export::export(&settings, resource.name(), &file).await,
+            Command::Doctor { json } => commands::doctor::doctor(&settings, json).await,
+            Command::Openapi { module } => commands::openapi::openapi(&settings, module.as_deref()).await,
+            Command::Config { action: ConfigAction::Check } => {
+                commands::say("the settings are valid")?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Config { action: ConfigAction::Show } => {
+                commands::say(settings.show()?.trim_end())?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}

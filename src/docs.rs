@@ -1,0 +1,207 @@
+//! The documents of the API: OpenAPI 3.1 and Swagger UI a module, an index, and the table of error codes. Everything is
+//! inside the binary, so the pages work offline.
+
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::{App, HttpRequest, HttpResponse, web};
+use platform::module::Module;
+use platform::problem::{ErrorCode, Problem, codes};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, ResponseBuilder};
+use utoipa_actix_web::AppExt;
+use utoipa_swagger_ui::Config;
+
+/// The documents of the modules of this process.
+pub struct Docs {
+    pages: Vec<Page>,
+    error_codes: Vec<ErrorCode>,
+}
+
+struct Page {
+    module: &'static str,
+    summary: &'static str,
+    openapi: OpenApi,
+    swagger: Arc<Config<'static>>,
+}
+
+impl Docs {
+    /// Reads every module's routes.
+    pub fn of(modules: &[Arc<dyn Module>]) -> Self {
+        let pages = modules
+            .iter()
+            .map(|module| Page {
+                module: module.name(),
+                summary: module.summary(),
+                openapi: document(module.as_ref()),
+                swagger: Arc::new(
+                    Config::new([format!("/{}/openapi.json", module.name())])
+                        .persist_authorization(true)
+                        .display_request_duration(true)
+                        .try_it_out_enabled(true),
+                ),
+            })
+            .collect();
+        let mut error_codes: Vec<ErrorCode> = codes::ALL.to_vec();
+        error_codes.extend(modules.iter().flat_map(|module| module.error_codes()).copied());
+        error_codes.sort_by_key(|code| (code.status, code.code));
+        error_codes.dedup_by_key(|code| code.code);
+        Self { pages, error_codes }
+    }
+
+    /// Each module's name with its document.
+    pub fn documents(&self) -> impl Iterator<Item = (&'static str, &OpenApi)> {
+        self.pages.iter().map(|page| (page.module, &page.openapi))
+    }
+
+    /// Every code that an error can carry.
+    pub fn error_codes(&self) -> &[ErrorCode] {
+        &self.error_codes
+    }
+
+    fn page(&self, module: &str) -> Option<&Page> {
+        self.pages.iter().find(|page| page.module == module)
+    }
+}
+
+/// The OpenAPI document of a module, from the routes that it serves.
+pub fn document(module: &dyn Module) -> OpenApi {
+    let (_, mut document) = App::new().into_utoipa_app().configure(|config| module.routes(config)).split_for_parts();
+    let license = LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build();
+    document.info = InfoBuilder::new()
+        .title(format!("Souk: {}", module.name()))
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(format!(
+            "{}.\n\nMoney is in minor units (2999 is 29.99 GBP), times are RFC 3339 UTC, errors are \
+             [problem+json](/docs/errors). Log in at `POST /auth/login`, then use `access_token` with *Authorize*.",
+            module.summary()
+        )))
+        .license(Some(license))
+        .build();
+    document.tags =
+        Some(vec![TagBuilder::new().name(module.name()).description(Some(module.summary())).build()]);
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("An access token of POST /auth/login"))
+        .build();
+    document
+        .components
+        .get_or_insert_default()
+        .security_schemes
+        .insert("bearer".to_owned(), SecurityScheme::Http(bearer));
+    add_default_error(&mut document);
+    document
+}
+
+/// Every operation can also fail in the ways that any request can.
+fn add_default_error(document: &mut OpenApi) {
+    let components = document.components.get_or_insert_default();
+    if !components.schemas.contains_key("Problem") {
+        components.schemas.insert("Problem".to_owned(), <platform::problem::ProblemBody as utoipa::PartialSchema>::schema());
+        let mut parts = Vec::new();
+        <platform::problem::ProblemBody as utoipa::ToSchema>::schemas(&mut parts);
+        components.schemas.extend(parts);
+    }
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let default = ResponseBuilder::new()
+        .description("Any other error, such as `too_many_requests` or `unavailable`")
+        .content("application/problem+json", problem)
+        .build();
+    for item in document.paths.paths.values_mut() {
+        let operations =
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten();
+        for operation in operations {
+            operation.responses.responses.entry("default".to_owned()).or_insert_with(|| default.clone().into());
+        }
+    }
+}
+
+/// `/<module>/openapi.json`.
+pub async fn openapi_json(docs: web::Data<Docs>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let page = docs.page(first_segment(&request)).ok_or_else(|| Problem::not_found("document"))?;
+    Ok(HttpResponse::Ok().json(&page.openapi))
+}
+
+/// `/<module>/docs` and the files below it.
+pub async fn swagger_ui(docs: web::Data<Docs>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let module = first_segment(&request);
+    let page = docs.page(module).ok_or_else(|| Problem::not_found("document"))?;
+    let file = request.match_info().get("file").unwrap_or_default();
+    let served = utoipa_swagger_ui::serve(file, page.swagger.clone())
+        .map_err(|error| Problem::internal(&std::io::Error::other(error.to_string())))?
+        .ok_or_else(|| Problem::not_found("file"))?;
+    if !file.is_empty() {
+        return Ok(HttpResponse::Ok().content_type(served.content_type).body(served.bytes.into_owned()));
+    }
+    // The page names its files relative to itself, which depends on a slash at the end; ours does not.
+    let html = String::from_utf8_lossy(&served.bytes).replace("\"./", &format!("\"/{module}/docs/"));
+    let html = html.replace("href=\"index.css\"", &format!("href=\"/{module}/docs/index.css\""));
+    Ok(HttpResponse::Ok().content_type(served.content_type).body(html))
+}
+
+fn first_segment(request: &HttpRequest) -> &str {
+    request.path().trim_start_matches('/').split('/').next().unwrap_or_default()
+}
+
+/// `/`: a browser wants the docs.
+pub async fn home() -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, "/docs")).finish()
+}
+
+/// `/docs`: the modules.
+pub async fn index(docs: web::Data<Docs>) -> HttpResponse {
+    let rows: String = docs
+        .pages
+        .iter()
+        .map(|page| {
+            let module = page.module;
+            format!(
+                "<tr><td><a href=\"/{module}/docs\">{module}</a></td><td>{}</td>\
+                 <td><a href=\"/{module}/openapi.json\">openapi.json</a></td></tr>",
+                page.summary
+            )
+        })
+        .collect();
+    html(
+        "Souk",
+        &format!(
+            "<p>Every module documents itself. Errors are <a href=\"/docs/errors\">listed here</a>; \
+             <a href=\"/readyz\">readiness</a> and <a href=\"/metrics\">metrics</a> are for operators.</p>\
+             <table><tr><th>module</th><th>what it does</th><th>OpenAPI 3.1</th></tr>{rows}</table>"
+        ),
+    )
+}
+
+/// `/docs/errors`: every error code; the `type` of a problem points here.
+pub async fn errors(docs: web::Data<Docs>) -> HttpResponse {
+    let rows: String = docs
+        .error_codes
+        .iter()
+        .map(|code| {
+            format!(
+                "<tr id=\"{0}\"><td>{1}</td><td><code>{0}</code></td><td>{2}</td></tr>",
+                code.code, code.status, code.title
+            )
+        })
+        .collect();
+    html(
+        "Error codes",
+        &format!(
+            "<p>Errors are <code>application/problem+json</code> (RFC 9457). Branch on <code>code</code>; quote \
+             <code>trace_id</code> when you report one.</p>\
+             <table><tr><th>status</th><th>code</th><th>meaning</th></tr>{rows}</table>"
+        ),
+    )
+}
+
+fn html(title: &str, body: &str) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"><style>body{{font:16px/1.5 system-ui,sans-serif;\
+         max-width:60rem;margin:2rem auto;padding:0 1rem}}table{{border-collapse:collapse;width:100%}}\
+         td,th{{text-align:left;padding:.4rem .8rem;border-bottom:1px solid #ddd}}tr:target{{background:#ffd}}</style>\
+         </head><body><h1>{title}</h1>{body}</body></html>"
+    ))
+}

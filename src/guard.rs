@@ -1,0 +1,147 @@
+//! What surrounds every request: one form of each path, a trace id, a log line, metrics, and no way for a panic or a
+//! bare error to reach the client.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, Uri};
+use actix_web::middleware::Next;
+use actix_web::{HttpResponse, ResponseError, web};
+use futures_util::FutureExt;
+use platform::problem::{Problem, codes};
+use platform::system::System;
+use platform::trace;
+use tracing::Instrument;
+
+/// Paths that mean others.
+const ALIASES: &[(&str, &str)] = &[("/products", "/catalog/products"), ("/pay", "/payments")];
+
+const TRACE_ID: HeaderName = HeaderName::from_static("trace-id");
+
+/// The middleware around the whole app.
+pub async fn guard<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let system = request.app_data::<web::Data<System>>().cloned();
+    let trace_id = trace::from_headers(request.headers(), system.map(|system| system.id()).unwrap_or_default());
+    let span = tracing::info_span!("request", %trace_id, method = %request.method(), path = request.path());
+    let header_value = HeaderValue::from_str(&trace_id).ok();
+    canonicalise(&mut request);
+    let work = async move {
+        let (started, method) = (Instant::now(), request.method().clone());
+        let bare = request.request().clone();
+        let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+        let mut response = match outcome {
+            Ok(Ok(response)) => as_problem(response.map_into_boxed_body()),
+            Ok(Err(error)) => {
+                let response = error.error_response();
+                as_problem(ServiceResponse::new(bare, response))
+            }
+            Err(panic) => {
+                tracing::error!(cause = panic_message(panic.as_ref()), "a handler panicked");
+                let problem = Problem::new(codes::INTERNAL, "The request was not completed. Tell us the trace id.");
+                ServiceResponse::new(bare, problem.error_response())
+            }
+        };
+        if let Some(value) = header_value {
+            response.headers_mut().insert(TRACE_ID, value);
+        }
+        record(&method, &response, started);
+        Ok(response)
+    };
+    trace::scope(trace_id, work.instrument(span)).await
+}
+
+/// Trims slashes at the end, resolves aliases, and lets HEAD be answered as GET (the server then leaves the body out).
+fn canonicalise(request: &mut ServiceRequest) {
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+    let path = request.path();
+    let trimmed = path.trim_end_matches('/');
+    let trimmed = if trimmed.is_empty() { "/" } else { trimmed };
+    let alias = ALIASES.iter().find_map(|(from, to)| {
+        let rest = trimmed.strip_prefix(from)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{to}{rest}"))
+    });
+    let canonical = alias.unwrap_or_else(|| trimmed.to_owned());
+    if canonical == path {
+        return;
+    }
+    let with_query = match request.uri().query() {
+        Some(query) => format!("{canonical}?{query}"),
+        None => canonical,
+    };
+    let mut parts = request.uri().clone().into_parts();
+    let Ok(path_and_query) = with_query.parse() else { return };
+    parts.path_and_query = Some(path_and_query);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
+}
+
+/// An error that some part below made without a problem body becomes one.
+fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let is_problem = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"));
+    // Health answers are errors with a body of their own.
+    let is_json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    if !is_error || is_problem || is_json {
+        return response;
+    }
+    let code = codes::ALL.iter().find(|code| code.status == status.as_u16()).copied();
+    let problem = match code {
+        Some(code) => Problem::new(code, format!("{}.", code.title)),
+        None if status.is_client_error() => Problem::new(codes::INVALID_HEADER, "The request is malformed."),
+        None => Problem::new(codes::INTERNAL, "The request was not completed."),
+    };
+    let (request, _) = response.into_parts();
+    ServiceResponse::new(request, problem.error_response())
+}
+
+fn record(method: &Method, response: &ServiceResponse<BoxBody>, started: Instant) {
+    let elapsed = started.elapsed();
+    let status = response.status().as_u16();
+    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let labels =
+        [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
+    metrics::counter!("http_requests_total", &labels).increment(1);
+    metrics::histogram!("http_request_duration_seconds", "route" => route.clone()).record(elapsed.as_secs_f64());
+    let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    if status >= 500 {
+        tracing::error!(%route, status, elapsed_ms, "answered");
+    } else {
+        tracing::debug!(%route, status, elapsed_ms, "answered");
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
+}
+
+/// What no route matched: 405 with `Allow` if the path exists with other methods, 404 otherwise.
+pub async fn unmatched(
+    request: actix_web::HttpRequest,
+    routes: web::Data<crate::route_table::RouteTable>,
+) -> Result<HttpResponse, Problem> {
+    let methods = routes.methods_of(request.path());
+    if methods.is_empty() {
+        return Err(Problem::new(codes::NOT_FOUND, "There is nothing at this path; /docs lists what there is."));
+    }
+    let allowed = methods.join(", ");
+    let detail = format!("{} is not among the methods of this path: {allowed}.", request.method());
+    Err(Problem::new(codes::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, allowed))
+}

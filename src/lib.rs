@@ -1,0 +1,14 @@
+//! The composition root of Souk: settings, wiring, the HTTP server and the command line. No business rules live here;
+//! `modules/` has them.
+
+pub mod cli;
+mod commands;
+pub mod demo;
+mod docs;
+mod guard;
+mod health;
+mod route_table;
+pub mod server;
+pub mod settings;
+pub mod telemetry;
+pub mod wiring;

@@ -1,0 +1,256 @@
+//! The HTTP server and the work beside it: relays, workers, and an end that loses nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use futures_util::FutureExt;
+use platform::module::{Module, Worker};
+use platform::problem::chain;
+use platform::relay::Relay;
+use platform::system::System;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::docs::{self, Docs};
+use crate::guard::{guard, unmatched};
+use crate::health::{self, Health};
+use crate::route_table::RouteTable;
+use crate::settings::Settings;
+use crate::wiring::{Databases, Shop, WiringError};
+
+/// How often old events and keys are deleted.
+const PURGE_EVERY: Duration = Duration::from_secs(600);
+
+/// Why a shop does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    #[error("the schema of {module} cannot be brought up to date")]
+    Migration {
+        module: &'static str,
+        #[source]
+        source: sea_orm::DbErr,
+    },
+    #[error("the schema of {module} is not current; run `souk migrate up`")]
+    SchemaNotCurrent { module: &'static str },
+    #[error("the demo shop cannot be loaded")]
+    Demo(#[source] platform::module::AnyError),
+    #[error("cannot listen on {address}")]
+    Bind {
+        address: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("metrics cannot be started")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+/// A shop that listens. Requests are answered from the moment it is built; relays and workers run from then on too.
+pub struct Application {
+    addresses: Vec<SocketAddr>,
+    server: actix_web::dev::Server,
+    background: Background,
+    shop: Shop,
+    databases: Databases,
+    shutdown_timeout: Duration,
+}
+
+impl Application {
+    /// Opens the databases, brings them up to date if the settings say so, puts the modules together, fills an empty
+    /// demo shop, and binds. Port 0 takes a free one.
+    pub async fn build(settings: &Settings, system: System) -> Result<Self, StartError> {
+        crate::telemetry::metrics()?;
+        let databases = Databases::open(settings, &system).await?;
+        prepare_schemas(settings, &databases).await?;
+        let shop = Shop::assemble(settings, &databases, system).await?;
+        if settings.demo.load && crate::demo::is_empty(&shop).await.map_err(StartError::Demo)? {
+            crate::demo::load(&shop).await.map_err(StartError::Demo)?;
+        }
+        let (server, addresses) = listen(settings, &shop)?;
+        let background = Background::start(&shop, settings);
+        let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
+        Ok(Self { addresses, server, background, shop, databases, shutdown_timeout })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        self.addresses.first().map(|address| format!("http://{address}")).unwrap_or_default()
+    }
+
+    /// Stops the server gently from elsewhere.
+    pub fn handle(&self) -> ServerHandle {
+        self.server.handle()
+    }
+
+    /// The modules.
+    pub fn shop(&self) -> &Shop {
+        &self.shop
+    }
+
+    /// Serves until the server is stopped, then finishes what is in flight: requests, then detached work, then the
+    /// events it emitted, then the databases.
+    pub async fn serve(self) -> std::io::Result<()> {
+        let outcome = self.server.await;
+        let finish = async {
+            self.shop.system.drain().await;
+            self.background.stop().await;
+        };
+        if tokio::time::timeout(self.shutdown_timeout, finish).await.is_err() {
+            tracing::warn!("work in flight did not end in time; it is finished at the next start");
+        }
+        for db in self.databases.iter() {
+            if let Err(error) = db.close().await {
+                tracing::warn!(module = db.module(), cause = %chain(&error), "the database did not close cleanly");
+            }
+        }
+        outcome
+    }
+}
+
+/// Brings every schema up to date, or refuses to run on an old one.
+pub async fn prepare_schemas(settings: &Settings, databases: &Databases) -> Result<(), StartError> {
+    for db in databases.iter() {
+        let module = db.module();
+        let failed = |source| StartError::Migration { module, source };
+        if settings.database.auto_migrate {
+            migrations::up(module, db.writer()).await.map_err(failed)?;
+        } else if migrations::status(module, db.writer()).await.map_err(failed)?.iter().any(|(_, applied)| !applied) {
+            return Err(StartError::SchemaNotCurrent { module });
+        }
+    }
+    Ok(())
+}
+
+fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), StartError> {
+    let docs = Docs::of(&shop.modules);
+    let mut routes = RouteTable::new(docs.documents().map(|(_, document)| document));
+    for path in ["/", "/docs", "/docs/errors", "/health", "/livez", "/readyz", "/metrics"] {
+        routes.add(path, vec!["GET", "HEAD"]);
+    }
+    for module in &shop.modules {
+        for path in ["health", "healthz", "openapi.json", "docs", "docs/{file}"] {
+            routes.add(&format!("/{}/{path}", module.name()), vec!["GET", "HEAD"]);
+        }
+    }
+    let (docs, routes) = (web::Data::new(docs), web::Data::new(routes));
+    let health = web::Data::new(Health::new(shop.modules.clone()));
+    let (verifier, system) = (web::Data::from(shop.verifier.clone()), web::Data::new(shop.system.clone()));
+    let (modules, with_docs) = (shop.modules.clone(), settings.server.docs);
+    let server = &settings.server;
+    let mut http = HttpServer::new(move || {
+        let modules = modules.clone();
+        App::new()
+            .into_utoipa_app()
+            .app_data(verifier.clone())
+            .app_data(system.clone())
+            .app_data(docs.clone())
+            .app_data(routes.clone())
+            .app_data(health.clone())
+            .configure(move |config: &mut ServiceConfig<'_>| {
+                // Around the modules come first: `/orders/docs` must not be taken for the order `docs`.
+                config.map(|config| {
+                    around_the_modules(config, &modules, with_docs);
+                    config
+                });
+                for module in &modules {
+                    module.routes(config);
+                }
+            })
+            .default_service(web::to(unmatched))
+            .into_app()
+            .wrap(from_fn(guard))
+    })
+    .max_connections(server.max_connections)
+    .keep_alive(Duration::from_secs(server.keep_alive_s))
+    .client_request_timeout(Duration::from_millis(server.request_head_timeout_ms))
+    .shutdown_timeout(server.shutdown_timeout_s)
+    .disable_signals();
+    if server.workers > 0 {
+        http = http.workers(server.workers);
+    }
+    let address = format!("{}:{}", server.host, server.port);
+    let bound = http
+        .bind((server.host.as_str(), server.port))
+        .map_err(|source| StartError::Bind { address: address.clone(), source })?;
+    let addresses = bound.addrs();
+    Ok((bound.run(), addresses))
+}
+
+fn around_the_modules(config: &mut web::ServiceConfig, modules: &[Arc<dyn Module>], with_docs: bool) {
+    config.service(health::livez).service(health::readyz).service(health::health).service(health::metrics);
+    for module in modules {
+        let name = module.name();
+        config
+            .route(&format!("/{name}/health"), web::get().to(health::module_health))
+            .route(&format!("/{name}/healthz"), web::get().to(health::module_health));
+        if with_docs {
+            config
+                .route(&format!("/{name}/openapi.json"), web::get().to(docs::openapi_json))
+                .route(&format!("/{name}/docs"), web::get().to(docs::swagger_ui))
+                .route(&format!("/{name}/docs/{{file}}"), web::get().to(docs::swagger_ui));
+        }
+    }
+    if with_docs {
+        config
+            .route("/", web::get().to(docs::home))
+            .route("/docs", web::get().to(docs::index))
+            .route("/docs/errors", web::get().to(docs::errors));
+    }
+}
+
+/// Relays and workers.
+struct Background {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Background {
+    fn start(shop: &Shop, settings: &Settings) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let bus: Arc<dyn platform::bus::EventBus> = Arc::new(shop.bus());
+        for module in &shop.modules {
+            let relay = Relay::new(module.db().clone(), bus.clone(), settings.relay_settings());
+            tasks.spawn(relay.run(stop.clone()));
+            let purger = Arc::new(Relay::new(module.db().clone(), bus.clone(), settings.relay_settings()));
+            let purge = Worker::every("platform.purge", PURGE_EVERY, move || {
+                let purger = purger.clone();
+                async move { Ok(purger.purge().await?) }
+            });
+            for worker in module.workers().into_iter().chain(std::iter::once(purge)) {
+                tasks.spawn(run_worker(worker, stop.clone()));
+            }
+        }
+        tasks.close();
+        Self { stop, tasks }
+    }
+
+    async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+/// Runs a worker until told to stop. A run that fails or panics is logged, and the next one comes.
+async fn run_worker(worker: Worker, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(worker.every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match std::panic::AssertUnwindSafe((worker.run)()).catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(worker = worker.name, cause = %chain(error.as_ref()), "a worker failed"),
+            Err(_) => tracing::error!(worker = worker.name, "a worker panicked"),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Settings in layers: the default file, the profile's file, `--config FILE`, `SOUK__SECTION__KEY`, flags. Later layers win.
+//!
+//! Both files are inside the binary, so that it runs from any folder. An unknown section or key is an error: a
+//! setting that is misspelt must not be ignored.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{Config, Environment, File, FileFormat};
+use kernel::Currency;
+use platform::db::{DbOptions, Location};
+use platform::relay::RelaySettings;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::wiring::{MODULE_NAMES, ModuleSettings};
+
+const DEFAULT_FILE: &str = include_str!("../config/default.toml");
+const PRODUCTION_FILE: &str = include_str!("../config/production.toml");
+
+/// Which kind of run this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// A developer's machine: demo goods, migrations at start, docs.
+    #[default]
+    Default,
+    /// A shop that takes money: no demo, no default secrets, migrations by `souk migrate`.
+    Production,
+}
+
+/// What the command line may set over everything else.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Overrides {
+    /// The kind of run
+    #[arg(long, global = true, value_enum, env = "SOUK_PROFILE")]
+    pub profile: Option<Profile>,
+    /// A TOML file with settings, over those of the profile
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder for SQLite files and outgoing mail [default: ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// PostgreSQL to use instead of SQLite: postgres://user:password@host/database
+    #[arg(long, global = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    #[arg(skip)]
+    pub host: Option<String>,
+    #[arg(skip)]
+    pub port: Option<u16>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    #[error("{0}")]
+    Read(#[from] config::ConfigError),
+    #[error("there is no setting section `{0}`; `souk config show` lists them")]
+    UnknownSection(String),
+    #[error("{setting}: {problem}")]
+    Invalid { setting: &'static str, problem: String },
+}
+
+fn invalid(setting: &'static str, problem: impl Into<String>) -> SettingsError {
+    SettingsError::Invalid { setting, problem: problem.into() }
+}
+
+/// Where and how HTTP is served.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub workers: usize,
+    pub max_connections: usize,
+    pub keep_alive_s: u64,
+    pub request_head_timeout_ms: u64,
+    pub shutdown_timeout_s: u64,
+    pub docs: bool,
+}
+
+/// Where files live.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub dir: PathBuf,
+}
+
+/// Which database, and its bounds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSettings {
+    pub url: String,
+    pub max_connections: u32,
+    pub acquire_timeout_ms: u64,
+    pub statement_timeout_ms: u64,
+    pub auto_migrate: bool,
+}
+
+/// Whether an empty shop is filled.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Demo {
+    pub load: bool,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    Text,
+    Json,
+}
+
+/// How events leave the outboxes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelaySection {
+    pub poll_every_ms: u64,
+    pub max_attempts: i64,
+}
+
+/// The shop itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShopSection {
+    pub currency: Currency,
+}
+
+/// All settings of a process.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    pub profile: Profile,
+    pub server: Server,
+    pub data: Data,
+    pub database: DatabaseSettings,
+    pub demo: Demo,
+    pub log: Log,
+    pub relay: RelaySection,
+    pub shop: ShopSection,
+    #[serde(flatten)]
+    pub modules: ModuleSettings,
+}
+
+const SECTIONS: &[&str] = &["server", "data", "database", "demo", "log", "relay", "shop"];
+
+impl Settings {
+    /// Reads every layer and checks the result.
+    pub fn load(overrides: &Overrides) -> Result<Self, SettingsError> {
+        Self::load_with(overrides, Environment::with_prefix("SOUK").prefix_separator("__").separator("__"))
+    }
+
+    fn load_with(overrides: &Overrides, environment: Environment) -> Result<Self, SettingsError> {
+        let profile = overrides.profile.unwrap_or_default();
+        let mut layers = Config::builder().add_source(File::from_str(DEFAULT_FILE, FileFormat::Toml));
+        if profile == Profile::Production {
+            layers = layers.add_source(File::from_str(PRODUCTION_FILE, FileFormat::Toml));
+        }
+        if let Some(file) = &overrides.config {
+            layers = layers.add_source(File::from(file.as_path()).format(FileFormat::Toml));
+        }
+        layers = layers.add_source(environment.ignore_empty(true));
+        layers = layers
+            .set_override_option("data.dir", overrides.data_dir.as_ref().map(|dir| dir.display().to_string()))?
+            .set_override_option("database.url", overrides.database_url.clone())?
+            .set_override_option("server.host", overrides.host.clone())?
+            .set_override_option("server.port", overrides.port)?;
+        Self::from_layers(profile, &layers.build()?)
+    }
+
+    fn from_layers(profile: Profile, config: &Config) -> Result<Self, SettingsError> {
+        let sections = config.clone().try_deserialize::<std::collections::BTreeMap<String, serde_json::Value>>()?;
+        let known = |name: &str| SECTIONS.contains(&name) || MODULE_NAMES.contains(&name);
+        if let Some(unknown) = sections.into_keys().find(|name| !known(name)) {
+            return Err(SettingsError::UnknownSection(unknown));
+        }
+        let shop: ShopSection = config.get("shop")?;
+        let data: Data = config.get("data")?;
+        let modules = ModuleSettings::read(config, shop.currency, &data.dir)?;
+        let settings = Self {
+            profile,
+            server: config.get("server")?,
+            data,
+            database: config.get("database")?,
+            demo: config.get("demo")?,
+            log: config.get("log")?,
+            relay: config.get("relay")?,
+            shop,
+            modules,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let url = self.database.url.as_str();
+        if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(invalid("database.url", "must be empty (SQLite) or begin with postgres://"));
+        }
+        if !(1..=100).contains(&self.database.max_connections) {
+            return Err(invalid("database.max_connections", "must be 1 to 100"));
+        }
+        if !(1..=100_000).contains(&self.server.max_connections) {
+            return Err(invalid("server.max_connections", "must be 1 to 100000"));
+        }
+        if self.database.acquire_timeout_ms == 0 || self.database.statement_timeout_ms == 0 {
+            return Err(invalid("database", "its time-outs must be more than 0 ms"));
+        }
+        if self.relay.poll_every_ms == 0 || self.relay.max_attempts < 1 {
+            return Err(invalid("relay", "poll_every_ms and max_attempts must be at least 1"));
+        }
+        if self.profile == Profile::Production {
+            if self.demo.load {
+                return Err(invalid("demo.load", "the production profile refuses demo data"));
+            }
+            if let Some(setting) = self.modules.default_secret() {
+                return Err(invalid(setting, "the production profile refuses a default secret; set your own"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where and how every module opens its database.
+    pub fn database_options(&self) -> DbOptions {
+        let location = if self.database.url.is_empty() {
+            Location::Sqlite { folder: self.data.dir.clone() }
+        } else {
+            Location::Postgres { url: self.database.url.clone() }
+        };
+        DbOptions {
+            location,
+            max_connections: self.database.max_connections,
+            acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),
+            statement_timeout: Duration::from_millis(self.database.statement_timeout_ms),
+            durable: true,
+        }
+    }
+
+    /// How every module's relay paces itself.
+    pub fn relay_settings(&self) -> RelaySettings {
+        RelaySettings {
+            poll_every: Duration::from_millis(self.relay.poll_every_ms),
+            max_attempts: self.relay.max_attempts,
+            ..RelaySettings::default()
+        }
+    }
+
+    /// The settings in force as TOML, with every secret masked.
+    pub fn show(&self) -> Result<String, toml::ser::Error> {
+        let mut tree = toml::Value::try_from(self)?;
+        mask(&mut tree, "");
+        toml::to_string_pretty(&tree)
+    }
+}
+
+/// Where relative paths of the settings start: the data folder.
+pub fn below(data_dir: &Path, folder: &str) -> PathBuf {
+    data_dir.join(folder)
+}
+
+const MASK: &str = "********";
+
+fn mask(value: &mut toml::Value, key: &str) {
+    let is_secret = ["secret", "pepper", "password", "token_key"].iter().any(|word| key.contains(word));
+    match value {
+        toml::Value::Table(table) => table.iter_mut().for_each(|(key, value)| mask(value, key)),
+        toml::Value::Array(items) => items.iter_mut().for_each(|item| mask(item, key)),
+        toml::Value::String(text) if is_secret => MASK.clone_into(text),
+        toml::Value::String(text) => *text = mask_url(text),
+        _ => {}
+    }
+}
+
+/// Masks the password of a URL.
+fn mask_url(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let Some((credentials, host)) = rest.rsplit_once('@') else { return text.to_owned() };
+    let user = credentials.split(':').next().unwrap_or_default();
+    if credentials.contains(':') { format!("{scheme}://{user}:{MASK}@{host}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(overrides: &Overrides, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let variables = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let source = Environment::with_prefix("SOUK").prefix_separator("__").separator("__");
+        Settings::load_with(overrides, source.source(Some(variables)))
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_which_beats_the_file() {
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), "[server]\nport = 1\nhost = \"file\"\nkeep_alive_s = 3\n").unwrap();
+        let overrides =
+            Overrides { config: Some(file.path().to_owned()), port: Some(3), ..Overrides::default() };
+        let environment = [("SOUK__SERVER__PORT", "2"), ("SOUK__SERVER__HOST", "environment")];
+        let server = load(&overrides, &environment).unwrap().server;
+        assert_eq!((server.port, server.host.as_str(), server.keep_alive_s), (3, "environment", 3));
+    }
+
+    #[test]
+    fn what_is_misspelt_is_refused() {
+        let unknown_key = load(&Overrides::default(), &[("SOUK__SERVER__PROT", "1")]).unwrap_err().to_string();
+        assert!(unknown_key.contains("prot"), "{unknown_key}");
+        let unknown_section = load(&Overrides::default(), &[("SOUK__SEVER__PORT", "1")]).unwrap_err().to_string();
+        assert!(unknown_section.contains("sever"), "{unknown_section}");
+        let no_number = load(&Overrides::default(), &[("SOUK__SERVER__PORT", "http")]).unwrap_err().to_string();
+        assert!(no_number.contains("port"), "{no_number}");
+        let mysql = Overrides { database_url: Some("mysql://x".to_owned()), ..Overrides::default() };
+        assert!(load(&mysql, &[]).unwrap_err().to_string().contains("database.url"));
+    }
+
+    #[test]
+    fn secrets_are_masked_and_production_refuses_the_default_ones() {
+        let url = Overrides { database_url: Some("postgres://shop:hunter2@db/souk".to_owned()), ..Overrides::default() };
+        let shown = load(&url, &[]).unwrap().show().unwrap();
+        assert!(shown.contains("postgres://shop:********@db/souk") && !shown.contains("hunter2"), "{shown}");
+        assert!(!shown.contains("souk-development"), "{shown}");
+        let production = Overrides { profile: Some(Profile::Production), ..Overrides::default() };
+        let refusal = load(&production, &[]).unwrap_err().to_string();
+        assert!(refusal.contains("default secret"), "{refusal}");
+        let secrets = [("SOUK__AUTH__PEPPER", "a"), ("SOUK__PAYMENTS__WEBHOOK_SECRET", "b")];
+        assert!(load(&production, &secrets).is_ok());
+        let demo = [("SOUK__DEMO__LOAD", "true"), ("SOUK__AUTH__PEPPER", "a"), ("SOUK__PAYMENTS__WEBHOOK_SECRET", "b")];
+        assert!(load(&production, &demo).unwrap_err().to_string().contains("demo"));
+    }
+}

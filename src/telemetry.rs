@@ -1,0 +1,38 @@
+//! Logs, to standard error: text on a terminal, one JSON object a line otherwise. Standard output belongs to commands.
+
+use std::io::IsTerminal;
+
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use std::sync::OnceLock;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::TryInitError;
+
+use crate::settings::{Log, LogFormat};
+
+/// Starts logging for the process. A second call fails and changes nothing.
+pub fn start_logging(settings: &Log) -> Result<(), TryInitError> {
+    use tracing_subscriber::util::SubscriberInitExt;
+    let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let as_text = match settings.format {
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if as_text {
+        lines.with_target(false).finish().try_init()
+    } else {
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().try_init()
+    }
+}
+
+/// The process's metrics; started at the first call.
+pub fn metrics() -> Result<PrometheusHandle, BuildError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    let handle = PrometheusBuilder::new().set_buckets(&seconds)?.install_recorder()?;
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
