@@ -90,7 +90,7 @@ pub fn document(module: &dyn Module) -> OpenApi {
         .components
         .get_or_insert_default()
         .security_schemes
-        .insert("bearer".to_owned(), SecurityScheme::Http(bearer));
+        .insert("bearer".to_owned(), SecurityScheme::Http(bearer).into());
     add_default_error(&mut document);
     document
 }

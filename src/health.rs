@@ -75,7 +75,7 @@ pub async fn readyz(health: web::Data<Health>) -> HttpResponse {
 
 /// The same, under the usual name.
 #[get("/health")]
-pub async fn health(health: web::Data<Health>) -> HttpResponse {
+pub async fn process_health(health: web::Data<Health>) -> HttpResponse {
     answer("souk", health.failed_check().await)
 }
 

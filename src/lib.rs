@@ -4,7 +4,7 @@
 pub mod cli;
 mod commands;
 pub mod demo;
-mod docs;
+pub mod docs;
 mod guard;
 mod health;
 mod route_table;

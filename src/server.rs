@@ -185,7 +185,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
 }
 
 fn around_the_modules(config: &mut web::ServiceConfig, modules: &[Arc<dyn Module>], with_docs: bool) {
-    config.service(health::livez).service(health::readyz).service(health::health).service(health::metrics);
+    config.service(health::livez).service(health::readyz).service(health::process_health).service(health::metrics);
     for module in modules {
         let name = module.name();
         config

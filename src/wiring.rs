@@ -134,7 +134,7 @@ impl Databases {
     /// Opens one database a compiled module.
     pub async fn open(settings: &Settings, system: &System) -> Result<Self, WiringError> {
         let options = settings.database_options();
-        let opened = compiled().iter().map(|module| {
+        let opened = compiled().into_iter().map(|module| {
             let (options, system) = (&options, system.clone());
             async move {
                 Db::open(module, options, system).await.map_err(|source| WiringError::Database { module, source })

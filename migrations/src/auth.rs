@@ -1,8 +1,79 @@
 //! The schema of `auth`.
 
+use platform::migration::SqlMigration;
 use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    Vec::new()
+    vec![Box::new(SqlMigration {
+        name: "m0002_credentials_and_sessions",
+        up: "
+            CREATE TABLE signing_keys (
+                kid TEXT NOT NULL PRIMARY KEY CHECK (length(kid) BETWEEN 1 AND 64),
+                state TEXT NOT NULL CHECK (state IN ('active', 'retired')),
+                private_key {bytes} NOT NULL,
+                public_key {bytes} NOT NULL CHECK (length(public_key) = 32),
+                created_at_ms {bigint} NOT NULL
+            ) {strict};
+            -- Processes that start at once on an empty database agree on one key through this.
+            CREATE UNIQUE INDEX signing_keys_one_active ON signing_keys (state) WHERE state = 'active';
+
+            CREATE TABLE credentials (
+                user_id {uuid} NOT NULL PRIMARY KEY,
+                password_hash TEXT NOT NULL CHECK (length(password_hash) BETWEEN 1 AND 255),
+                created_at_ms {bigint} NOT NULL,
+                changed_at_ms {bigint} NOT NULL
+            ) {strict};
+
+            CREATE TABLE sessions (
+                id {uuid} NOT NULL PRIMARY KEY,
+                user_id {uuid} NOT NULL REFERENCES credentials (user_id),
+                role TEXT NOT NULL CHECK (role IN ('customer', 'admin')),
+                created_at_ms {bigint} NOT NULL,
+                refreshed_at_ms {bigint} NOT NULL,
+                access_as_of_ms {bigint} NOT NULL,
+                tokens_expire_at_ms {bigint} NOT NULL,
+                refresh_hash {bytes} NOT NULL UNIQUE CHECK (length(refresh_hash) = 32),
+                refresh_expires_at_ms {bigint} NOT NULL,
+                ended_at_ms {bigint},
+                end_reason TEXT CHECK (end_reason IN ('logout', 'reuse', 'access_changed')),
+                CHECK ((ended_at_ms IS NULL) = (end_reason IS NULL))
+            ) {strict};
+            CREATE INDEX sessions_of_user ON sessions (user_id, id);
+            CREATE INDEX sessions_live_by_expiry ON sessions (refresh_expires_at_ms) WHERE ended_at_ms IS NULL;
+            CREATE INDEX sessions_ended_by_expiry ON sessions (tokens_expire_at_ms) WHERE ended_at_ms IS NOT NULL;
+
+            CREATE TABLE spent_refresh_tokens (
+                token_hash {bytes} NOT NULL PRIMARY KEY CHECK (length(token_hash) = 32),
+                session_id {uuid} NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+                expires_at_ms {bigint} NOT NULL
+            ) {strict};
+            CREATE INDEX spent_refresh_tokens_of_session ON spent_refresh_tokens (session_id);
+            CREATE INDEX spent_refresh_tokens_by_expiry ON spent_refresh_tokens (expires_at_ms);
+
+            CREATE TABLE user_revocations (
+                user_id {uuid} NOT NULL PRIMARY KEY,
+                issued_until_ms {bigint} NOT NULL,
+                tokens_expire_at_ms {bigint} NOT NULL
+            ) {strict};
+            CREATE INDEX user_revocations_by_expiry ON user_revocations (tokens_expire_at_ms);
+
+            -- A failure takes one of the numbered slots of its login name, so that a name can never have more.
+            CREATE TABLE login_failures (
+                login_hash {bytes} NOT NULL CHECK (length(login_hash) = 32),
+                slot {bigint} NOT NULL CHECK (slot >= 0),
+                failed_at_ms {bigint} NOT NULL,
+                PRIMARY KEY (login_hash, slot)
+            ) {strict};
+            CREATE INDEX login_failures_by_age ON login_failures (failed_at_ms);
+        ",
+        down: "
+            DROP TABLE login_failures;
+            DROP TABLE user_revocations;
+            DROP TABLE spent_refresh_tokens;
+            DROP TABLE sessions;
+            DROP TABLE credentials;
+            DROP TABLE signing_keys;
+        ",
+    })]
 }

@@ -68,9 +68,19 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// From a request of a test's own client.
+    pub fn new(request: reqwest::RequestBuilder) -> Self {
+        Self { request }
+    }
+
+    /// With an access token.
+    pub fn bearer(self, token: &str) -> Self {
+        Self { request: self.request.bearer_auth(token) }
+    }
+
     /// As a user.
     pub fn by(self, user: &TestUser) -> Self {
-        Self { request: self.request.bearer_auth(&user.token) }
+        self.bearer(&user.token)
     }
 
     /// With an idempotency key.

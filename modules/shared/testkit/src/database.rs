@@ -31,6 +31,41 @@ pub fn postgres_url() -> Option<String> {
     }
 }
 
+/// A database server's room for one test: a fresh database, dropped with this value. SQLite needs none.
+pub struct TestDatabase {
+    created: Option<(String, String)>,
+    url: Option<String>,
+}
+
+impl TestDatabase {
+    /// A fresh one on a database system.
+    pub async fn create(engine: Engine) -> Self {
+        let Engine::Postgres(server) = engine else { return Self { created: None, url: None } };
+        let name = format!("souk_test_{}", Uuid::new_v4().simple());
+        execute(&server, &format!("CREATE DATABASE {name}")).await;
+        Self { url: Some(with_database(&server, &name)), created: Some((server, name)) }
+    }
+
+    /// The address of the database; `None` means SQLite.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let Some((server, name)) = self.created.take() else { return };
+        // Drop cannot wait, and the test's runtime may be ending: a thread of its own does the work.
+        let dropped = std::thread::spawn(move || {
+            crate::run(async move { execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await });
+        })
+        .join();
+        if dropped.is_err() && !std::thread::panicking() {
+            panic!("the test database could not be dropped");
+        }
+    }
+}
+
 /// What one test has to itself: a place for databases, a clock, tokens.
 pub struct Bench {
     pub clock: Arc<TestClock>,
@@ -38,21 +73,17 @@ pub struct Bench {
     pub tokens: Tokens,
     options: DbOptions,
     folder: tempfile::TempDir,
-    created: Option<(String, String)>,
+    _database: TestDatabase,
 }
 
 impl Bench {
     /// A fresh place on a database system.
     pub async fn new(engine: Engine) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (location, created) = match engine {
-            Engine::Sqlite => (Location::Sqlite { folder: folder.path().join("data") }, None),
-            Engine::Postgres(server) => {
-                let name = format!("souk_test_{}", Uuid::new_v4().simple());
-                execute(&server, &format!("CREATE DATABASE {name}")).await;
-                let url = with_database(&server, &name);
-                (Location::Postgres { url }, Some((server, name)))
-            }
+        let database = TestDatabase::create(engine).await;
+        let location = match database.url() {
+            None => Location::Sqlite { folder: folder.path().join("data") },
+            Some(url) => Location::Postgres { url: url.to_owned() },
         };
         let clock = Arc::new(TestClock::default());
         let system = System::new(clock.clone(), Arc::new(SystemIds));
@@ -63,7 +94,7 @@ impl Bench {
             durable: false,
             ..DbOptions::new(location)
         };
-        Self { tokens: Tokens::new(clock.clone()), clock, system, options, folder, created }
+        Self { tokens: Tokens::new(clock.clone()), clock, system, options, folder, _database: database }
     }
 
     /// A module's database with its schema.
@@ -81,20 +112,6 @@ impl Bench {
     /// A folder for files, removed with the bench.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let Some((server, name)) = self.created.take() else { return };
-        // Drop cannot wait, and the test's runtime may be ending: a thread of its own does the work.
-        let dropped = std::thread::spawn(move || {
-            crate::run(async move { execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await });
-        })
-        .join();
-        if dropped.is_err() && !std::thread::panicking() {
-            panic!("the test database could not be dropped");
-        }
     }
 }
 

@@ -7,9 +7,9 @@ mod database;
 pub mod fakes;
 mod tokens;
 
-pub use app::{Response, TestApp, Sent};
+pub use app::{Response, Sent, TestApp};
 pub use clock::TestClock;
-pub use database::{Bench, Engine, postgres_url};
+pub use database::{Bench, Engine, TestDatabase, postgres_url};
 pub use tokens::{TestUser, Tokens};
 
 /// Declares tests that run on SQLite and on PostgreSQL: each becomes `name::sqlite` and `name::postgres`.

@@ -1,0 +1,5 @@
+//! Rules of accounts and logins; pure.
+
+pub(crate) mod login_name;
+pub(crate) mod password;
+pub(crate) mod throttle;

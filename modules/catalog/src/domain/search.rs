@@ -1,0 +1,84 @@
+//! What a search compares: folded text, word by word.
+
+use thiserror::Error;
+
+/// The most words of one search.
+pub(crate) const MAX_WORDS: usize = 10;
+/// The longest search, in characters.
+pub(crate) const MAX_CHARACTERS: usize = 200;
+
+/// Why a text is no search.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("search: at most {MAX_WORDS} words, {MAX_CHARACTERS} characters, and no control characters")]
+pub(crate) struct SearchError;
+
+/// The words that all must occur, folded. None at all finds everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Words(Vec<String>);
+
+impl Words {
+    pub(crate) fn parse(text: &str) -> Result<Self, SearchError> {
+        if text.chars().count() > MAX_CHARACTERS || text.chars().any(char::is_control) {
+            return Err(SearchError);
+        }
+        let words: Vec<String> = fold(text).split_whitespace().map(str::to_owned).collect();
+        if words.len() <= MAX_WORDS { Ok(Self(words)) } else { Err(SearchError) }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// Lower case in every script. The Greek final sigma becomes the plain one: which of the two `to_lowercase` gives
+/// depends on what follows, and a word is searched for without what follows.
+pub(crate) fn fold(text: &str) -> String {
+    text.to_lowercase().replace('ς', "σ")
+}
+
+/// What a search looks at. A word has no space in it, so it never matches across two of these lines.
+pub(crate) fn searchable(sku: &str, name: &str, description: Option<&str>) -> String {
+    fold(&[name, sku, description.unwrap_or_default()].join("\n"))
+}
+
+/// The `LIKE` pattern, with `\` as its escape, that finds a word as it is written.
+pub(crate) fn like_pattern(word: &str) -> String {
+    let mut pattern = String::with_capacity(word.len() + 2);
+    pattern.push('%');
+    for letter in word.chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_is_folded_words_within_bounds() {
+        let words = Words::parse("  ÄPFEL\u{2003}100%  ").unwrap();
+        assert_eq!(words.iter().collect::<Vec<_>>(), ["äpfel", "100%"]);
+        assert_eq!(Words::parse(""), Ok(Words::default()));
+        assert!(Words::parse(&"w ".repeat(10)).is_ok());
+        for bad in [&"w ".repeat(11), &"x".repeat(201), "a\0b", "a\nb"] {
+            assert_eq!(Words::parse(bad), Err(SearchError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_case_of_no_script_matters() {
+        assert_eq!(fold("ΟΔΟΣ"), fold("οδοσ"));
+        assert!(searchable("MUG-1", "Straßen-Übersicht", Some("ÉCRU")).contains("übersicht"));
+        assert!(!searchable("B", "a", None).contains("ab"));
+    }
+
+    #[test]
+    fn wildcards_are_letters() {
+        assert_eq!(like_pattern(r"100%_\"), r"%100\%\_\\%");
+    }
+}

@@ -1,0 +1,11 @@
+//! The whole shop, through its front doors: HTTP and the command line.
+//!
+//! Every story of behaviour runs on SQLite and on PostgreSQL (see `testkit::on_every_database`).
+
+mod checkout;
+mod command_line;
+mod contract;
+mod migrations;
+mod openapi;
+mod real_data;
+mod support;
