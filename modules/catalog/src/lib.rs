@@ -1,1 +1,141 @@
-//! souk-catalog.
+//! What the shop sells, what it is called, and what it costs.
+//!
+//! Invariants, kept by the schema:
+//!
+//! - a SKU is in upper case and names one product, and so does a slug;
+//! - a price is 0 to 1,000,000.00 in the shop's currency;
+//! - a product is never deleted, only retired: what an order refers to stays readable;
+//! - every change publishes `ProductChanged` in its own transaction, and only a change does.
+//!
+//! **Freshness.** [`CatalogPort::quote`] always reads the database: what is sold now must have the price of now. Pages,
+//! single products and [`CatalogPort::find`] may come from memory; a change by this process shows at once, one by
+//! another process on the same database within `cache_ttl_s`.
+//!
+//! **Search** reads a folded copy of name, SKU and description with `LIKE`, because the databases do not agree on the
+//! case of letters beyond ASCII. Rejected: their full-text indexes, as they split and stem words each in its own way,
+//! while `100%` and `a_b` are to be found as they stand on both.
+//!
+//! **Stock** belongs to `inventory`. Rejected: a quantity column here, as it would put every sale and every edit of a
+//! description on the same row. The opening stock of an import is handed over after its products were committed, and
+//! only gives a first record to SKUs that have none; importing a file again therefore never undoes what was sold.
+
+mod app;
+mod cache;
+mod doctor;
+mod domain;
+mod error;
+mod http;
+mod port;
+mod product;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::catalog::CatalogPort;
+use contracts::inventory::InventoryPort;
+use kernel::Currency;
+use platform::bus::EventHandler;
+use platform::csv::Transfer;
+use platform::db::Db;
+use platform::module::{AnyError, Check, Module, Worker};
+use platform::problem::ErrorCode;
+use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Settings of this module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Every price is in this currency.
+    pub currency: Currency,
+    /// Products kept in memory, about: a product of more than 1 KiB counts as several. 0 keeps nothing.
+    pub cache_entries: u64,
+    /// Seconds after which a change by another process shows at the latest.
+    pub cache_ttl_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { currency: Currency::GBP, cache_entries: 10_000, cache_ttl_s: 30 }
+    }
+}
+
+/// What this module needs.
+pub struct Deps {
+    pub db: Db,
+    pub settings: Settings,
+    pub inventory: Arc<dyn InventoryPort>,
+}
+
+/// What every use case has at hand.
+struct Context {
+    db: Db,
+    settings: Settings,
+    inventory: Arc<dyn InventoryPort>,
+    cache: cache::Cache,
+}
+
+/// The module.
+#[derive(Clone)]
+pub struct Catalog {
+    context: Arc<Context>,
+}
+
+impl Catalog {
+    /// Puts the module together.
+    pub fn new(deps: Deps) -> Self {
+        let cache = cache::Cache::new(&deps.settings, deps.db.system().clock.clone());
+        let context = Context { db: deps.db, settings: deps.settings, inventory: deps.inventory, cache };
+        Self { context: Arc::new(context) }
+    }
+
+    /// What other modules call.
+    pub fn port(&self) -> Arc<dyn CatalogPort> {
+        Arc::new(port::LocalCatalog { context: self.context.clone() })
+    }
+}
+
+#[async_trait]
+impl Module for Catalog {
+    fn name(&self) -> &'static str {
+        "catalog"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Products, their prices and categories, search, and their import and export"
+    }
+
+    fn db(&self) -> &Db {
+        &self.context.db
+    }
+
+    fn routes(&self, config: &mut ServiceConfig<'_>) {
+        http::routes(config, &self.context);
+    }
+
+    fn error_codes(&self) -> &'static [ErrorCode] {
+        error::CODES
+    }
+
+    fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
+        Vec::new()
+    }
+
+    fn workers(&self) -> Vec<Worker> {
+        let context = self.context.clone();
+        vec![Worker::every("catalog.close_stock_changes", Duration::from_secs(60), move || {
+            let context = context.clone();
+            async move { Ok(app::close_stock_changes::close_stock_changes(&context).await?) }
+        })]
+    }
+
+    fn transfers(&self) -> Vec<Arc<dyn Transfer>> {
+        vec![Arc::new(app::transfer_products::TransferProducts { context: self.context.clone() })]
+    }
+
+    async fn doctor(&self) -> Result<Vec<Check>, AnyError> {
+        Ok(doctor::checks(&self.context.db, self.context.settings.currency).await?)
+    }
+}

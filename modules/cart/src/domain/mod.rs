@@ -1,0 +1,4 @@
+//! Rules of carts; pure.
+
+pub(crate) mod basket;
+pub(crate) mod token;

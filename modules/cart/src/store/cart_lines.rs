@@ -1,0 +1,84 @@
+//! What is in each cart.
+
+use kernel::{Quantity, Sku, Timestamp};
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, Set};
+use uuid::Uuid;
+
+use crate::domain::basket::{Basket, Line};
+use crate::error::CartError;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "cart_lines")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub cart_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub sku: String,
+    pub quantity: i64,
+    pub added_at_ms: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The lines of a cart, oldest first. Stored SKUs and quantities are valid: they came in through their `parse`.
+pub(crate) async fn of(conn: &impl ConnectionTrait, cart_id: Uuid) -> Result<Basket, CartError> {
+    let rows = Entity::find()
+        .filter(Column::CartId.eq(cart_id))
+        .order_by_asc(Column::AddedAtMs)
+        .order_by_asc(Column::Sku)
+        .all(conn)
+        .await?;
+    let lines = rows.into_iter().map(|row| {
+        Ok(Line {
+            sku: Sku::parse(&row.sku).map_err(CartError::unreadable)?,
+            quantity: Quantity::parse(row.quantity).map_err(CartError::unreadable)?,
+            added_at: Timestamp::from_ms(row.added_at_ms),
+        })
+    });
+    Ok(Basket::of(lines.collect::<Result<_, CartError>>()?))
+}
+
+/// Turns the lines of a cart from one basket into another, touching only those that differ.
+pub(crate) async fn replace(
+    conn: &impl ConnectionTrait,
+    cart_id: Uuid,
+    before: &Basket,
+    after: &Basket,
+) -> Result<(), DbErr> {
+    let gone: Vec<&str> =
+        before.lines().iter().filter(|line| after.get(&line.sku).is_none()).map(|line| line.sku.as_str()).collect();
+    if !gone.is_empty() {
+        Entity::delete_many()
+            .filter(Column::CartId.eq(cart_id))
+            .filter(Column::Sku.is_in(gone))
+            .exec(conn)
+            .await?;
+    }
+    let changed: Vec<ActiveModel> = after
+        .lines()
+        .iter()
+        .filter(|line| before.get(&line.sku).is_none_or(|was| was.quantity != line.quantity))
+        .map(|line| ActiveModel {
+            cart_id: Set(cart_id),
+            sku: Set(line.sku.as_str().to_owned()),
+            quantity: Set(line.quantity.get()),
+            added_at_ms: Set(line.added_at.ms()),
+        })
+        .collect();
+    if !changed.is_empty() {
+        Entity::insert_many(changed)
+            .on_conflict(
+                OnConflict::columns([Column::CartId, Column::Sku]).update_column(Column::Quantity).to_owned(),
+            )
+            .exec_without_returning(conn)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Why a use case refuses, and what the client hears: one row a cause.
+
+use contracts::inventory::AdjustRefusal;
+use contracts::port::{NoRefusal, PortError};
+use kernel::{CursorError, Sku};
+use platform::idempotency::IdempotencyError;
+use platform::problem::{ErrorCode, Problem, codes, from_port};
+use sea_orm::DbErr;
+use thiserror::Error;
+
+use crate::domain::product::{Refusal, Rule};
+use crate::domain::search::SearchError;
+use crate::domain::sort::SortError;
+
+pub(crate) const SKU_TAKEN: ErrorCode = ErrorCode::new("sku_taken", 409, "Another product has this SKU");
+/// The same row as inventory's: the client asked for the same thing by another path.
+pub(crate) const INSUFFICIENT_STOCK: ErrorCode =
+    ErrorCode::new("insufficient_stock", 409, "There is not enough stock");
+pub(crate) const STOCK_CHANGE_UNKNOWN: ErrorCode =
+    ErrorCode::new("stock_change_unknown", 409, "It is not known whether the stock was changed");
+
+/// The codes of this module.
+pub(crate) const CODES: &[ErrorCode] =
+    &[SKU_TAKEN, INSUFFICIENT_STOCK, STOCK_CHANGE_UNKNOWN, platform::csv::CSV_MALFORMED];
+
+/// What can go wrong in a use case.
+#[derive(Debug, Error)]
+pub(crate) enum CatalogError {
+    #[error("there is no such product")]
+    NotFound,
+    #[error("another product has the SKU {0}")]
+    SkuTaken(Sku),
+    /// The product as sent breaks rules; at least one.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<Refusal>),
+    /// The client's `If-Match` names another version.
+    #[error("the product has changed since it was read")]
+    Changed { version: i64 },
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    #[error(transparent)]
+    Sort(#[from] SortError),
+    /// A filter, a page or a combination of parameters that there is not.
+    #[error("{0}")]
+    Query(String),
+    #[error(transparent)]
+    Adjust(#[from] PortError<AdjustRefusal>),
+    /// The outcome of an earlier attempt was lost for good.
+    #[error("the outcome of this stock change is not known")]
+    StockChangeUnknown,
+    #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
+    #[error("database error")]
+    Database(#[from] DbErr),
+    #[error("JSON cannot be written")]
+    Json(#[from] serde_json::Error),
+    #[error("more than {0} products in one call")]
+    TooMany(usize),
+    /// Every slug that this product could have is taken.
+    #[error("no slug is left for {0}")]
+    NoSlug(Sku),
+}
+
+impl From<CatalogError> for Problem {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::NotFound => Problem::not_found("product"),
+            CatalogError::SkuTaken(sku) => Problem::new(SKU_TAKEN, format!("Another product has the SKU {sku}.")),
+            CatalogError::Refused(refusals) => invalid(&refusals),
+            CatalogError::Changed { version } => {
+                platform::http::Conditional::changed(&platform::http::ETag::of(version))
+            }
+            CatalogError::Cursor(error) => error.into(),
+            CatalogError::Search(error) => invalid_query(&error),
+            CatalogError::Sort(error) => invalid_query(&error),
+            CatalogError::Query(ref _detail) => invalid_query(&error),
+            CatalogError::Adjust(error) => from_port(error, |refusal| match refusal {
+                AdjustRefusal::Insufficient { ref sku, available } => Problem::new(
+                    INSUFFICIENT_STOCK,
+                    format!("Orders hold the rest of {sku}: at most {available} can be taken away."),
+                ),
+                AdjustRefusal::InvalidChange => Problem::invalid("/change", refusal.to_string()),
+                AdjustRefusal::InvalidReason => Problem::invalid("/reason", refusal.to_string()),
+            }),
+            CatalogError::StockChangeUnknown => Problem::new(
+                STOCK_CHANGE_UNKNOWN,
+                "Inventory did not answer in time. Look at the movements of this SKU, then send what is missing with a new key.",
+            ),
+            CatalogError::Idempotency(error) => error.into(),
+            CatalogError::Database(error) => error.into(),
+            CatalogError::Json(_) | CatalogError::TooMany(_) | CatalogError::NoSlug(_) => Problem::internal(&error),
+        }
+    }
+}
+
+fn invalid_query(error: &dyn std::error::Error) -> Problem {
+    Problem::new(codes::INVALID_QUERY, format!("{error}."))
+}
+
+/// Every broken rule with its pointer.
+fn invalid(refusals: &[Refusal]) -> Problem {
+    let detail = refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    refusals.iter().fold(Problem::new(codes::INVALID_BODY, format!("{detail}.")), |problem, refusal| {
+        problem.at(format!("/{}", refusal.field), refusal.rule.to_string())
+    })
+}
+
+/// A rule of one field.
+pub(crate) fn refused(field: &'static str, rule: Rule) -> CatalogError {
+    CatalogError::Refused(vec![Refusal { field, rule }])
+}
+
+/// Inventory refuses nothing when it is only read, so a failure is always silence.
+pub(crate) fn inventory_is_silent(error: PortError<NoRefusal>) -> Problem {
+    from_port(error, |refusal| match refusal {})
+}

@@ -1,0 +1,151 @@
+//! A product in the form in which it leaves this module, and the free attributes that come in with it.
+
+use contracts::catalog::{CatalogProduct, ProductRef};
+use kernel::{Currency, Money, ProductId, Sku, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::domain::product::{Details, Draft, MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES, Refusal, Rule, as_id};
+
+/// A product of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Product {
+    pub(crate) id: ProductId,
+    pub(crate) sku: Sku,
+    /// The readable part of the product's address; it stays when the product is renamed.
+    #[schema(example = "blue-mug")]
+    pub(crate) slug: String,
+    #[schema(example = "Blue mug")]
+    pub(crate) name: String,
+    #[schema(required = true, example = "Stoneware, 0.3 l")]
+    pub(crate) description: Option<String>,
+    #[schema(example = "Kitchen")]
+    pub(crate) category: String,
+    pub(crate) price: Money,
+    /// False once it is retired: it can be read but not bought.
+    pub(crate) active: bool,
+    /// Whatever else the shopkeeper wants to say.
+    #[schema(value_type = Object, example = json!({"colour": "blue"}))]
+    pub(crate) attributes: Map<String, Value>,
+    #[schema(required = true, example = "https://shop.example/mug.png")]
+    pub(crate) image_url: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+/// A product as of one version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Versioned {
+    pub(crate) version: i64,
+    pub(crate) product: Product,
+}
+
+impl Product {
+    /// What other modules learn of it.
+    pub(crate) fn known_to_others(&self) -> CatalogProduct {
+        CatalogProduct {
+            product_id: self.id,
+            sku: self.sku.clone(),
+            name: self.name.clone(),
+            unit_price: self.price,
+            active: self.active,
+        }
+    }
+}
+
+/// Free attributes within their bounds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Attributes(Map<String, Value>);
+
+impl Attributes {
+    pub(crate) fn parse(map: Map<String, Value>) -> Result<Self, Rule> {
+        let bytes = serde_json::to_string(&map).map_or(usize::MAX, |text| text.len());
+        // PostgreSQL cannot store NUL in a text.
+        let fits = map.len() <= MAX_ATTRIBUTES
+            && bytes <= MAX_ATTRIBUTES_BYTES
+            && !map.iter().any(|(key, value)| key.contains('\0') || has_nul(value));
+        if fits { Ok(Self(map)) } else { Err(Rule::Attributes) }
+    }
+
+    pub(crate) fn as_value(&self) -> Value {
+        Value::Object(self.0.clone())
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Everything that a shopkeeper decides about a product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) details: Details,
+    pub(crate) attributes: Attributes,
+}
+
+impl Contents {
+    pub(crate) fn parse(
+        draft: Draft,
+        attributes: Map<String, Value>,
+        shop: Currency,
+    ) -> Result<Self, Vec<Refusal>> {
+        let attributes =
+            Attributes::parse(attributes).map_err(|rule| Refusal { field: "attributes", rule });
+        match (Details::parse(draft, shop), attributes) {
+            (Ok(details), Ok(attributes)) => Ok(Self { details, attributes }),
+            (details, attributes) => {
+                let mut refusals = details.err().unwrap_or_default();
+                refusals.extend(attributes.err());
+                Err(refusals)
+            }
+        }
+    }
+}
+
+/// How a path names a product: by its id, or by its SKU in either case. `None` for what can be neither.
+pub(crate) fn reference(text: &str) -> Option<ProductRef> {
+    match as_id(text) {
+        Some(id) => Some(ProductRef::Id(ProductId(id))),
+        None => Sku::parse(text).ok().map(ProductRef::Sku),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn attributes(value: Value) -> Result<Attributes, Rule> {
+        Attributes::parse(value.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn attributes_are_bounded() {
+        assert!(attributes(json!({})).is_ok() && attributes(json!({"a": {"b": [1, null, "ä"]}})).is_ok());
+        let many: Map<_, _> = (0..=MAX_ATTRIBUTES).map(|n| (n.to_string(), json!(n))).collect();
+        let nul = "a\0";
+        for bad in [
+            Value::Object(many),
+            json!({"long": "x".repeat(MAX_ATTRIBUTES_BYTES)}),
+            json!({"deep": [{"text": nul}]}),
+            json!({nul: 1}),
+            json!({"deep": {nul: 1}}),
+        ] {
+            assert_eq!(attributes(bad), Err(Rule::Attributes));
+        }
+    }
+
+    #[test]
+    fn a_path_names_an_id_or_a_sku() {
+        assert!(matches!(reference("019357a0-7b2c-7c3e-9f00-5d1c2b3a4f5e"), Some(ProductRef::Id(_))));
+        assert!(matches!(reference("mug-1"), Some(ProductRef::Sku(_))));
+        assert_eq!(reference("a b"), None);
+    }
+}

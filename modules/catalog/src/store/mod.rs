@@ -1,0 +1,3 @@
+//! Tables, and the questions asked of them.
+
+pub(crate) mod products;

@@ -1,0 +1,521 @@
+//! One row a product.
+
+use contracts::catalog::ProductRef;
+use kernel::{Currency, Cursor, CursorError, Limit, Money, Page, ProductId, Sku, Timestamp};
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePartialModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    Json, PrimaryKeyTrait,
+};
+use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, FromQueryResult, Order, QueryFilter, QueryOrder, QuerySelect, Select,
+    Set, SqlErr, Value,
+};
+use uuid::Uuid;
+
+use crate::domain::product::Draft;
+use crate::domain::search::{Words, fold, like_pattern, searchable};
+use crate::domain::slug;
+use crate::domain::sort::{Sort, SortKey};
+use crate::error::CatalogError;
+use crate::product::{Contents, Product, Versioned};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "products")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub sku: String,
+    pub slug: String,
+    pub name: String,
+    /// The folded name: what sorting by name compares, byte by byte.
+    pub name_key: Vec<u8>,
+    pub description: Option<String>,
+    pub category: String,
+    pub price_minor: i64,
+    pub currency: String,
+    pub active: bool,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub attributes: Json,
+    pub image_url: Option<String>,
+    /// What searching compares.
+    pub search_text: String,
+    pub version: i64,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// A row without the columns that are only made from others.
+#[derive(Clone, Debug, PartialEq, Eq, DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
+pub(crate) struct Row {
+    pub id: Uuid,
+    pub sku: String,
+    pub slug: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub category: String,
+    pub price_minor: i64,
+    pub currency: String,
+    pub active: bool,
+    pub attributes: Json,
+    pub image_url: Option<String>,
+    pub version: i64,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+}
+
+/// A category and how many products on sale it has.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub(crate) struct CategoryCount {
+    pub name: String,
+    pub products: i64,
+}
+
+/// Which products a list shows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Filter {
+    pub(crate) active: bool,
+    pub(crate) category: Option<String>,
+    pub(crate) words: Words,
+    pub(crate) min_price_minor: Option<i64>,
+    pub(crate) max_price_minor: Option<i64>,
+}
+
+impl Row {
+    /// A product that is new.
+    pub(crate) fn new(id: Uuid, contents: &Contents, slug: String, now: Timestamp) -> Self {
+        let fields = contents.details.fields();
+        Self {
+            id,
+            sku: fields.sku.clone(),
+            slug,
+            name: fields.name.clone(),
+            description: fields.description.clone(),
+            category: fields.category.clone(),
+            price_minor: fields.price.amount_minor,
+            currency: fields.price.currency.as_str().to_owned(),
+            active: fields.active,
+            attributes: contents.attributes.as_value(),
+            image_url: fields.image_url.clone(),
+            version: 1,
+            created_at_ms: now.ms(),
+            updated_at_ms: now.ms(),
+        }
+    }
+
+    /// The next version with other contents; `None` if they are the same.
+    pub(crate) fn changed(&self, contents: &Contents, now: Timestamp) -> Option<Self> {
+        let same = Self {
+            version: self.version,
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: self.updated_at_ms,
+            ..Self::new(self.id, contents, self.slug.clone(), now)
+        };
+        if same == *self {
+            return None;
+        }
+        // A clock that was set back must not make a product older.
+        let updated_at_ms = self.updated_at_ms.max(now.ms());
+        Some(Self { version: self.version + 1, updated_at_ms, ..same })
+    }
+
+    /// What a shopkeeper wrote, without the attributes.
+    pub(crate) fn draft(&self) -> Result<Draft, DbErr> {
+        Ok(Draft {
+            sku: self.sku.clone(),
+            name: self.name.clone(),
+            description: self.description.clone(),
+            category: self.category.clone(),
+            price: self.price()?,
+            active: self.active,
+            image_url: self.image_url.clone(),
+        })
+    }
+
+    pub(crate) fn attributes(&self) -> serde_json::Map<String, Json> {
+        self.attributes.as_object().cloned().unwrap_or_default()
+    }
+
+    /// The published form. Stored rows are valid: they came in through `parse`.
+    pub(crate) fn shown(&self) -> Result<Versioned, DbErr> {
+        Ok(Versioned {
+            version: self.version,
+            product: Product {
+                id: ProductId(self.id),
+                sku: Sku::parse(&self.sku).map_err(|error| self.damaged(&error))?,
+                slug: self.slug.clone(),
+                name: self.name.clone(),
+                description: self.description.clone(),
+                category: self.category.clone(),
+                price: self.price()?,
+                active: self.active,
+                attributes: self.attributes(),
+                image_url: self.image_url.clone(),
+                created_at: Timestamp::from_ms(self.created_at_ms),
+                updated_at: Timestamp::from_ms(self.updated_at_ms),
+            },
+        })
+    }
+
+    fn price(&self) -> Result<Money, DbErr> {
+        let currency = Currency::parse(&self.currency).map_err(|error| self.damaged(&error))?;
+        Ok(Money::new(self.price_minor, currency))
+    }
+
+    fn damaged(&self, error: &dyn std::error::Error) -> DbErr {
+        DbErr::Custom(format!("product {}: {error}", self.id))
+    }
+
+    fn active_model(&self) -> ActiveModel {
+        ActiveModel {
+            id: Set(self.id),
+            sku: Set(self.sku.clone()),
+            slug: Set(self.slug.clone()),
+            name: Set(self.name.clone()),
+            name_key: Set(fold(&self.name).into_bytes()),
+            description: Set(self.description.clone()),
+            category: Set(self.category.clone()),
+            price_minor: Set(self.price_minor),
+            currency: Set(self.currency.clone()),
+            active: Set(self.active),
+            attributes: Set(self.attributes.clone()),
+            image_url: Set(self.image_url.clone()),
+            search_text: Set(searchable(&self.sku, &self.name, self.description.as_deref())),
+            version: Set(self.version),
+            created_at_ms: Set(self.created_at_ms),
+            updated_at_ms: Set(self.updated_at_ms),
+        }
+    }
+}
+
+fn one(reference: &ProductRef) -> Select<Entity> {
+    match reference {
+        ProductRef::Id(id) => Entity::find().filter(Column::Id.eq(id.uuid())),
+        ProductRef::Sku(sku) => Entity::find().filter(Column::Sku.eq(sku.as_str())),
+    }
+}
+
+pub(crate) async fn find(conn: &impl ConnectionTrait, reference: &ProductRef) -> Result<Option<Row>, DbErr> {
+    one(reference).into_partial_model::<Row>().one(conn).await
+}
+
+/// The row, locked until the transaction ends (SQLite: the whole database is).
+pub(crate) async fn find_for_update(
+    conn: &impl ConnectionTrait,
+    reference: &ProductRef,
+) -> Result<Option<Row>, DbErr> {
+    one(reference).lock_exclusive().into_partial_model::<Row>().one(conn).await
+}
+
+fn many(references: &[ProductRef]) -> Select<Entity> {
+    let ids: Vec<Uuid> = references
+        .iter()
+        .filter_map(|reference| match reference {
+            ProductRef::Id(id) => Some(id.uuid()),
+            ProductRef::Sku(_) => None,
+        })
+        .collect();
+    let skus: Vec<&str> = references
+        .iter()
+        .filter_map(|reference| match reference {
+            ProductRef::Sku(sku) => Some(sku.as_str()),
+            ProductRef::Id(_) => None,
+        })
+        .collect();
+    let mut any = Condition::any();
+    if !ids.is_empty() {
+        any = any.add(Column::Id.is_in(ids));
+    }
+    if !skus.is_empty() {
+        any = any.add(Column::Sku.is_in(skus));
+    }
+    Entity::find().filter(any)
+}
+
+/// The products behind some references, in no order.
+pub(crate) async fn find_all(conn: &impl ConnectionTrait, references: &[ProductRef]) -> Result<Vec<Row>, DbErr> {
+    // No condition at all would mean every product.
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    many(references).into_partial_model::<Row>().all(conn).await
+}
+
+/// The rows of some SKUs, locked in SKU order until the transaction ends.
+pub(crate) async fn find_all_for_update(conn: &impl ConnectionTrait, skus: &[&str]) -> Result<Vec<Row>, DbErr> {
+    Entity::find()
+        .filter(Column::Sku.is_in(skus.iter().copied()))
+        .order_by_asc(Column::Sku)
+        .lock_exclusive()
+        .into_partial_model::<Row>()
+        .all(conn)
+        .await
+}
+
+/// Those of some slugs that are taken.
+pub(crate) async fn taken_slugs(conn: &impl ConnectionTrait, slugs: &[String]) -> Result<Vec<String>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Slug)
+        .filter(Column::Slug.is_in(slugs))
+        .into_tuple()
+        .all(conn)
+        .await
+}
+
+/// Writes a new product under the best slug that is free. `SkuTaken` if another has the SKU.
+pub(crate) async fn create(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+    contents: &Contents,
+    now: Timestamp,
+) -> Result<Row, CatalogError> {
+    let sku = contents.details.sku();
+    for slug in slug::candidates(&contents.details.fields().name, sku, id) {
+        let row = Row::new(id, contents, slug, now);
+        let inserted = Entity::insert(row.active_model())
+            .on_conflict(OnConflict::new().do_nothing().to_owned())
+            .exec_without_returning(conn)
+            .await?;
+        if inserted > 0 {
+            return Ok(row);
+        }
+        if find(conn, &ProductRef::Sku(sku.clone())).await?.is_some() {
+            return Err(CatalogError::SkuTaken(sku.clone()));
+        }
+    }
+    Err(CatalogError::NoSlug(sku.clone()))
+}
+
+/// Writes new products in one statement, except those whose SKU or slug someone has. Returns whether all went in.
+pub(crate) async fn create_all(conn: &impl ConnectionTrait, rows: &[&Row]) -> Result<bool, DbErr> {
+    if rows.is_empty() {
+        return Ok(true);
+    }
+    let inserted = Entity::insert_many(rows.iter().map(|row| row.active_model()))
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(conn)
+        .await?;
+    Ok(usize::try_from(inserted).ok() == Some(rows.len()))
+}
+
+/// Those of some ids that there are.
+pub(crate) async fn existing(conn: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<Vec<Uuid>, DbErr> {
+    Entity::find().select_only().column(Column::Id).filter(Column::Id.is_in(ids)).into_tuple().all(conn).await
+}
+
+/// Writes the next version over the one before it, which the transaction has locked.
+pub(crate) async fn update(conn: &impl ConnectionTrait, row: &Row) -> Result<(), CatalogError> {
+    let changed = Entity::update_many()
+        .set(row.active_model())
+        .filter(Column::Id.eq(row.id))
+        .filter(Column::Version.eq(row.version - 1))
+        .exec(conn)
+        .await;
+    match changed {
+        Ok(result) if result.rows_affected == 1 => Ok(()),
+        Ok(_) => Err(CatalogError::Changed { version: row.version }),
+        // The slug and the id are its own, so it can only be the SKU that another has.
+        Err(error) => match (error.sql_err(), Sku::parse(&row.sku)) {
+            (Some(SqlErr::UniqueConstraintViolation(_)), Ok(sku)) => Err(CatalogError::SkuTaken(sku)),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+fn filtered(filter: &Filter) -> Select<Entity> {
+    let mut query = Entity::find().filter(Column::Active.eq(filter.active));
+    if let Some(category) = &filter.category {
+        query = query.filter(Column::Category.eq(category));
+    }
+    if let Some(price) = filter.min_price_minor {
+        query = query.filter(Column::PriceMinor.gte(price));
+    }
+    if let Some(price) = filter.max_price_minor {
+        query = query.filter(Column::PriceMinor.lte(price));
+    }
+    filter.words.iter().fold(query, |query, word| {
+        query.filter(Column::SearchText.like(LikeExpr::new(like_pattern(word)).escape('\\')))
+    })
+}
+
+fn sort_column(sort: Sort) -> Column {
+    match sort.key {
+        SortKey::Name => Column::NameKey,
+        SortKey::Price => Column::PriceMinor,
+        SortKey::CreatedAt => Column::CreatedAtMs,
+    }
+}
+
+/// A list in order. The id breaks ties, in the direction of the sort, so that one index serves both directions.
+fn ordered(filter: &Filter, sort: Sort) -> Select<Entity> {
+    let direction = if sort.descending { Order::Desc } else { Order::Asc };
+    filtered(filter).order_by(sort_column(sort), direction.clone()).order_by(Column::Id, direction)
+}
+
+fn ordered_after(filter: &Filter, sort: Sort, cursor: Option<&Cursor>) -> Result<Select<Entity>, CursorError> {
+    let query = ordered(filter, sort);
+    let Some(cursor) = cursor else { return Ok(query) };
+    let (key, id) = position(cursor, sort)?;
+    let place = Expr::tuple([Expr::col(sort_column(sort)), Expr::col(Column::Id)]);
+    let last = Expr::tuple([Expr::value(key), Expr::value(id)]);
+    Ok(query.filter(if sort.descending { place.lt(last) } else { place.gt(last) }))
+}
+
+fn cursor(row: &Row, sort: Sort) -> Cursor {
+    let key = match sort.key {
+        SortKey::Name => fold(&row.name),
+        SortKey::Price => row.price_minor.to_string(),
+        SortKey::CreatedAt => row.created_at_ms.to_string(),
+    };
+    Cursor::pack(&[sort.as_str(), &key, &row.id.to_string()])
+}
+
+/// Where a cursor points. One of another sort points nowhere in this list.
+fn position(cursor: &Cursor, sort: Sort) -> Result<(Value, Uuid), CursorError> {
+    let [of, key, id] = cursor.unpack::<3>()?;
+    if of != sort.as_str() {
+        return Err(CursorError);
+    }
+    let key = match sort.key {
+        SortKey::Name => Value::from(key.into_bytes()),
+        SortKey::Price | SortKey::CreatedAt => Value::from(key.parse::<i64>().map_err(|_| CursorError)?),
+    };
+    Ok((key, Uuid::parse_str(&id).map_err(|_| CursorError)?))
+}
+
+/// A page of a list, from a cursor or from `offset` rows on.
+pub(crate) async fn page(
+    conn: &impl ConnectionTrait,
+    filter: &Filter,
+    sort: Sort,
+    limit: Limit,
+    from: Option<&Cursor>,
+    offset: u64,
+) -> Result<Page<Row>, CatalogError> {
+    let mut query = ordered_after(filter, sort, from)?.limit(limit.probe());
+    if offset > 0 {
+        query = query.offset(offset);
+    }
+    let rows = query.into_partial_model::<Row>().all(conn).await?;
+    Ok(Page::from_probe(rows, limit, |row| cursor(row, sort)))
+}
+
+/// How many products a list has.
+pub(crate) async fn count(conn: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
+    let total: Option<i64> =
+        filtered(filter).select_only().column_as(Column::Id.count(), "total").into_tuple().one(conn).await?;
+    Ok(total.and_then(|total| u64::try_from(total).ok()).unwrap_or(0))
+}
+
+/// The categories with products on sale, in the order of their bytes.
+pub(crate) async fn categories(conn: &impl ConnectionTrait, at_most: u64) -> Result<Vec<CategoryCount>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column_as(Column::Category, "name")
+        .column_as(Column::Id.count(), "products")
+        .filter(Column::Active.eq(true))
+        .group_by(Column::Category)
+        .order_by_asc(Column::Category)
+        .limit(at_most)
+        .into_model::<CategoryCount>()
+        .all(conn)
+        .await
+}
+
+/// Every product, retired ones too, in the order of their ids, after one of them.
+pub(crate) async fn all_after(
+    conn: &impl ConnectionTrait,
+    after: Option<Uuid>,
+    at_most: u64,
+) -> Result<Vec<Row>, DbErr> {
+    let mut query = Entity::find().order_by_asc(Column::Id).limit(at_most);
+    if let Some(after) = after {
+        query = query.filter(Column::Id.gt(after));
+    }
+    query.into_partial_model::<Row>().all(conn).await
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbBackend, QueryTrait};
+    use testkit::{Bench, Engine};
+
+    use super::*;
+
+    fn filter(category: Option<&str>) -> Filter {
+        Filter {
+            active: true,
+            category: category.map(str::to_owned),
+            words: Words::default(),
+            min_price_minor: None,
+            max_price_minor: None,
+        }
+    }
+
+    /// How SQLite goes about a query, in its own words.
+    async fn plan(bench: &Bench, query: Select<Entity>) -> String {
+        let db = bench.open("catalog").await;
+        let mut statement = query.build(DbBackend::Sqlite);
+        statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+        let rows = db.reader().query_all_raw(statement).await.unwrap();
+        db.close().await.unwrap();
+        rows.iter().map(|row| row.try_get::<String>("", "detail").unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn lists_walk_an_index_in_every_sort_and_sort_nothing() {
+        testkit::run(async {
+            let bench = Bench::new(Engine::Sqlite).await;
+            bench.db("catalog").await.close().await.unwrap();
+            for sort in Sort::ALL {
+                let key = match sort.key {
+                    SortKey::Name => "lamp",
+                    SortKey::Price | SortKey::CreatedAt => "100",
+                };
+                let after = Cursor::pack(&[sort.as_str(), key, &Uuid::nil().to_string()]);
+                for (category, index) in [(None, "products_by_"), (Some("Gifts"), "products_of_category_by_")] {
+                    for cursor in [None, Some(&after)] {
+                        let query = ordered_after(&filter(category), sort, cursor).unwrap().limit(21);
+                        let plan = plan(&bench, query).await;
+                        assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sort:?} {category:?}: {plan}");
+                        assert!(cursor.is_none() || plan.contains(")>(") || plan.contains(")<("), "{sort:?}: {plan}");
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn lookups_and_counts_use_an_index() {
+        testkit::run(async {
+            let bench = Bench::new(Engine::Sqlite).await;
+            bench.db("catalog").await.close().await.unwrap();
+            let by_id = ProductRef::Id(ProductId(Uuid::nil()));
+            let by_sku = ProductRef::Sku(Sku::parse("A").unwrap());
+            for query in [one(&by_id), one(&by_sku), many(&[by_id.clone(), by_sku.clone()])] {
+                let plan = plan(&bench, query).await;
+                assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{plan}");
+            }
+            let counted = filtered(&filter(Some("Gifts"))).select_only().column_as(Column::Id.count(), "total");
+            let counted = plan(&bench, counted).await;
+            assert!(counted.contains("COVERING INDEX products_of_category"), "{counted}");
+        });
+    }
+
+    #[test]
+    fn a_cursor_is_bound_to_its_sort() {
+        let name = Cursor::pack(&["name", "lamp", &Uuid::nil().to_string()]);
+        assert!(position(&name, Sort::default()).is_ok());
+        assert!(position(&name, Sort { key: SortKey::Name, descending: true }).is_err());
+        let price = Sort { key: SortKey::Price, descending: false };
+        assert!(position(&Cursor::pack(&["price", "cheap", &Uuid::nil().to_string()]), price).is_err());
+        assert!(position(&Cursor::pack(&["price", "1", "no id"]), price).is_err());
+    }
+}

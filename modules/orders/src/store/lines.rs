@@ -1,0 +1,88 @@
+//! What each order holds, with the names and prices of its day.
+
+use std::collections::HashMap;
+
+use contracts::orders::OrderItem;
+use kernel::{Currency, Money, ProductId, Sku};
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder};
+use uuid::Uuid;
+
+/// Rows of one INSERT: nine values each, and SQLite binds at most 32,766 values.
+const ROWS_AT_ONCE: usize = 2_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "order_lines")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub order_id: Uuid,
+    /// Counts from 1.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub line_no: i64,
+    pub sku: String,
+    /// None if the product was never in the catalogue.
+    pub product_id: Option<Uuid>,
+    pub name: String,
+    pub quantity: i64,
+    pub unit_price_minor: i64,
+    pub line_total_minor: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// The published form. Stored SKUs are valid: they came in through [`Sku::parse`].
+    pub(crate) fn item(&self, currency: Currency) -> Result<OrderItem, DbErr> {
+        Ok(OrderItem {
+            sku: Sku::parse(&self.sku)
+                .map_err(|error| DbErr::Custom(format!("line {} of order {}: {error}", self.line_no, self.order_id)))?,
+            product_id: self.product_id.map(ProductId),
+            name: self.name.clone(),
+            quantity: self.quantity,
+            unit_price: Money::new(self.unit_price_minor, currency),
+            line_total: Money::new(self.line_total_minor, currency),
+        })
+    }
+}
+
+pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    let mut rows = rows.into_iter().map(|row| row.into_active_model().reset_all()).peekable();
+    while rows.peek().is_some() {
+        let some: Vec<ActiveModel> = rows.by_ref().take(ROWS_AT_ONCE).collect();
+        Entity::insert_many(some).exec_without_returning(conn).await?;
+    }
+    Ok(())
+}
+
+/// The lines of one order.
+pub(crate) async fn of(conn: &impl ConnectionTrait, order_id: Uuid) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::OrderId.eq(order_id)).order_by_asc(Column::LineNo).all(conn).await
+}
+
+/// The lines of several orders, in one query.
+pub(crate) async fn of_all(
+    conn: &impl ConnectionTrait,
+    order_ids: impl IntoIterator<Item = Uuid>,
+) -> Result<HashMap<Uuid, Vec<Model>>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::OrderId.is_in(order_ids))
+        .order_by_asc(Column::OrderId)
+        .order_by_asc(Column::LineNo)
+        .all(conn)
+        .await?;
+    let mut by_order: HashMap<Uuid, Vec<Model>> = HashMap::new();
+    for row in rows {
+        by_order.entry(row.order_id).or_default().push(row);
+    }
+    Ok(by_order)
+}
+
+/// Forgets the lines of an imported order that is written anew.
+pub(crate) async fn delete_of(conn: &impl ConnectionTrait, order_id: Uuid) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::OrderId.eq(order_id)).exec(conn).await.map(|_| ())
+}

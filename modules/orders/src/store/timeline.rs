@@ -1,0 +1,80 @@
+//! What happened to each order: only ever added to.
+
+use contracts::orders::OrderStatus;
+use kernel::{OrderId, Timestamp, UserId};
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
+    PrimaryKeyTrait,
+};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
+use uuid::Uuid;
+
+/// The most entries that are shown of one order: its first ones. Only an admin who cancels and reactivates an order
+/// hundreds of times comes near.
+const MOST_SHOWN: u64 = 1_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "order_timeline")]
+pub(crate) struct Model {
+    /// Counts up; within one order in the order of commits, because the order's row is locked.
+    #[sea_orm(primary_key)]
+    pub seq: i64,
+    pub order_id: Uuid,
+    pub kind: String,
+    pub at_ms: i64,
+    pub actor_id: Option<Uuid>,
+    pub from_status: Option<String>,
+    pub to_status: Option<String>,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub data: Option<Json>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// An entry that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) order_id: OrderId,
+    pub(crate) kind: &'static str,
+    pub(crate) at: Timestamp,
+    pub(crate) actor_id: Option<UserId>,
+    pub(crate) change: Option<(OrderStatus, OrderStatus)>,
+    pub(crate) data: Option<Json>,
+}
+
+impl Entry {
+    /// Something that happened by itself, or that the shop did.
+    pub(crate) fn new(order_id: OrderId, kind: &'static str, at: Timestamp) -> Self {
+        Self { order_id, kind, at, actor_id: None, change: None, data: None }
+    }
+}
+
+pub(crate) async fn append(conn: &impl ConnectionTrait, entries: Vec<Entry>) -> Result<(), DbErr> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let rows = entries.into_iter().map(|entry| ActiveModel {
+        order_id: Set(entry.order_id.uuid()),
+        kind: Set(entry.kind.to_owned()),
+        at_ms: Set(entry.at.ms()),
+        actor_id: Set(entry.actor_id.map(UserId::uuid)),
+        from_status: Set(entry.change.map(|(from, _)| from.as_str().to_owned())),
+        to_status: Set(entry.change.map(|(_, to)| to.as_str().to_owned())),
+        data: Set(entry.data),
+        ..Default::default()
+    });
+    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
+}
+
+/// The entries of an order, oldest first.
+pub(crate) async fn of(conn: &impl ConnectionTrait, order_id: OrderId) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::OrderId.eq(order_id.uuid()))
+        .order_by_asc(Column::Seq)
+        .limit(MOST_SHOWN)
+        .all(conn)
+        .await
+}

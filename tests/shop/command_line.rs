@@ -1,0 +1,157 @@
+//! The binary as an operator meets it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use testkit::{Engine, TestDatabase};
+
+/// The binary with a data folder and a database of its own.
+struct Souk {
+    folder: tempfile::TempDir,
+    database: TestDatabase,
+}
+
+impl Souk {
+    async fn new(engine: Engine) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), database: TestDatabase::create(engine).await }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_souk"));
+        command.args(arguments).arg("--data-dir").arg(self.folder.path().join("data")).stdin(Stdio::null());
+        command.env("SOUK__AUTH__BCRYPT_COST", "4").env("SOUK_PASSWORD", "correct horse");
+        if let Some(url) = self.database.url() {
+            command.args(["--database-url", url]);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Standard output of a command that must succeed.
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Standard error of a command that must fail with code 1.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+        format!("{}{}", text(&output.stdout), text(&output.stderr))
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        path
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn as_text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+testkit::on_every_database! {
+    async fn an_operator_sets_up_fills_and_checks_a_shop(engine: Engine) {
+        let souk = Souk::new(engine).await;
+        assert!(souk.fails(&["doctor"]).contains("souk migrate up"));
+        assert!(souk.ok(&["migrate", "up"]).contains("orders: "));
+        assert!(!souk.ok(&["migrate", "status"]).contains("pending"));
+        assert!(souk.ok(&["demo"]).contains("loaded 3 accounts and 38 products"));
+        assert!(souk.ok(&["demo"]).contains("loaded 0 accounts and 0 products"));
+        assert!(souk.ok(&["user", "create", "--admin", "--email", "boss@example.com"]).contains("created the admin boss@example.com"));
+        assert!(souk.fails(&["user", "create", "--email", "BOSS@example.com"]).contains("exists"));
+        assert!(souk.fails(&["user", "create", "--email", "no address"]).contains("--email"));
+        assert!(souk.ok(&["doctor"]).contains("checks hold"));
+        assert!(souk.fails(&["migrate", "down"]).contains("--yes"));
+        souk.ok(&["migrate", "down", "--yes"]);
+        assert!(souk.ok(&["migrate", "status"]).contains("pending"));
+    }
+
+    async fn tables_go_out_and_come_back_unchanged(engine: Engine) {
+        let souk = Souk::new(engine).await;
+        souk.ok(&["demo"]);
+        for resource in ["products", "inventory", "users", "orders"] {
+            let exported = souk.file(&format!("{resource}.csv"), "");
+            souk.ok(&["export", resource, as_text(&exported)]);
+            let report = souk.ok(&["import", resource, as_text(&exported)]);
+            assert!(report.contains(" 0 created, 0 updated, ") && report.contains(" 0 refused"), "{report}");
+        }
+        let bad = souk.file("bad.csv", "sku,name,category,price\nOK-1,Fine,Things,1.00\nBAD,Free,Things,abc\n");
+        let report = souk.fails(&["import", "products", as_text(&bad)]);
+        assert!(report.contains("2 rows read, 1 created, 0 updated, 0 unchanged, 1 refused"), "{report}");
+        assert!(report.contains("line 3: BAD: price"), "{report}");
+        assert!(souk.fails(&["import", "products", "missing.csv"]).contains("missing.csv"));
+    }
+
+    async fn the_doctor_names_what_was_tampered_with(engine: Engine) {
+        use sea_orm::ConnectionTrait;
+        let souk = Souk::new(engine.clone()).await;
+        souk.ok(&["demo"]);
+        let location = match souk.database.url() {
+            None => platform::db::Location::Sqlite { folder: souk.folder.path().join("data") },
+            Some(url) => platform::db::Location::Postgres { url: url.to_owned() },
+        };
+        let options = platform::db::DbOptions::new(location);
+        let db = platform::db::Db::open("inventory", &options, platform::system::System::real()).await.unwrap();
+        db.writer().execute_unprepared("UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG-BLUE'").await.unwrap();
+        db.close().await.unwrap();
+        let report = souk.fails(&["doctor"]);
+        assert!(report.contains("BROKEN") && report.contains("MUG-BLUE: 61 on hand, 60 by the ledger"), "{report}");
+        let json: serde_json::Value = serde_json::from_slice(&souk.run(&["doctor", "--json"]).stdout).unwrap();
+        assert_eq!(json["healthy"], false);
+    }
+}
+
+#[test]
+fn the_help_reads_well() {
+    let help = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_souk")).args(arguments).env("COLUMNS", "100").output().unwrap();
+        text(&output.stdout)
+    };
+    insta::assert_snapshot!("help", help(&["--help"]));
+    insta::assert_snapshot!("help-serve", help(&["serve", "--help"]));
+    insta::assert_snapshot!("help-import", help(&["import", "--help"]));
+    insta::assert_snapshot!("help-user-create", help(&["user", "create", "--help"]));
+}
+
+#[test]
+fn settings_are_shown_masked_and_mistakes_are_named() {
+    testkit::run(async {
+        let souk = Souk::new(Engine::Sqlite).await;
+        let mut show = souk.command(&["config", "show"]);
+        show.env("SOUK__AUTH__PEPPER", "do not tell").env("SOUK__SERVER__PORT", "9999");
+        let shown = text(&show.output().unwrap().stdout);
+        assert!(shown.contains("port = 9999") && !shown.contains("do not tell"), "{shown}");
+        assert!(souk.ok(&["config", "check"]).contains("valid"));
+        let mut wrong = souk.command(&["config", "check"]);
+        wrong.env("SOUK__ORDERS__PAYMENT_WINDOW", "soon");
+        let output = wrong.output().unwrap();
+        assert!(!output.status.success() && text(&output.stderr).contains("payment_window"), "{}", text(&output.stderr));
+        let production = souk.fails(&["config", "check", "--profile", "production"]);
+        assert!(production.contains("default secret"), "{production}");
+    });
+}
+
+#[test]
+fn documents_are_written_for_all_modules_or_one() {
+    testkit::run(async {
+        let souk = Souk::new(Engine::Sqlite).await;
+        let all: serde_json::Value = serde_json::from_str(&souk.ok(&["openapi"])).unwrap();
+        assert_eq!(all.as_object().unwrap().len(), souk::wiring::MODULE_NAMES.len());
+        let one: serde_json::Value = serde_json::from_str(&souk.ok(&["openapi", "--module", "orders"])).unwrap();
+        assert_eq!(one, all["orders"]);
+        assert!(souk.fails(&["openapi", "--module", "shoes"]).contains("there is no module shoes"));
+    });
+}

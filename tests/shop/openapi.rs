@@ -1,0 +1,127 @@
+//! The documents: what they say of every operation, and that they change only on purpose.
+
+use platform::system::System;
+use serde_json::Value;
+use souk::docs::{Docs, document};
+use souk::wiring::{Databases, Shop};
+use testkit::Engine;
+
+use crate::support::Place;
+
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+async fn shop_without_server() -> (Shop, Place) {
+    let place = Place::new(Engine::Sqlite).await;
+    let settings = place.settings();
+    let system = System::real();
+    let databases = Databases::open(&settings, &system).await.unwrap();
+    souk::server::prepare_schemas(&settings, &databases).await.unwrap();
+    (Shop::assemble(&settings, &databases, system).await.unwrap(), place)
+}
+
+/// Every operation as `METHOD path` with its description.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            METHODS.iter().filter_map(move |method| {
+                item.get(method).map(|operation| (format!("{} {path}", method.to_uppercase()), operation))
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn documents_change_only_on_purpose() {
+    testkit::run(async {
+        let (shop, _place) = shop_without_server().await;
+        for module in &shop.modules {
+            let document = serde_json::to_value(document(module.as_ref())).unwrap();
+            insta::assert_json_snapshot!(format!("openapi-{}", module.name()), document);
+        }
+    });
+}
+
+#[test]
+fn error_codes_change_only_on_purpose() {
+    testkit::run(async {
+        let (shop, _place) = shop_without_server().await;
+        let docs = Docs::of(&shop.modules);
+        let table: Vec<String> =
+            docs.error_codes().iter().map(|code| format!("{} {}: {}", code.status, code.code, code.title)).collect();
+        insta::assert_snapshot!("error-codes", table.join("\n"));
+    });
+}
+
+#[test]
+fn every_operation_says_what_it_does_how_it_fails_and_shows_an_example() {
+    testkit::run(async {
+        let (shop, _place) = shop_without_server().await;
+        let mut missing = Vec::new();
+        for module in &shop.modules {
+            let document = serde_json::to_value(document(module.as_ref())).unwrap();
+            for (name, operation) in operations(&document) {
+                let mut miss = |what: &str| missing.push(format!("{name}: {what}"));
+                if operation["summary"].as_str().is_none_or(|summary| summary.len() < 8) {
+                    miss("no summary");
+                }
+                let responses = operation["responses"].as_object().unwrap();
+                if !responses.keys().any(|status| status.starts_with('2')) {
+                    miss("no success");
+                }
+                if !responses.contains_key("default") {
+                    miss("no default error");
+                }
+                let guarded = operation["security"].as_array().is_some_and(|schemes| !schemes.is_empty());
+                if guarded && !responses.contains_key("401") {
+                    miss("guarded, but no 401");
+                }
+                for (status, response) in responses {
+                    let is_problem = response["content"].get("application/problem+json").is_some();
+                    if (status.starts_with('4') || status.starts_with('5')) && !is_problem {
+                        miss(&format!("{status} is no problem+json"));
+                    }
+                }
+                if !has_example(operation, &document) {
+                    miss("no example");
+                }
+            }
+        }
+        assert!(missing.is_empty(), "{missing:#?}");
+    });
+}
+
+/// An example in the operation itself or in any schema it refers to; an operation without any body needs none.
+fn has_example(operation: &Value, document: &Value) -> bool {
+    let bodies: Vec<&Value> = operation["responses"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(status, _)| status.starts_with('2'))
+        .map(|(_, response)| &response["content"])
+        .chain([&operation["requestBody"]["content"], &operation["parameters"]])
+        .filter(|content| !content.is_null())
+        .collect();
+    bodies.is_empty() || bodies.iter().any(|content| mentions_example(content, document, 0))
+}
+
+fn mentions_example(value: &Value, document: &Value, depth: usize) -> bool {
+    if depth > 12 {
+        return false;
+    }
+    match value {
+        Value::Object(fields) => {
+            if fields.contains_key("example") || fields.contains_key("examples") {
+                return true;
+            }
+            if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                let target = document.pointer(reference.trim_start_matches('#')).unwrap_or(&Value::Null);
+                return mentions_example(target, document, depth + 1);
+            }
+            fields.values().any(|field| mentions_example(field, document, depth + 1))
+        }
+        Value::Array(items) => items.iter().any(|item| mentions_example(item, document, depth + 1)),
+        _ => false,
+    }
+}
