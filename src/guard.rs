@@ -27,7 +27,10 @@ pub async fn guard<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let system = request.app_data::<web::Data<System>>().cloned();
-    let trace_id = trace::from_headers(request.headers(), system.map(|system| system.id()).unwrap_or_default());
+    let trace_id = trace::from_headers(
+        request.headers(),
+        system.map(|system| system.id()).unwrap_or_default(),
+    );
     let span = tracing::info_span!("request", %trace_id, method = %request.method(), path = request.path());
     let header_value = HeaderValue::from_str(&trace_id).ok();
     canonicalise(&mut request);
@@ -43,7 +46,10 @@ pub async fn guard<B: MessageBody + 'static>(
             }
             Err(panic) => {
                 tracing::error!(cause = panic_message(panic.as_ref()), "a handler panicked");
-                let problem = Problem::new(codes::INTERNAL, "The request was not completed. Tell us the trace id.");
+                let problem = Problem::new(
+                    codes::INTERNAL,
+                    "The request was not completed. Tell us the trace id.",
+                );
                 ServiceResponse::new(bare, problem.error_response())
             }
         };
@@ -77,7 +83,9 @@ fn canonicalise(request: &mut ServiceRequest) {
         None => canonical,
     };
     let mut parts = request.uri().clone().into_parts();
-    let Ok(path_and_query) = with_query.parse() else { return };
+    let Ok(path_and_query) = with_query.parse() else {
+        return;
+    };
     parts.path_and_query = Some(path_and_query);
     if let Ok(uri) = Uri::from_parts(parts) {
         request.match_info_mut().get_mut().update(&uri);
@@ -101,7 +109,10 @@ fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     if !is_error || is_problem || is_json {
         return response;
     }
-    let code = codes::ALL.iter().find(|code| code.status == status.as_u16()).copied();
+    let code = codes::ALL
+        .iter()
+        .find(|code| code.status == status.as_u16())
+        .copied();
     let problem = match code {
         Some(code) => Problem::new(code, format!("{}.", code.title)),
         None if status.is_client_error() => Problem::new(codes::INVALID_HEADER, "The request is malformed."),
@@ -114,11 +125,18 @@ fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
 fn record(method: &Method, response: &ServiceResponse<BoxBody>, started: Instant) {
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
-    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    let labels =
-        [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
+    let route = response
+        .request()
+        .match_pattern()
+        .unwrap_or_else(|| "unmatched".to_owned());
+    let labels = [
+        ("method", method.to_string()),
+        ("route", route.clone()),
+        ("status", status.to_string()),
+    ];
     metrics::counter!("http_requests_total", &labels).increment(1);
-    metrics::histogram!("http_request_duration_seconds", "route" => route.clone()).record(elapsed.as_secs_f64());
+    metrics::histogram!("http_request_duration_seconds", "route" => route.clone())
+        .record(elapsed.as_secs_f64());
     let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     if status >= 500 {
         tracing::error!(%route, status, elapsed_ms, "answered");
@@ -129,7 +147,8 @@ fn record(method: &Method, response: &ServiceResponse<BoxBody>, started: Instant
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown")
 }
 
 /// What no route matched: 405 with `Allow` if the path exists with other methods, 404 otherwise.
@@ -139,9 +158,15 @@ pub async fn unmatched(
 ) -> Result<HttpResponse, Problem> {
     let methods = routes.methods_of(request.path());
     if methods.is_empty() {
-        return Err(Problem::new(codes::NOT_FOUND, "There is nothing at this path; /docs lists what there is."));
+        return Err(Problem::new(
+            codes::NOT_FOUND,
+            "There is nothing at this path; /docs lists what there is.",
+        ));
     }
     let allowed = methods.join(", ");
-    let detail = format!("{} is not among the methods of this path: {allowed}.", request.method());
+    let detail = format!(
+        "{} is not among the methods of this path: {allowed}.",
+        request.method()
+    );
     Err(Problem::new(codes::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, allowed))
 }

@@ -19,7 +19,10 @@ pub struct Health {
 impl Health {
     /// For these modules.
     pub fn new(modules: Vec<Arc<dyn Module>>) -> Self {
-        Self { modules, schema_is_current: AtomicBool::new(false) }
+        Self {
+            modules,
+            schema_is_current: AtomicBool::new(false),
+        }
     }
 
     /// Says what is wrong, in words without inner details; `None` if all is well.
@@ -37,7 +40,10 @@ impl Health {
             match self.pending_steps(module.as_ref()).await {
                 Ok(0) => {}
                 Ok(pending) => {
-                    return Some(format!("{} misses {pending} migrations; run `souk migrate up`", module.name()));
+                    return Some(format!(
+                        "{} misses {pending} migrations; run `souk migrate up`",
+                        module.name()
+                    ));
                 }
                 Err(_) => return Some(format!("the schema of {} cannot be read", module.name())),
             }
@@ -81,11 +87,21 @@ pub async fn process_health(health: web::Data<Health>) -> HttpResponse {
 
 /// One module: its database answers.
 pub async fn module_health(health: web::Data<Health>, request: actix_web::HttpRequest) -> HttpResponse {
-    let name = request.path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    let name = request
+        .path()
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
     let Some(module) = health.modules.iter().find(|module| module.name() == name) else {
         return answer(name, Some("it does not run here".to_owned()));
     };
-    let failed = module.db().ping().await.err().map(|_| "its database does not answer".to_owned());
+    let failed = module
+        .db()
+        .ping()
+        .await
+        .err()
+        .map(|_| "its database does not answer".to_owned());
     answer(module.name(), failed)
 }
 
@@ -93,5 +109,7 @@ pub async fn module_health(health: web::Data<Health>, request: actix_web::HttpRe
 #[get("/metrics")]
 pub async fn metrics() -> Result<HttpResponse, Problem> {
     let handle = crate::telemetry::metrics().map_err(|error| Problem::internal(&error))?;
-    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render()))
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(handle.render()))
 }

@@ -26,7 +26,14 @@ impl RouteTable {
                 ("POST", item.post.is_some()),
                 ("PUT", item.put.is_some()),
             ];
-            table.add(path, methods.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect());
+            table.add(
+                path,
+                methods
+                    .into_iter()
+                    .filter(|(_, there)| *there)
+                    .map(|(name, _)| name)
+                    .collect(),
+            );
         }
         table
     }
@@ -34,7 +41,11 @@ impl RouteTable {
     /// Adds a path that has no document.
     pub fn add(&mut self, path: &str, methods: Vec<&'static str>) {
         let segments = path.trim_matches('/').split('/').map(|part| {
-            if part.starts_with('{') { Segment::Parameter } else { Segment::Literal(part.to_owned()) }
+            if part.starts_with('{') {
+                Segment::Parameter
+            } else {
+                Segment::Literal(part.to_owned())
+            }
         });
         self.0.push((segments.collect(), methods));
     }
@@ -49,8 +60,12 @@ impl RouteTable {
                     Segment::Parameter => !part.is_empty(),
                 })
         };
-        let mut methods: Vec<&'static str> =
-            self.0.iter().filter(|(segments, _)| fits(segments)).flat_map(|(_, methods)| methods.clone()).collect();
+        let mut methods: Vec<&'static str> = self
+            .0
+            .iter()
+            .filter(|(segments, _)| fits(segments))
+            .flat_map(|(_, methods)| methods.clone())
+            .collect();
         methods.sort_unstable();
         methods.dedup();
         methods

@@ -77,12 +77,22 @@ impl Application {
         let (server, addresses) = listen(settings, &shop)?;
         let background = Background::start(&shop, settings);
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
-        Ok(Self { addresses, server, background, shop, databases, shutdown_timeout })
+        Ok(Self {
+            addresses,
+            server,
+            background,
+            shop,
+            databases,
+            shutdown_timeout,
+        })
     }
 
     /// Where it listens.
     pub fn address(&self) -> String {
-        self.addresses.first().map(|address| format!("http://{address}")).unwrap_or_default()
+        self.addresses
+            .first()
+            .map(|address| format!("http://{address}"))
+            .unwrap_or_default()
     }
 
     /// Stops the server gently from elsewhere.
@@ -122,7 +132,12 @@ pub async fn prepare_schemas(settings: &Settings, databases: &Databases) -> Resu
         let failed = |source| StartError::Migration { module, source };
         if settings.database.auto_migrate {
             migrations::up(module, db.writer()).await.map_err(failed)?;
-        } else if migrations::status(module, db.writer()).await.map_err(failed)?.iter().any(|(_, applied)| !applied) {
+        } else if migrations::status(module, db.writer())
+            .await
+            .map_err(failed)?
+            .iter()
+            .any(|(_, applied)| !applied)
+        {
             return Err(StartError::SchemaNotCurrent { module });
         }
     }
@@ -132,7 +147,15 @@ pub async fn prepare_schemas(settings: &Settings, databases: &Databases) -> Resu
 fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), StartError> {
     let docs = Docs::of(&shop.modules);
     let mut routes = RouteTable::new(docs.documents().map(|(_, document)| document));
-    for path in ["/", "/docs", "/docs/errors", "/health", "/livez", "/readyz", "/metrics"] {
+    for path in [
+        "/",
+        "/docs",
+        "/docs/errors",
+        "/health",
+        "/livez",
+        "/readyz",
+        "/metrics",
+    ] {
         routes.add(path, vec!["GET", "HEAD"]);
     }
     for module in &shop.modules {
@@ -142,7 +165,10 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     }
     let (docs, routes) = (web::Data::new(docs), web::Data::new(routes));
     let health = web::Data::new(Health::new(shop.modules.clone()));
-    let (verifier, system) = (web::Data::from(shop.verifier.clone()), web::Data::new(shop.system.clone()));
+    let (verifier, system) = (
+        web::Data::from(shop.verifier.clone()),
+        web::Data::new(shop.system.clone()),
+    );
     let (modules, with_docs) = (shop.modules.clone(), settings.server.docs);
     let server = &settings.server;
     let mut http = HttpServer::new(move || {
@@ -179,13 +205,20 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     let address = format!("{}:{}", server.host, server.port);
     let bound = http
         .bind((server.host.as_str(), server.port))
-        .map_err(|source| StartError::Bind { address: address.clone(), source })?;
+        .map_err(|source| StartError::Bind {
+            address: address.clone(),
+            source,
+        })?;
     let addresses = bound.addrs();
     Ok((bound.run(), addresses))
 }
 
 fn around_the_modules(config: &mut web::ServiceConfig, modules: &[Arc<dyn Module>], with_docs: bool) {
-    config.service(health::livez).service(health::readyz).service(health::process_health).service(health::metrics);
+    config
+        .service(health::livez)
+        .service(health::readyz)
+        .service(health::process_health)
+        .service(health::metrics);
     for module in modules {
         let name = module.name();
         config
@@ -193,7 +226,10 @@ fn around_the_modules(config: &mut web::ServiceConfig, modules: &[Arc<dyn Module
             .route(&format!("/{name}/healthz"), web::get().to(health::module_health));
         if with_docs {
             config
-                .route(&format!("/{name}/openapi.json"), web::get().to(docs::openapi_json))
+                .route(
+                    &format!("/{name}/openapi.json"),
+                    web::get().to(docs::openapi_json),
+                )
                 .route(&format!("/{name}/docs"), web::get().to(docs::swagger_ui))
                 .route(&format!("/{name}/docs/{{file}}"), web::get().to(docs::swagger_ui));
         }
@@ -219,7 +255,11 @@ impl Background {
         for module in &shop.modules {
             let relay = Relay::new(module.db().clone(), bus.clone(), settings.relay_settings());
             tasks.spawn(relay.run(stop.clone()));
-            let purger = Arc::new(Relay::new(module.db().clone(), bus.clone(), settings.relay_settings()));
+            let purger = Arc::new(Relay::new(
+                module.db().clone(),
+                bus.clone(),
+                settings.relay_settings(),
+            ));
             let purge = Worker::every("platform.purge", PURGE_EVERY, move || {
                 let purger = purger.clone();
                 async move { Ok(purger.purge().await?) }
@@ -249,7 +289,9 @@ async fn run_worker(worker: Worker, stop: CancellationToken) {
         }
         match std::panic::AssertUnwindSafe((worker.run)()).catch_unwind().await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(worker = worker.name, cause = %chain(error.as_ref()), "a worker failed"),
+            Ok(Err(error)) => {
+                tracing::warn!(worker = worker.name, cause = %chain(error.as_ref()), "a worker failed")
+            }
             Err(_) => tracing::error!(worker = worker.name, "a worker panicked"),
         }
     }

@@ -48,7 +48,11 @@ pub struct ModuleSettings {
 
 impl ModuleSettings {
     /// Reads each module's section; what the shop has in common is set where a section does not say otherwise.
-    pub fn read(config: &config::Config, currency: Currency, data_dir: &Path) -> Result<Self, config::ConfigError> {
+    pub fn read(
+        config: &config::Config,
+        currency: Currency,
+        data_dir: &Path,
+    ) -> Result<Self, config::ConfigError> {
         let mut shared = config::Config::builder();
         for key in ["catalog.currency", "cart.currency", "orders.currency"] {
             shared = shared.set_default(key, currency.as_str())?;
@@ -56,7 +60,11 @@ impl ModuleSettings {
         let outgoing = below(data_dir, "outgoing").display().to_string();
         shared = shared.set_default("notifications.outgoing_folder", outgoing)?;
         if let Ok(urls) = std::env::var("WEBHOOK_URLS") {
-            let urls: Vec<String> = urls.split(',').map(|url| url.trim().to_owned()).filter(|url| !url.is_empty()).collect();
+            let urls: Vec<String> = urls
+                .split(',')
+                .map(|url| url.trim().to_owned())
+                .filter(|url| !url.is_empty())
+                .collect();
             shared = shared.set_default("notifications.webhook_urls", urls)?;
         }
         let config = shared.add_source(config.clone()).build()?;
@@ -137,7 +145,9 @@ impl Databases {
         let opened = compiled().into_iter().map(|module| {
             let (options, system) = (&options, system.clone());
             async move {
-                Db::open(module, options, system).await.map_err(|source| WiringError::Database { module, source })
+                Db::open(module, options, system)
+                    .await
+                    .map_err(|source| WiringError::Database { module, source })
             }
         });
         Ok(Self(futures_util::future::try_join_all(opened).await?))
@@ -150,7 +160,11 @@ impl Databases {
 
     fn of(&self, module: &'static str) -> Result<Db, WiringError> {
         let missing = WiringError::Missing { module, by: "souk" };
-        self.0.iter().find(|db| db.module() == module).cloned().ok_or(missing)
+        self.0
+            .iter()
+            .find(|db| db.module() == module)
+            .cloned()
+            .ok_or(missing)
     }
 }
 
@@ -166,7 +180,10 @@ pub fn compiled() -> Vec<&'static str> {
         ("payments", cfg!(feature = "payments")),
         ("users", cfg!(feature = "users")),
     ];
-    here.into_iter().filter(|(_, compiled)| *compiled).map(|(name, _)| name).collect()
+    here.into_iter()
+        .filter(|(_, compiled)| *compiled)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// Modules that call one another, put together.
@@ -196,7 +213,11 @@ fn need<P: Clone>(port: &Option<P>, module: &'static str, by: &'static str) -> R
 
 impl Shop {
     /// Puts the modules together, those that are called before those that call.
-    pub async fn assemble(settings: &Settings, databases: &Databases, system: System) -> Result<Self, WiringError> {
+    pub async fn assemble(
+        settings: &Settings,
+        databases: &Databases,
+        system: System,
+    ) -> Result<Self, WiringError> {
         let verifier = Arc::new(TokenVerifier::new(system.clock.clone()));
         let sections = &settings.modules;
         let _ = (sections, databases);
@@ -205,7 +226,10 @@ impl Shop {
 
         #[cfg(feature = "inventory")]
         {
-            let deps = inventory::Deps { db: databases.of("inventory")?, settings: sections.inventory.clone() };
+            let deps = inventory::Deps {
+                db: databases.of("inventory")?,
+                settings: sections.inventory.clone(),
+            };
             let module = inventory::Inventory::new(deps);
             ports.inventory = Some(module.port());
             modules.push(Arc::new(module));
@@ -247,7 +271,10 @@ impl Shop {
         })));
         #[cfg(feature = "users")]
         {
-            let deps = users::Deps { db: databases.of("users")?, settings: sections.users.clone() };
+            let deps = users::Deps {
+                db: databases.of("users")?,
+                settings: sections.users.clone(),
+            };
             let module = users::Users::new(deps);
             ports.users = Some(module.port());
             modules.push(Arc::new(module));
@@ -262,7 +289,10 @@ impl Shop {
             module
                 .sync_configured_webhooks()
                 .await
-                .map_err(|source| WiringError::Module { module: "notifications", source: source.into() })?;
+                .map_err(|source| WiringError::Module {
+                    module: "notifications",
+                    source: source.into(),
+                })?;
             modules.push(Arc::new(module));
         }
         #[cfg(feature = "auth")]
@@ -274,13 +304,19 @@ impl Shop {
                 verifier: verifier.clone(),
             })
             .await
-            .map_err(|source| WiringError::Module { module: "auth", source })?;
+            .map_err(|source| WiringError::Module {
+                module: "auth",
+                source,
+            })?;
             ports.auth = Some(module.port());
             modules.push(Arc::new(module.clone()));
             module
         };
         let keys = need(&ports.auth, "auth", "every module")?;
-        verifier.load(keys.as_ref()).await.map_err(|error| WiringError::Keys(error.into()))?;
+        verifier
+            .load(keys.as_ref())
+            .await
+            .map_err(|error| WiringError::Keys(error.into()))?;
         modules.sort_by_key(|module| module.name());
         Ok(Self {
             modules,
@@ -311,7 +347,11 @@ impl Shop {
     /// Creates an account; this binary cannot.
     #[cfg(not(feature = "auth"))]
     pub async fn create_account(&self, _: NewAccount) -> Result<bool, AnyError> {
-        Err(WiringError::Missing { module: "auth", by: "souk user create" }.into())
+        Err(WiringError::Missing {
+            module: "auth",
+            by: "souk user create",
+        }
+        .into())
     }
 }
 

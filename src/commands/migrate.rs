@@ -20,7 +20,11 @@ pub(crate) async fn up(settings: &Settings) -> Result<ExitCode, AnyError> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) async fn down(settings: &Settings, steps: Option<u32>, confirmed: bool) -> Result<ExitCode, AnyError> {
+pub(crate) async fn down(
+    settings: &Settings,
+    steps: Option<u32>,
+    confirmed: bool,
+) -> Result<ExitCode, AnyError> {
     if !confirmed {
         complain("souk: this deletes data; say --yes if you mean it");
         return Ok(ExitCode::FAILURE);

@@ -3,12 +3,16 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testkit::Engine;
-use uuid::Uuid;
 
 use crate::support::Shop;
 
 fn kinds(timeline: &Value) -> Vec<&str> {
-    timeline["events"].as_array().unwrap().iter().filter_map(|event| event["type"].as_str()).collect()
+    timeline["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .collect()
 }
 
 testkit::on_every_database! {
@@ -138,7 +142,7 @@ testkit::on_every_database! {
         let ada = shop.newcomer().await;
         let before = shop.available(&ada, "CANDLE-BEE").await;
         shop.call("PUT", "/cart/items/CANDLE-BEE").bearer(&ada.token).json(json!({"quantity": 1})).send().await.expect(200);
-        let checkout = || shop.post("/cart/checkout").bearer(&ada.token).key(&Uuid::new_v4().to_string())
+        let checkout = || shop.post("/cart/checkout").bearer(&ada.token).key(&testkit::fresh_id().to_string())
             .json(json!({"shipping_address": "12 St James's Square, London"})).send();
         let answers = join_all((0..100).map(|_| checkout())).await;
         let placed = answers.iter().filter(|answer| answer.status == 201).count();
@@ -199,7 +203,7 @@ testkit::on_every_database! {
         shop.post("/auth/refresh").json(refresh).send().await.expect(401);
 
         // A customer who becomes an admin must log in anew; the old token no longer says the truth.
-        let email = format!("{}@example.com", Uuid::new_v4().simple());
+        let email = format!("{}@example.com", testkit::fresh_id().simple());
         let registered = shop.post("/users/register").json(json!({"email": email, "password": "correct horse"})).send().await.expect(201).json;
         let (id, token) = (registered["user"]["id"].as_str().unwrap(), registered["token"].as_str().unwrap());
         shop.call("PATCH", &format!("/users/{id}")).bearer(&admin.token).json(json!({"role": "admin"})).send().await.expect(200);

@@ -14,13 +14,22 @@ struct Souk {
 
 impl Souk {
     async fn new(engine: Engine) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), database: TestDatabase::create(engine).await }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            database: TestDatabase::create(engine).await,
+        }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_souk"));
-        command.args(arguments).arg("--data-dir").arg(self.folder.path().join("data")).stdin(Stdio::null());
-        command.env("SOUK__AUTH__BCRYPT_COST", "4").env("SOUK_PASSWORD", "correct horse");
+        command
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.folder.path().join("data"))
+            .stdin(Stdio::null());
+        command
+            .env("SOUK__AUTH__BCRYPT_COST", "4")
+            .env("SOUK_PASSWORD", "correct horse");
         if let Some(url) = self.database.url() {
             command.args(["--database-url", url]);
         }
@@ -35,7 +44,12 @@ impl Souk {
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
         text(&output.stdout)
     }
 
@@ -43,13 +57,21 @@ impl Souk {
     #[track_caller]
     fn fails(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{arguments:?}: {}",
+            text(&output.stdout)
+        );
         format!("{}{}", text(&output.stdout), text(&output.stderr))
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
-        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        std::fs::File::create(&path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
         path
     }
 }
@@ -117,7 +139,11 @@ testkit::on_every_database! {
 #[test]
 fn the_help_reads_well() {
     let help = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_souk")).args(arguments).env("COLUMNS", "100").output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_souk"))
+            .args(arguments)
+            .env("COLUMNS", "100")
+            .output()
+            .unwrap();
         text(&output.stdout)
     };
     insta::assert_snapshot!("help", help(&["--help"]));
@@ -131,14 +157,22 @@ fn settings_are_shown_masked_and_mistakes_are_named() {
     testkit::run(async {
         let souk = Souk::new(Engine::Sqlite).await;
         let mut show = souk.command(&["config", "show"]);
-        show.env("SOUK__AUTH__PEPPER", "do not tell").env("SOUK__SERVER__PORT", "9999");
+        show.env("SOUK__AUTH__PEPPER", "do not tell")
+            .env("SOUK__SERVER__PORT", "9999");
         let shown = text(&show.output().unwrap().stdout);
-        assert!(shown.contains("port = 9999") && !shown.contains("do not tell"), "{shown}");
+        assert!(
+            shown.contains("port = 9999") && !shown.contains("do not tell"),
+            "{shown}"
+        );
         assert!(souk.ok(&["config", "check"]).contains("valid"));
         let mut wrong = souk.command(&["config", "check"]);
         wrong.env("SOUK__ORDERS__PAYMENT_WINDOW", "soon");
         let output = wrong.output().unwrap();
-        assert!(!output.status.success() && text(&output.stderr).contains("payment_window"), "{}", text(&output.stderr));
+        assert!(
+            !output.status.success() && text(&output.stderr).contains("payment_window"),
+            "{}",
+            text(&output.stderr)
+        );
         let production = souk.fails(&["config", "check", "--profile", "production"]);
         assert!(production.contains("default secret"), "{production}");
     });
@@ -150,8 +184,12 @@ fn documents_are_written_for_all_modules_or_one() {
         let souk = Souk::new(Engine::Sqlite).await;
         let all: serde_json::Value = serde_json::from_str(&souk.ok(&["openapi"])).unwrap();
         assert_eq!(all.as_object().unwrap().len(), souk::wiring::MODULE_NAMES.len());
-        let one: serde_json::Value = serde_json::from_str(&souk.ok(&["openapi", "--module", "orders"])).unwrap();
+        let one: serde_json::Value =
+            serde_json::from_str(&souk.ok(&["openapi", "--module", "orders"])).unwrap();
         assert_eq!(one, all["orders"]);
-        assert!(souk.fails(&["openapi", "--module", "shoes"]).contains("there is no module shoes"));
+        assert!(
+            souk.fails(&["openapi", "--module", "shoes"])
+                .contains("there is no module shoes")
+        );
     });
 }

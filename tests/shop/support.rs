@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use souk::server::Application;
 use souk::settings::{Overrides, Settings};
 use testkit::{Engine, Response, Sent};
-use uuid::Uuid;
 
 /// A running shop with the demo goods. It stops with the test.
 pub struct Shop {
@@ -39,7 +38,10 @@ pub struct Place {
 impl Place {
     /// A fresh one.
     pub async fn new(engine: Engine) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), database: testkit::TestDatabase::create(engine).await }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            database: testkit::TestDatabase::create(engine).await,
+        }
     }
 
     /// The settings of a shop here: cheap hashes, quick workers.
@@ -73,7 +75,14 @@ impl Shop {
         let application = Application::build(&settings, System::real()).await.unwrap();
         let (address, handle) = (application.address(), application.handle());
         let served = actix_web::rt::spawn(application.serve());
-        Self { address, settings, client: Client::new(), handle, served, _place: place }
+        Self {
+            address,
+            settings,
+            client: Client::new(),
+            handle,
+            served,
+            _place: place,
+        }
     }
 
     /// A request.
@@ -106,7 +115,7 @@ impl Shop {
 
     /// Registers a new customer.
     pub async fn newcomer(&self) -> Person {
-        let email = format!("{}@example.com", Uuid::new_v4().simple());
+        let email = format!("{}@example.com", testkit::fresh_id().simple());
         let body = json!({"email": email, "password": "correct horse"});
         person(self.post("/auth/register").json(body).send().await.expect(201))
     }
@@ -114,12 +123,22 @@ impl Shop {
     /// Sets the stock of a SKU.
     pub async fn stock(&self, admin: &Person, sku: &str, on_hand: i64) {
         let path = format!("/inventory/{sku}");
-        self.call("PUT", &path).bearer(&admin.token).json(json!({"on_hand": on_hand})).send().await.expect(200);
+        self.call("PUT", &path)
+            .bearer(&admin.token)
+            .json(json!({"on_hand": on_hand}))
+            .send()
+            .await
+            .expect(200);
     }
 
     /// What can still be bought of a SKU.
     pub async fn available(&self, reader: &Person, sku: &str) -> i64 {
-        let level = self.get(&format!("/inventory/{sku}")).bearer(&reader.token).send().await.expect(200);
+        let level = self
+            .get(&format!("/inventory/{sku}"))
+            .bearer(&reader.token)
+            .send()
+            .await
+            .expect(200);
         level.json["available"].as_i64().unwrap()
     }
 
@@ -127,7 +146,7 @@ impl Shop {
     pub async fn order(&self, buyer: &Person, sku: &str, quantity: i64) -> Response {
         self.post("/orders")
             .bearer(&buyer.token)
-            .key(&Uuid::new_v4().to_string())
+            .key(&testkit::fresh_id().to_string())
             .json(json!({"items": [{"sku": sku, "quantity": quantity}]}))
             .send()
             .await
@@ -137,7 +156,7 @@ impl Shop {
     pub async fn pay(&self, buyer: &Person, order: &str, token: &str) -> Response {
         self.post("/payments")
             .bearer(&buyer.token)
-            .key(&Uuid::new_v4().to_string())
+            .key(&testkit::fresh_id().to_string())
             .json(json!({"order_id": order, "method": {"type": "card", "token": token}, "capture": true}))
             .send()
             .await
@@ -151,7 +170,10 @@ impl Shop {
             if hoped(&answer) {
                 return answer;
             }
-            assert!(std::time::Instant::now() < give_up, "{path} never became as hoped: {answer}");
+            assert!(
+                std::time::Instant::now() < give_up,
+                "{path} never became as hoped: {answer}"
+            );
             tokio::task::yield_now().await;
         }
     }
@@ -159,8 +181,12 @@ impl Shop {
     /// Fails the test unless every invariant of every module holds.
     pub async fn assert_healthy(&self) {
         let system = System::real();
-        let databases = souk::wiring::Databases::open(&self.settings, &system).await.unwrap();
-        let shop = souk::wiring::Shop::assemble(&self.settings, &databases, system).await.unwrap();
+        let databases = souk::wiring::Databases::open(&self.settings, &system)
+            .await
+            .unwrap();
+        let shop = souk::wiring::Shop::assemble(&self.settings, &databases, system)
+            .await
+            .unwrap();
         for module in &shop.modules {
             for check in module.doctor().await.unwrap() {
                 assert!(check.holds(), "{}: {:#?}", check.name, check.violations);

@@ -1,1 +1,274 @@
-//! souk-auth.
+//! Who may come in: passwords, sessions, and the tokens that every module verifies.
+//!
+//! Invariants:
+//!
+//! - a password is stored as a bcrypt hash of a peppered digest only, and hashed on a bounded pool of threads only;
+//! - exactly one key signs, it never leaves this module, and processes that start at once agree on it (unique index);
+//! - a session has one refresh token at a time; of several uses of it at once one succeeds (conditional update), and a
+//!   use of a spent one ends the session;
+//! - an access token is true as of its `iat_ms`: role and address were read from `users` at or after that instant. So
+//!   "every token as of an instant or earlier is void" is exact, and a change of role ends what it must end;
+//! - what was revoked is remembered, here and by every verifier, until no such token can be accepted any more;
+//! - a login name has a bounded number of failures in a sliding window (primary key), and memory of it is bounded too:
+//!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge.
+//!
+//! A session ends by logout, by reuse, by expiry, or because the user's role or activity changed: a refresh does not carry a
+//! session over such a change, so the user logs in anew, and every token of before is refused at once. `users`
+//! owns the role; it is asked at every login and refresh.
+//!
+//! Rejected: opaque tokens looked up in the database on each request (every module would depend on this one being up
+//! for every call); HS256 (everyone who can verify could forge); a grace period for spent refresh tokens (a thief
+//! would have it too); throttling by counting attempts ahead of the result (a crowd of right logins at once would lock
+//! itself out).
+
+mod app;
+mod doctor;
+mod domain;
+mod error;
+mod hashing;
+mod http;
+mod port;
+mod refresh_token;
+mod signing;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::auth::AuthPort;
+use contracts::users::UsersPort;
+use platform::access::TokenVerifier;
+use platform::bus::EventHandler;
+use platform::csv::Transfer;
+use platform::db::Db;
+use platform::module::{AnyError, Check, Module, Worker};
+use platform::problem::ErrorCode;
+use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use crate::app::create_account::{AccountCreated, NewAccount};
+pub use crate::error::AccountError;
+pub use crate::hashing::HashingError;
+
+use crate::domain::throttle::Throttle;
+use crate::hashing::{Bounds, Hasher};
+use crate::signing::Signer;
+
+/// Settings of this module.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The logarithm of bcrypt's rounds, 4 to 31. A raised one reaches each password at its next login.
+    pub bcrypt_cost: u32,
+    /// Passwords hashed at the same time.
+    pub hashing_threads: usize,
+    /// Passwords that may wait; beyond that the answer is 503.
+    pub hashing_queue: usize,
+    /// How long an access token lives, seconds.
+    pub access_token_ttl_s: u64,
+    /// How long a session lives without being refreshed, seconds.
+    pub refresh_token_ttl_s: u64,
+    /// A secret that is mixed into every password. It cannot be changed without making all of them wrong.
+    pub pepper: String,
+    /// Wrong passwords that one login name may have in the window.
+    pub max_failures_per_account: u32,
+    /// How long a wrong password counts, seconds.
+    pub throttle_window_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bcrypt_cost: 12,
+            hashing_threads: 2,
+            hashing_queue: 64,
+            access_token_ttl_s: 15 * 60,
+            refresh_token_ttl_s: 30 * 24 * 60 * 60,
+            pepper: "souk-development-pepper".to_owned(),
+            max_failures_per_account: 10,
+            throttle_window_s: 5 * 60,
+        }
+    }
+}
+
+/// The pepper is a secret.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("bcrypt_cost", &self.bcrypt_cost)
+            .field("hashing_threads", &self.hashing_threads)
+            .field("hashing_queue", &self.hashing_queue)
+            .field("access_token_ttl_s", &self.access_token_ttl_s)
+            .field("refresh_token_ttl_s", &self.refresh_token_ttl_s)
+            .field("pepper", &"...")
+            .field("max_failures_per_account", &self.max_failures_per_account)
+            .field("throttle_window_s", &self.throttle_window_s)
+            .finish()
+    }
+}
+
+impl Settings {
+    /// Refuses what cannot work, with the name of the setting.
+    fn check(&self) -> Result<(), AnyError> {
+        const CENTURY_S: u64 = 100 * 365 * 24 * 60 * 60;
+        let rules = [
+            ((4..=31).contains(&self.bcrypt_cost), "auth.bcrypt_cost must be 4 to 31"),
+            ((1..=256).contains(&self.hashing_threads), "auth.hashing_threads must be 1 to 256"),
+            ((1..=100_000).contains(&self.hashing_queue), "auth.hashing_queue must be 1 to 100000"),
+            ((1..=CENTURY_S).contains(&self.access_token_ttl_s), "auth.access_token_ttl_s must be at least 1"),
+            ((1..=CENTURY_S).contains(&self.refresh_token_ttl_s), "auth.refresh_token_ttl_s must be at least 1"),
+            (!self.pepper.is_empty(), "auth.pepper must not be empty"),
+            (
+                (1..=1_000).contains(&self.max_failures_per_account),
+                "auth.max_failures_per_account must be 1 to 1000",
+            ),
+            ((1..=CENTURY_S).contains(&self.throttle_window_s), "auth.throttle_window_s must be at least 1"),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, broken)) => Err(broken.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What this module needs.
+pub struct Deps {
+    pub db: Db,
+    pub settings: Settings,
+    /// Profiles, roles, and who is active.
+    pub users: Arc<dyn UsersPort>,
+    /// The verifier of this process: it learns the keys here, and of a logout at once.
+    pub verifier: Arc<TokenVerifier>,
+}
+
+/// What every use case has at hand.
+struct Context {
+    db: Db,
+    users: Arc<dyn UsersPort>,
+    verifier: Arc<TokenVerifier>,
+    hasher: Hasher,
+    signer: Signer,
+    throttle: Throttle,
+    refresh_lifetime: Duration,
+}
+
+/// The module.
+#[derive(Clone)]
+pub struct Auth {
+    context: Arc<Context>,
+}
+
+impl Auth {
+    /// Puts the module together: loads the signing key (or creates the first one), tells the verifier the keys and what was
+    /// revoked, and starts the hashing threads. Fails for settings that cannot work and without a database.
+    pub async fn open(deps: Deps) -> Result<Self, AnyError> {
+        let settings = &deps.settings;
+        settings.check()?;
+        let bounds = Bounds {
+            threads: settings.hashing_threads,
+            queue: settings.hashing_queue,
+            cost: settings.bcrypt_cost,
+        };
+        let context = Context {
+            hasher: Hasher::start(bounds, &settings.pepper)?,
+            signer: Signer::open(&deps.db, Duration::from_secs(settings.access_token_ttl_s)).await?,
+            throttle: Throttle {
+                max_failures: settings.max_failures_per_account,
+                window: Duration::from_secs(settings.throttle_window_s),
+            },
+            refresh_lifetime: Duration::from_secs(settings.refresh_token_ttl_s),
+            db: deps.db,
+            users: deps.users,
+            verifier: deps.verifier,
+        };
+        let auth = Self { context: Arc::new(context) };
+        auth.context.verifier.load(auth.port().as_ref()).await?;
+        Ok(auth)
+    }
+
+    /// What other modules call.
+    pub fn port(&self) -> Arc<dyn AuthPort> {
+        Arc::new(port::LocalAuth { context: self.context.clone() })
+    }
+
+    /// Creates an account with any role; for the command line and the demo shop. Nothing changes if it exists.
+    pub async fn create_account(&self, account: NewAccount) -> Result<AccountCreated, AccountError> {
+        app::create_account::create_account(&self.context, account).await
+    }
+}
+
+#[async_trait]
+impl Module for Auth {
+    fn name(&self) -> &'static str {
+        "auth"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Registration, login, sessions, and the public keys of access tokens"
+    }
+
+    fn db(&self) -> &Db {
+        &self.context.db
+    }
+
+    fn routes(&self, config: &mut ServiceConfig<'_>) {
+        http::routes(config, &self.context);
+    }
+
+    fn error_codes(&self) -> &'static [ErrorCode] {
+        error::CODES
+    }
+
+    fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
+        vec![Arc::new(app::on_user_access_changed::OnUserAccessChanged { context: self.context.clone() })]
+    }
+
+    fn workers(&self) -> Vec<Worker> {
+        let context = self.context.clone();
+        vec![Worker::every("auth.purge", Duration::from_secs(3_600), move || {
+            let context = context.clone();
+            async move { Ok(app::purge::purge(&context).await?) }
+        })]
+    }
+
+    fn transfers(&self) -> Vec<Arc<dyn Transfer>> {
+        Vec::new()
+    }
+
+    async fn doctor(&self) -> Result<Vec<Check>, AnyError> {
+        Ok(doctor::checks(&self.context.db).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_work_are_named() {
+        assert!(Settings::default().check().is_ok());
+        let broken = [
+            Settings { bcrypt_cost: 3, ..Settings::default() },
+            Settings { hashing_threads: 0, ..Settings::default() },
+            Settings { pepper: String::new(), ..Settings::default() },
+            Settings { max_failures_per_account: 0, ..Settings::default() },
+        ];
+        for settings in broken {
+            assert!(settings.check().unwrap_err().to_string().starts_with("auth."), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn the_pepper_does_not_show() {
+        let settings = Settings { pepper: "cayenne".to_owned(), ..Settings::default() };
+        assert!(!format!("{settings:?}").contains("cayenne"));
+    }
+
+    #[test]
+    fn settings_have_defaults_and_no_unknown_names() {
+        let settings: Settings = serde_json::from_str(r#"{"bcrypt_cost": 10}"#).unwrap();
+        assert_eq!(settings, Settings { bcrypt_cost: 10, ..Settings::default() });
+        assert!(serde_json::from_str::<Settings>(r#"{"bcrypt_costs": 10}"#).is_err());
+    }
+}

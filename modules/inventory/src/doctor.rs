@@ -54,5 +54,13 @@ pub(crate) async fn checks(db: &Db) -> Result<Vec<Check>, DbErr> {
 async fn violations(db: &Db, sql: &str, left: &str, right: &str) -> Result<Vec<String>, DbErr> {
     let statement = Statement::from_string(db.backend(), format!("{sql}{MAX_VIOLATIONS}"));
     let rows = Violation::find_by_statement(statement).all(db.reader()).await?;
-    Ok(rows.iter().map(|row| format!("{}: {} {left}, {} {right}", row.subject, row.left_side, row.right_side)).collect())
+    Ok(rows
+        .iter()
+        .map(|row| {
+            format!(
+                "{}: {} {left}, {} {right}",
+                row.subject, row.left_side, row.right_side
+            )
+        })
+        .collect())
 }

@@ -40,9 +40,10 @@ pub(crate) enum InventoryError {
 impl From<InventoryError> for Problem {
     fn from(error: InventoryError) -> Self {
         match error {
-            InventoryError::NotFound(sku) => {
-                Problem::new(platform::problem::codes::NOT_FOUND, format!("There is no stock record of {sku}."))
-            }
+            InventoryError::NotFound(sku) => Problem::new(
+                platform::problem::codes::NOT_FOUND,
+                format!("There is no stock record of {sku}."),
+            ),
             InventoryError::Adjust(refusal) => match refusal {
                 AdjustRefusal::Insufficient { ref sku, available } => Problem::new(
                     INSUFFICIENT_STOCK,

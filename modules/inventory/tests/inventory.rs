@@ -1,4 +1,5 @@
 //! Stories of the stock, on every database.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a story that goes wrong stops where it does")]
 
 use contracts::inventory::{ReserveRefusal, ReserveStock, StockLine, StockRanLow};
 use contracts::orders::{OrderStatus, OrderStatusChanged};
@@ -8,7 +9,7 @@ use inventory::{Deps, Inventory, Settings};
 use kernel::{OrderId, Quantity, ReservationId};
 use serde_json::json;
 use testkit::fakes::{gbp, sku};
-use testkit::{Bench, Engine, TestApp};
+use testkit::{Bench, Engine, TestApp, fresh_id};
 use uuid::Uuid;
 
 struct Store {
@@ -20,27 +21,55 @@ struct Store {
 impl Store {
     async fn open(engine: Engine) -> Self {
         let bench = Bench::new(engine).await;
-        let module = Inventory::new(Deps { db: bench.db("inventory").await, settings: Settings::default() });
+        let module = Inventory::new(Deps {
+            db: bench.db("inventory").await,
+            settings: Settings::default(),
+        });
         let app = TestApp::start(module.clone(), bench.tokens.verifier()).await;
         Self { bench, app, module }
     }
 
     async fn put(&self, sku: &str, on_hand: i64) {
         let body = json!({"on_hand": on_hand});
-        self.app.call("PUT", &format!("/inventory/{sku}")).by(&self.bench.tokens.admin()).json(body).send().await.expect(200);
+        self.app
+            .call("PUT", &format!("/inventory/{sku}"))
+            .by(&self.bench.tokens.admin())
+            .json(body)
+            .send()
+            .await
+            .expect(200);
     }
 
     async fn level(&self, sku: &str) -> (i64, i64) {
-        let level = self.app.get(&format!("/inventory/{sku}")).by(&self.bench.tokens.customer()).send().await.expect(200);
-        (level.json["on_hand"].as_i64().unwrap(), level.json["reserved"].as_i64().unwrap())
+        let level = self
+            .app
+            .get(&format!("/inventory/{sku}"))
+            .by(&self.bench.tokens.customer())
+            .send()
+            .await
+            .expect(200);
+        (
+            level.json["on_hand"].as_i64().unwrap(),
+            level.json["reserved"].as_i64().unwrap(),
+        )
     }
 
     async fn reserve(&self, id: Uuid, lines: &[(&str, i64)]) -> Result<(), PortError<ReserveRefusal>> {
         let lines = lines
             .iter()
-            .map(|(text, n)| StockLine { sku: sku(text), quantity: Quantity::parse(*n).unwrap() })
+            .map(|(text, n)| StockLine {
+                sku: sku(text),
+                quantity: Quantity::parse(*n).unwrap(),
+            })
             .collect();
-        self.module.port().reserve(ReserveStock { reservation_id: ReservationId(id), order_id: OrderId(id), lines }).await
+        self.module
+            .port()
+            .reserve(ReserveStock {
+                reservation_id: ReservationId(id),
+                order_id: OrderId(id),
+                lines,
+            })
+            .await
     }
 
     async fn order_became(&self, event_id: Uuid, order: Uuid, to: OrderStatus) {
@@ -63,7 +92,7 @@ testkit::on_every_database! {
     async fn two_hundred_buyers_of_fifty_pieces_get_fifty(engine: Engine) {
         let store = Store::open(engine).await;
         store.put("LAMP", 50).await;
-        let outcomes = join_all((0..200).map(|_| store.reserve(Uuid::now_v7(), &[("LAMP", 1)]))).await;
+        let outcomes = join_all((0..200).map(|_| store.reserve(fresh_id(), &[("LAMP", 1)]))).await;
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 50);
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(()) | Err(PortError::Refused(ReserveRefusal::Insufficient(_))))));
         assert_eq!(store.level("LAMP").await, (50, 50));
@@ -78,7 +107,7 @@ testkit::on_every_database! {
         let outcomes = join_all((0..60).map(|n| {
             let lines = if n % 2 == 0 { [("A", 1), ("B", 2), ("C", 1)] } else { [("C", 1), ("B", 2), ("A", 1)] };
             let store = &store;
-            async move { store.reserve(Uuid::now_v7(), &lines).await }
+            async move { store.reserve(fresh_id(), &lines).await }
         })).await;
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
         assert_eq!(store.level("B").await, (1_000, 120));
@@ -88,7 +117,7 @@ testkit::on_every_database! {
         let store = Store::open(engine).await;
         store.put("A", 5).await;
         store.put("B", 1).await;
-        let refusal = store.reserve(Uuid::now_v7(), &[("A", 2), ("B", 2), ("NONE", 1)]).await.unwrap_err();
+        let refusal = store.reserve(fresh_id(), &[("A", 2), ("B", 2), ("NONE", 1)]).await.unwrap_err();
         let PortError::Refused(ReserveRefusal::Insufficient(short)) = refusal else { panic!("{refusal:?}") };
         let short: Vec<_> = short.iter().map(|s| (s.sku.as_str(), s.requested, s.available)).collect();
         assert_eq!(short, vec![("B", 2, 1), ("NONE", 1, 0)]);
@@ -98,7 +127,7 @@ testkit::on_every_database! {
     async fn reserving_and_releasing_twice_acts_once_and_burns_the_id(engine: Engine) {
         let store = Store::open(engine).await;
         store.put("A", 5).await;
-        let id = Uuid::now_v7();
+        let id = fresh_id();
         store.reserve(id, &[("A", 2)]).await.unwrap();
         store.reserve(id, &[("A", 2)]).await.unwrap();
         assert_eq!(store.level("A").await, (5, 2));
@@ -110,7 +139,7 @@ testkit::on_every_database! {
         let late = store.reserve(id, &[("A", 2)]).await;
         assert!(matches!(late, Err(PortError::Refused(ReserveRefusal::Released))), "{late:?}");
 
-        let never_held = Uuid::now_v7();
+        let never_held = fresh_id();
         port.release(ReservationId(never_held), OrderId(never_held)).await.unwrap();
         let slow_twin = store.reserve(never_held, &[("A", 1)]).await;
         assert!(matches!(slow_twin, Err(PortError::Refused(ReserveRefusal::Released))), "{slow_twin:?}");
@@ -120,10 +149,10 @@ testkit::on_every_database! {
     async fn an_order_that_is_cancelled_or_shipped_moves_its_stock_once(engine: Engine) {
         let store = Store::open(engine).await;
         store.put("A", 10).await;
-        let (cancelled, shipped) = (Uuid::now_v7(), Uuid::now_v7());
+        let (cancelled, shipped) = (fresh_id(), fresh_id());
         store.reserve(cancelled, &[("A", 3)]).await.unwrap();
         store.reserve(shipped, &[("A", 4)]).await.unwrap();
-        let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+        let (first, second) = (fresh_id(), fresh_id());
         for _redelivery in 0..2 {
             store.order_became(first, cancelled, OrderStatus::Cancelled).await;
             store.order_became(second, shipped, OrderStatus::Shipped).await;
@@ -139,7 +168,7 @@ testkit::on_every_database! {
         let store = Store::open(engine).await;
         let (admin, customer) = (store.bench.tokens.admin(), store.bench.tokens.customer());
         store.put("MUG", 10).await;
-        store.reserve(Uuid::now_v7(), &[("MUG", 4)]).await.unwrap();
+        store.reserve(fresh_id(), &[("MUG", 4)]).await.unwrap();
         let patch = |change: i64| store.app.call("PATCH", "/inventory/mug").json(json!({"change": change, "reason": "count"}));
         patch(-1).send().await.expect_problem(401, "unauthenticated");
         patch(-1).by(&customer).send().await.expect_problem(403, "forbidden");
@@ -173,8 +202,8 @@ testkit::on_every_database! {
         let customer = store.bench.tokens.customer();
         store.put("LOW", 7).await;
         store.put("HIGH", 70).await;
-        store.reserve(Uuid::now_v7(), &[("LOW", 2)]).await.unwrap();
-        store.reserve(Uuid::now_v7(), &[("LOW", 1)]).await.unwrap();
+        store.reserve(fresh_id(), &[("LOW", 2)]).await.unwrap();
+        store.reserve(fresh_id(), &[("LOW", 1)]).await.unwrap();
         let list = |query: &'static str| store.app.get(query).by(&customer).send();
         let low = list("/inventory?low_stock=true").await.expect(200).json;
         assert_eq!(low["items"].as_array().unwrap().len(), 1);
@@ -210,7 +239,7 @@ testkit::on_every_database! {
         use sea_orm::ConnectionTrait;
         let store = Store::open(engine).await;
         store.put("A", 5).await;
-        store.reserve(Uuid::now_v7(), &[("A", 2)]).await.unwrap();
+        store.reserve(fresh_id(), &[("A", 2)]).await.unwrap();
         let db = store.bench.open("inventory").await;
         db.writer().execute_unprepared("UPDATE stock SET on_hand = 9, reserved = 3").await.unwrap();
         let module = store.app.module();

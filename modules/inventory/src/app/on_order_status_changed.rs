@@ -27,8 +27,11 @@ impl EventHandler for OnOrderStatusChanged {
     }
 
     async fn handle(&self, envelope: &Envelope) -> Result<(), HandleError> {
-        let Some(event) = envelope.open::<OrderStatusChanged>().transpose()? else { return Ok(()) };
-        let (OrderStatus::Cancelled | OrderStatus::Shipped, Some(id)) = (event.to, event.reservation_id) else {
+        let Some(event) = envelope.open::<OrderStatusChanged>().transpose()? else {
+            return Ok(());
+        };
+        let (OrderStatus::Cancelled | OrderStatus::Shipped, Some(id)) = (event.to, event.reservation_id)
+        else {
             return Ok(());
         };
         let mut tx = self.context.db.begin().await?;
@@ -36,8 +39,13 @@ impl EventHandler for OnOrderStatusChanged {
             return Ok(());
         }
         if event.to == OrderStatus::Cancelled {
-            release_in(&mut tx, id, event.order_id).await.map_err(HandleError::other)?;
-        } else if !ship_in(&mut tx, id, event.order_id).await.map_err(HandleError::other)? {
+            release_in(&mut tx, id, event.order_id)
+                .await
+                .map_err(HandleError::other)?;
+        } else if !ship_in(&mut tx, id, event.order_id)
+            .await
+            .map_err(HandleError::other)?
+        {
             // An order cannot be shipped without its stock; `souk doctor` of both modules would show the rest.
             tracing::error!(order.id = %event.order_id, reservation.id = %id, "shipped an order that holds no stock");
         }

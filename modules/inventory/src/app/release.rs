@@ -11,7 +11,11 @@ use crate::store::{reservation_lines, reservations, stock};
 
 /// Idempotent. If nothing was ever held under the id, it is recorded as released, so that a slow twin of the placement
 /// cannot reserve under it afterwards.
-pub(crate) async fn release(context: &Context, id: ReservationId, order_id: OrderId) -> Result<(), InventoryError> {
+pub(crate) async fn release(
+    context: &Context,
+    id: ReservationId,
+    order_id: OrderId,
+) -> Result<(), InventoryError> {
     let mut tx = context.db.begin().await?;
     release_in(&mut tx, id, order_id).await?;
     tx.commit().await?;
@@ -19,7 +23,11 @@ pub(crate) async fn release(context: &Context, id: ReservationId, order_id: Orde
 }
 
 /// The same inside a transaction of the caller's.
-pub(crate) async fn release_in(tx: &mut Tx, id: ReservationId, order_id: OrderId) -> Result<(), InventoryError> {
+pub(crate) async fn release_in(
+    tx: &mut Tx,
+    id: ReservationId,
+    order_id: OrderId,
+) -> Result<(), InventoryError> {
     let now = tx.system().now();
     let is_new = reservations::claim(tx.conn(), id, order_id, reservations::RELEASED, now).await?;
     if is_new {

@@ -32,7 +32,11 @@ pub(crate) async fn reserve(context: &Context, request: ReserveStock) -> Result<
             return Err(InventoryError::Insufficient(shortages(context, &demand).await?));
         };
         announce_if_low(&mut tx, row.available() + pieces, &row).await?;
-        lines.push(reservation_lines::Model { reservation_id: id.uuid(), stock_id: row.id, quantity: *pieces });
+        lines.push(reservation_lines::Model {
+            reservation_id: id.uuid(),
+            stock_id: row.id,
+            quantity: *pieces,
+        });
     }
     reservation_lines::insert_all(tx.conn(), lines).await?;
     tx.commit().await?;
@@ -53,9 +57,16 @@ async fn shortages(
         .map(|(sku, requested)| Shortage {
             sku: sku.clone(),
             requested: *requested,
-            available: rows.iter().find(|row| row.sku == sku.as_str()).map_or(0, stock::Model::available),
+            available: rows
+                .iter()
+                .find(|row| row.sku == sku.as_str())
+                .map_or(0, stock::Model::available),
         })
         .collect();
-    let short: Vec<Shortage> = all.iter().filter(|line| line.requested > line.available).cloned().collect();
+    let short: Vec<Shortage> = all
+        .iter()
+        .filter(|line| line.requested > line.available)
+        .cloned()
+        .collect();
     Ok(if short.is_empty() { all } else { short })
 }

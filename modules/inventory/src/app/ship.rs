@@ -7,7 +7,11 @@ use crate::error::InventoryError;
 use crate::store::{movements, reservation_lines, reservations, stock};
 
 /// Ends the reservation and writes a movement for each line. False if it is not held: then nothing leaves.
-pub(crate) async fn ship_in(tx: &mut Tx, id: ReservationId, order_id: OrderId) -> Result<bool, InventoryError> {
+pub(crate) async fn ship_in(
+    tx: &mut Tx,
+    id: ReservationId,
+    order_id: OrderId,
+) -> Result<bool, InventoryError> {
     let system = tx.system().clone();
     let now = system.now();
     if !reservations::end(tx.conn(), id, reservations::SHIPPED, now).await? {

@@ -30,14 +30,24 @@ impl Transfer for TransferStock {
         &["sku", "on_hand", "low_stock_threshold"]
     }
 
-    async fn import(&self, source: Source<'_>, progress: &(dyn Fn(u64) + Sync)) -> Result<ImportSummary, Problem> {
+    async fn import(
+        &self,
+        source: Source<'_>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<ImportSummary, Problem> {
         let mut records = Records::open(source, &["sku", "on_hand"]).await?;
         let mut summary = ImportSummary::default();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let record = records.next().await?;
             let ended = record.is_none();
-            match record.map(|record| (record.line, record.get("sku").unwrap_or_default().to_owned(), parse(&record))) {
+            match record.map(|record| {
+                (
+                    record.line,
+                    record.get("sku").unwrap_or_default().to_owned(),
+                    parse(&record),
+                )
+            }) {
                 Some((line, _, Ok(request))) => batch.push((line, request)),
                 Some((line, sku, Err(reason))) => summary.refuse(line, sku, reason),
                 None => {}
@@ -59,15 +69,26 @@ impl Transfer for TransferStock {
         futures_util::stream::try_unfold(first, move |at| {
             let context = context.clone();
             async move {
-                let Some(cursor) = at else { return Ok::<_, Problem>(None) };
+                let Some(cursor) = at else {
+                    return Ok::<_, Problem>(None);
+                };
                 let limit = Limit::parse(Limit::MAX).unwrap_or_default();
                 let page = stock::page(context.db.reader(), None, limit, cursor.as_ref()).await??;
                 let rows: Vec<Result<Vec<String>, Problem>> = page
                     .items
                     .into_iter()
-                    .map(|row| Ok(vec![row.sku, row.on_hand.to_string(), row.low_stock_threshold.to_string()]))
+                    .map(|row| {
+                        Ok(vec![
+                            row.sku,
+                            row.on_hand.to_string(),
+                            row.low_stock_threshold.to_string(),
+                        ])
+                    })
                     .collect();
-                Ok(Some((futures_util::stream::iter(rows), page.next_cursor.map(Some))))
+                Ok(Some((
+                    futures_util::stream::iter(rows),
+                    page.next_cursor.map(Some),
+                )))
             }
         })
         .try_flatten()
@@ -83,7 +104,9 @@ impl TransferStock {
                 Ok((_, Effect::Created)) => summary.created += 1,
                 Ok((_, Effect::Updated)) => summary.updated += 1,
                 Ok((_, Effect::Unchanged)) => summary.unchanged += 1,
-                Err(InventoryError::Adjust(refusal)) => summary.refuse(line, request.sku.as_str(), refusal.to_string()),
+                Err(InventoryError::Adjust(refusal)) => {
+                    summary.refuse(line, request.sku.as_str(), refusal.to_string())
+                }
                 Err(other) => return Err(other.into()),
             }
         }

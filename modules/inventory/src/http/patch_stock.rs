@@ -51,5 +51,7 @@ pub(crate) async fn patch_stock(
         actor_id: Some(admin.user_id),
     };
     let row = adjust(&context, request, false).await?;
-    Ok(HttpResponse::Ok().insert_header((http::header::ETAG, ETag::of(row.version).as_str())).json(row.level()?))
+    Ok(HttpResponse::Ok()
+        .insert_header((http::header::ETAG, ETag::of(row.version).as_str()))
+        .json(row.level()?))
 }

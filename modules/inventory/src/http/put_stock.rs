@@ -59,15 +59,23 @@ pub(crate) async fn put_stock(
         expected_version,
     };
     let (row, _) = set_level(&context, request).await?;
-    Ok(HttpResponse::Ok().insert_header((http::header::ETAG, ETag::of(row.version).as_str())).json(row.level()?))
+    Ok(HttpResponse::Ok()
+        .insert_header((http::header::ETAG, ETag::of(row.version).as_str()))
+        .json(row.level()?))
 }
 
 /// The version that `If-Match` demands. It is checked twice: here against the tag, and again in the transaction.
-async fn expected_version(context: &Context, conditional: &Conditional, sku: &Sku) -> Result<Option<i64>, Problem> {
+async fn expected_version(
+    context: &Context,
+    conditional: &Conditional,
+    sku: &Sku,
+) -> Result<Option<i64>, Problem> {
     if !conditional.has_if_match() {
         return Ok(None);
     }
-    let version = stock::find(context.db.reader(), sku).await?.map_or(0, |row| row.version);
+    let version = stock::find(context.db.reader(), sku)
+        .await?
+        .map_or(0, |row| row.version);
     conditional.check(&ETag::of(version))?;
     Ok(Some(version))
 }

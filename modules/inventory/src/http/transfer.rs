@@ -28,7 +28,13 @@ pub(crate) async fn import_stock(
     _admin: Admin,
     upload: Upload,
 ) -> Result<HttpResponse, Problem> {
-    respond_import(&TransferStock { context: context.into_inner() }, upload).await
+    respond_import(
+        &TransferStock {
+            context: context.into_inner(),
+        },
+        upload,
+    )
+    .await
 }
 
 /// Export stock levels as CSV
@@ -42,6 +48,11 @@ pub(crate) async fn import_stock(
     ),
 )]
 #[get("/inventory/export")]
-pub(crate) async fn export_stock(context: web::Data<Context>, _admin: Admin) -> Result<HttpResponse, Problem> {
-    Ok(respond_export(&TransferStock { context: context.into_inner() }))
+pub(crate) async fn export_stock(
+    context: web::Data<Context>,
+    _admin: Admin,
+) -> Result<HttpResponse, Problem> {
+    Ok(respond_export(&TransferStock {
+        context: context.into_inner(),
+    }))
 }

@@ -2,7 +2,8 @@
 
 use kernel::{OrderId, ReservationId, Timestamp};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
@@ -30,7 +31,10 @@ pub(crate) enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 pub(crate) async fn state(conn: &impl ConnectionTrait, id: ReservationId) -> Result<Option<String>, DbErr> {
-    Ok(Entity::find_by_id(id.uuid()).one(conn).await?.map(|row| row.state))
+    Ok(Entity::find_by_id(id.uuid())
+        .one(conn)
+        .await?
+        .map(|row| row.state))
 }
 
 /// Takes the id, held or already ended. False if the id is known.

@@ -3,7 +3,8 @@
 use contracts::inventory::StockLevel;
 use kernel::{Cursor, CursorError, Limit, Page, Sku, Timestamp};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
@@ -41,7 +42,8 @@ impl Model {
     /// The published form. Stored SKUs are valid: they came in through [`Sku::parse`].
     pub(crate) fn level(&self) -> Result<StockLevel, DbErr> {
         Ok(StockLevel {
-            sku: Sku::parse(&self.sku).map_err(|error| DbErr::Custom(format!("stock {}: {error}", self.id)))?,
+            sku: Sku::parse(&self.sku)
+                .map_err(|error| DbErr::Custom(format!("stock {}: {error}", self.id)))?,
             on_hand: self.on_hand,
             reserved: self.reserved,
             available: self.available(),
@@ -52,12 +54,19 @@ impl Model {
 }
 
 pub(crate) async fn find(conn: &impl ConnectionTrait, sku: &Sku) -> Result<Option<Model>, DbErr> {
-    Entity::find().filter(Column::Sku.eq(sku.as_str())).one(conn).await
+    Entity::find()
+        .filter(Column::Sku.eq(sku.as_str()))
+        .one(conn)
+        .await
 }
 
 /// The row, locked until the transaction ends (SQLite: the whole database is).
 pub(crate) async fn find_for_update(conn: &impl ConnectionTrait, sku: &Sku) -> Result<Option<Model>, DbErr> {
-    Entity::find().filter(Column::Sku.eq(sku.as_str())).lock_exclusive().one(conn).await
+    Entity::find()
+        .filter(Column::Sku.eq(sku.as_str()))
+        .lock_exclusive()
+        .one(conn)
+        .await
 }
 
 pub(crate) async fn find_all(conn: &impl ConnectionTrait, skus: &[Sku]) -> Result<Vec<Model>, DbErr> {
@@ -76,7 +85,9 @@ pub(crate) async fn page(
     cursor: Option<&Cursor>,
 ) -> Result<Result<Page<Model>, CursorError>, DbErr> {
     let mut query = Entity::find().order_by_asc(Column::Sku).limit(limit.probe());
-    let is_low = Expr::col(Column::OnHand).sub(Expr::col(Column::Reserved)).lte(Expr::col(Column::LowStockThreshold));
+    let is_low = Expr::col(Column::OnHand)
+        .sub(Expr::col(Column::Reserved))
+        .lte(Expr::col(Column::LowStockThreshold));
     query = match only_low {
         Some(true) => query.filter(is_low),
         Some(false) => query.filter(is_low.not()),
@@ -93,7 +104,10 @@ pub(crate) async fn page(
 }
 
 /// Creates rows for SKUs that have none; returns those that were created.
-pub(crate) async fn create_missing(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<Vec<Model>, DbErr> {
+pub(crate) async fn create_missing(
+    conn: &impl ConnectionTrait,
+    rows: Vec<Model>,
+) -> Result<Vec<Model>, DbErr> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,7 +1,9 @@
 //! What other modules know of `orders`: placing one, paying one, and what happened to one.
 
 use async_trait::async_trait;
-use kernel::{Address, CartId, Money, OrderId, PaymentId, ProductId, Quantity, ReservationId, Sku, Timestamp, UserId};
+use kernel::{
+    Address, CartId, Money, OrderId, PaymentId, ProductId, Quantity, ReservationId, Sku, Timestamp, UserId,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
@@ -200,7 +202,11 @@ pub enum PlaceRefusal {
     #[error("not enough stock of {}", .0.iter().map(|s| s.sku.to_string()).collect::<Vec<_>>().join(", "))]
     InsufficientStock(Vec<Shortage>),
     #[error("the price of {sku} is {actual}, not {expected}")]
-    PriceChanged { sku: Sku, expected: Money, actual: Money },
+    PriceChanged {
+        sku: Sku,
+        expected: Money,
+        actual: Money,
+    },
     #[error("the total is {actual}, not {expected}")]
     TotalMismatch { expected: Money, actual: Money },
     #[error("there is no product {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]

@@ -42,9 +42,10 @@ impl Address {
     pub fn country(&self) -> Option<&str> {
         match &self.0 {
             Written::Text(_) => None,
-            Written::Fields(fields) => {
-                fields.get("country").map(|country| country.trim()).filter(|country| !country.is_empty())
-            }
+            Written::Fields(fields) => fields
+                .get("country")
+                .map(|country| country.trim())
+                .filter(|country| !country.is_empty()),
         }
     }
 
@@ -58,8 +59,9 @@ impl TryFrom<Written> for Address {
     type Error = AddressError;
 
     fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let text_fits =
-            |text: &str| text.chars().count() <= 500 && !text.chars().any(|c| c.is_control() && c != '\n' && c != '\r');
+        let text_fits = |text: &str| {
+            text.chars().count() <= 500 && !text.chars().any(|c| c.is_control() && c != '\n' && c != '\r')
+        };
         match &written {
             Written::Text(text) if text.trim().is_empty() => return Err(AddressError::FieldCount),
             Written::Text(text) if !text_fits(text) => return Err(AddressError::Field("address".to_owned())),
@@ -88,7 +90,9 @@ impl From<Address> for Written {
 /// Addresses are personal data: logs see only the country.
 impl std::fmt::Debug for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Address").field("country", &self.country()).finish_non_exhaustive()
+        f.debug_struct("Address")
+            .field("country", &self.country())
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,7 +106,10 @@ mod tests {
 
     #[test]
     fn an_address_comes_back_as_it_was_written() {
-        for json in [r#""12 St James's Square\nLondon""#, r#"{"city":"London","country":"GB","zip":"SW1Y"}"#] {
+        for json in [
+            r#""12 St James's Square\nLondon""#,
+            r#"{"city":"London","country":"GB","zip":"SW1Y"}"#,
+        ] {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
         }
         assert_eq!(read(r#"{"country":" GB "}"#).unwrap().country(), Some("GB"));
@@ -111,7 +118,14 @@ mod tests {
     #[test]
     fn empty_and_boundless_addresses_are_refused() {
         let long = format!(r#"{{"city":"{}"}}"#, "x".repeat(501));
-        for json in ["{}", r#""""#, r#"{"city":7}"#, r#"{"city":"\u0000"}"#, "[]", &long] {
+        for json in [
+            "{}",
+            r#""""#,
+            r#"{"city":7}"#,
+            r#"{"city":"\u0000"}"#,
+            "[]",
+            &long,
+        ] {
             assert!(read(json).is_none(), "{json}");
         }
     }

@@ -12,7 +12,10 @@ pub struct Sku(String);
 
 /// Why a text is no SKU.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a SKU is 1 to {} characters of A-Z, 0-9, dot, underscore and hyphen", Sku::MAX_LENGTH)]
+#[error(
+    "a SKU is 1 to {} characters of A-Z, 0-9, dot, underscore and hyphen",
+    Sku::MAX_LENGTH
+)]
 pub struct SkuError;
 
 impl Sku {
@@ -25,7 +28,8 @@ impl Sku {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         // A dot or two dots alone would be a path of their own in a URL.
         let is_path = matches!(trimmed, "." | "..");
-        if trimmed.is_empty() || trimmed.len() > Self::MAX_LENGTH || is_path || !trimmed.bytes().all(allowed) {
+        if trimmed.is_empty() || trimmed.len() > Self::MAX_LENGTH || is_path || !trimmed.bytes().all(allowed)
+        {
             return Err(SkuError);
         }
         Ok(Self(trimmed.to_ascii_uppercase()))

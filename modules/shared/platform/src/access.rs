@@ -10,7 +10,8 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
 use async_trait::async_trait;
 use contracts::auth::{
-    ACCESS_TOKEN_TYPE, AUDIENCE, AccessClaims, AuthPort, ISSUER, PublicKey, Revoked, SessionEnded, UserSessionsEnded,
+    ACCESS_TOKEN_TYPE, AUDIENCE, AccessClaims, AuthPort, ISSUER, PublicKey, Revoked, SessionEnded,
+    UserSessionsEnded,
 };
 use contracts::event::{Envelope, Event};
 use contracts::port::{NoRefusal, PortError};
@@ -40,7 +41,11 @@ struct Revocations {
 impl TokenVerifier {
     /// Knows no key yet: refuses everything.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, keys: RwLock::default(), revocations: RwLock::default() }
+        Self {
+            clock,
+            keys: RwLock::default(),
+            revocations: RwLock::default(),
+        }
     }
 
     /// Takes over the keys and revocations of `auth`.
@@ -67,10 +72,15 @@ impl TokenVerifier {
         known.sessions.retain(|_, expires_at| *expires_at > now);
         known.users.retain(|_, (_, expires_at)| *expires_at > now);
         for session in revoked.sessions {
-            known.sessions.insert(session.session_id, session.tokens_expire_at);
+            known
+                .sessions
+                .insert(session.session_id, session.tokens_expire_at);
         }
         for user in revoked.users {
-            let entry = known.users.entry(user.user_id).or_insert((user.issued_until, user.tokens_expire_at));
+            let entry = known
+                .users
+                .entry(user.user_id)
+                .or_insert((user.issued_until, user.tokens_expire_at));
             *entry = (entry.0.max(user.issued_until), entry.1.max(user.tokens_expire_at));
         }
     }
@@ -89,7 +99,9 @@ impl TokenVerifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Expiry is checked against the injected clock below.
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<AccessClaims>(token, key, &validation).ok()?.claims;
+        let claims = jsonwebtoken::decode::<AccessClaims>(token, key, &validation)
+            .ok()?
+            .claims;
         drop(keys);
         self.is_current(&claims).then_some(claims)
     }
@@ -127,8 +139,12 @@ impl EventHandler for FollowRevocations {
 
     async fn handle(&self, envelope: &Envelope) -> Result<(), HandleError> {
         let mut revoked = Revoked::default();
-        revoked.sessions.extend(envelope.open::<SessionEnded>().transpose()?);
-        revoked.users.extend(envelope.open::<UserSessionsEnded>().transpose()?);
+        revoked
+            .sessions
+            .extend(envelope.open::<SessionEnded>().transpose()?);
+        revoked
+            .users
+            .extend(envelope.open::<UserSessionsEnded>().transpose()?);
         self.0.revoke(revoked);
         Ok(())
     }
@@ -147,7 +163,10 @@ pub struct Principal {
 impl Principal {
     /// Who acts.
     pub fn actor(&self) -> Actor {
-        Actor { user_id: self.user_id, role: self.role }
+        Actor {
+            user_id: self.user_id,
+            role: self.role,
+        }
     }
 
     /// The scope of this caller's idempotency keys.
@@ -165,10 +184,15 @@ pub struct Admin(pub Principal);
 pub struct MaybePrincipal(pub Option<Principal>);
 
 fn authenticate(request: &HttpRequest) -> Result<Option<Principal>, Problem> {
-    let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let Some(value) = request.headers().get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
     let refused = || {
-        Problem::new(codes::UNAUTHENTICATED, "The access token is not valid or no longer valid. Log in again.")
-            .header(header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#)
+        Problem::new(
+            codes::UNAUTHENTICATED,
+            "The access token is not valid or no longer valid. Log in again.",
+        )
+        .header(header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#)
     };
     let token = value
         .to_str()
@@ -177,7 +201,9 @@ fn authenticate(request: &HttpRequest) -> Result<Option<Principal>, Problem> {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
         .ok_or_else(refused)?;
-    let verifier = request.app_data::<web::Data<TokenVerifier>>().ok_or_else(refused)?;
+    let verifier = request
+        .app_data::<web::Data<TokenVerifier>>()
+        .ok_or_else(refused)?;
     let claims = verifier.verify(token).ok_or_else(refused)?;
     Ok(Some(Principal {
         user_id: claims.sub,
@@ -190,8 +216,11 @@ fn authenticate(request: &HttpRequest) -> Result<Option<Principal>, Problem> {
 
 fn demand(request: &HttpRequest) -> Result<Principal, Problem> {
     authenticate(request)?.ok_or_else(|| {
-        Problem::new(codes::UNAUTHENTICATED, "Send `Authorization: Bearer <access token>`; POST /auth/login gives one.")
-            .header(header::WWW_AUTHENTICATE, "Bearer")
+        Problem::new(
+            codes::UNAUTHENTICATED,
+            "Send `Authorization: Bearer <access token>`; POST /auth/login gives one.",
+        )
+        .header(header::WWW_AUTHENTICATE, "Bearer")
     })
 }
 

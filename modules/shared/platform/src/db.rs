@@ -11,8 +11,8 @@ use std::time::Duration;
 use contracts::event::Event;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::Notify;
 
@@ -82,14 +82,23 @@ impl Db {
                 let path = folder.join(format!("{module}.sqlite"));
                 // The writer comes first: it creates the file.
                 let writer = Database::connect(sqlite_options(&path, options, 1)).await?;
-                (Database::connect(sqlite_options(&path, options, options.max_connections)).await?, writer)
+                (
+                    Database::connect(sqlite_options(&path, options, options.max_connections)).await?,
+                    writer,
+                )
             }
             Location::Postgres { url } => {
                 let pool = open_postgres(module, url, options).await?;
                 (pool.clone(), pool)
             }
         };
-        Ok(Self { module, reader, writer, system, signals: Arc::default() })
+        Ok(Self {
+            module,
+            reader,
+            writer,
+            system,
+            signals: Arc::default(),
+        })
     }
 
     /// Whose database this is.
@@ -125,10 +134,18 @@ impl Db {
         };
         let options = match self.backend() {
             DbBackend::Sqlite => options,
-            _ => TransactionOptions { sqlite_transaction_mode: None, access_mode: Some(AccessMode::ReadWrite), ..options },
+            _ => TransactionOptions {
+                sqlite_transaction_mode: None,
+                access_mode: Some(AccessMode::ReadWrite),
+                ..options
+            },
         };
         let inner = self.writer.begin_with_options(options).await?;
-        Ok(Tx { inner, db: self.clone(), emitted: Vec::new() })
+        Ok(Tx {
+            inner,
+            db: self.clone(),
+            emitted: Vec::new(),
+        })
     }
 
     /// Whether the database answers.
@@ -187,7 +204,10 @@ impl Tx {
         if !self.emitted.is_empty() {
             self.db.signals.emitted.notify_one();
         }
-        Ok(Committed { db: self.db, emitted: self.emitted })
+        Ok(Committed {
+            db: self.db,
+            emitted: self.emitted,
+        })
     }
 
     /// Undoes everything. Dropping does too, but later.
@@ -227,7 +247,11 @@ impl Committed {
 
 fn sqlite_options(path: &Path, options: &DbOptions, max_connections: u32) -> ConnectOptions {
     let mut connect = ConnectOptions::new(format!("sqlite://{}?mode=rwc", path.display()));
-    let synchronous = if options.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+    let synchronous = if options.durable {
+        SqliteSynchronous::Full
+    } else {
+        SqliteSynchronous::Normal
+    };
     let path = path.to_owned();
     connect
         .max_connections(max_connections)
@@ -250,9 +274,15 @@ fn sqlite_options(path: &Path, options: &DbOptions, max_connections: u32) -> Con
     connect
 }
 
-async fn open_postgres(module: &'static str, url: &str, options: &DbOptions) -> Result<DatabaseConnection, DbErr> {
+async fn open_postgres(
+    module: &'static str,
+    url: &str,
+    options: &DbOptions,
+) -> Result<DatabaseConnection, DbErr> {
     let mut once = ConnectOptions::new(url);
-    once.max_connections(1).acquire_timeout(options.acquire_timeout).sqlx_logging(false);
+    once.max_connections(1)
+        .acquire_timeout(options.acquire_timeout)
+        .sqlx_logging(false);
     let creator = Database::connect(once).await?;
     create_schema(&creator, module).await?;
     creator.close().await?;
@@ -274,11 +304,19 @@ async fn open_postgres(module: &'static str, url: &str, options: &DbOptions) -> 
 /// `CREATE SCHEMA IF NOT EXISTS` can still fail when two processes run it at once, so the catalogue is asked first.
 async fn create_schema(connection: &DatabaseConnection, module: &'static str) -> Result<(), DbErr> {
     let exists = format!("SELECT 1 FROM pg_namespace WHERE nspname = '{module}'");
-    let find = || connection.query_one_raw(sea_orm::Statement::from_string(DbBackend::Postgres, exists.clone()));
+    let find = || {
+        connection.query_one_raw(sea_orm::Statement::from_string(
+            DbBackend::Postgres,
+            exists.clone(),
+        ))
+    };
     if find().await?.is_some() {
         return Ok(());
     }
-    match connection.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {module}")).await {
+    match connection
+        .execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {module}"))
+        .await
+    {
         Ok(_) => Ok(()),
         Err(error) => match find().await? {
             Some(_) => Ok(()),
@@ -299,7 +337,10 @@ fn create_private_folder(folder: &Path) -> Result<(), DbErr> {
         use std::os::unix::fs::DirBuilderExt;
         builder.mode(0o700);
     }
-    builder
-        .create(folder)
-        .map_err(|error| DbErr::Custom(format!("cannot create the data folder {}: {error}", folder.display())))
+    builder.create(folder).map_err(|error| {
+        DbErr::Custom(format!(
+            "cannot create the data folder {}: {error}",
+            folder.display()
+        ))
+    })
 }

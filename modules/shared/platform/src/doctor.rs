@@ -41,7 +41,10 @@ pub async fn plumbing(db: &Db) -> Result<Vec<Check>, DbErr> {
             late.iter()
                 .map(|row| {
                     let why = row.last_error.as_deref().unwrap_or("not yet tried");
-                    format!("{module}: event {} ({}) after {} attempts: {why}", row.event_id, row.event_type, row.attempts)
+                    format!(
+                        "{module}: event {} ({}) after {} attempts: {why}",
+                        row.event_id, row.event_type, row.attempts
+                    )
                 })
                 .collect(),
         ),

@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, DbErr, QueryFilter, QuerySelect, Set};
@@ -70,7 +71,10 @@ pub struct KeyedRequest {
 /// SHA-256 of a request's meaning, in hexadecimal.
 pub fn hash(request: &impl Serialize) -> String {
     let bytes = serde_json::to_vec(request).unwrap_or_default();
-    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// What to do with a keyed request.
@@ -133,13 +137,21 @@ pub async fn begin<T: DeserializeOwned>(
 ) -> Result<Begin<T>, IdempotencyError> {
     let resource_id = db.system().id();
     let Some(request) = request else {
-        return Ok(Begin::Work(Ticket { request: None, resource_id, resumed: false }));
+        return Ok(Begin::Work(Ticket {
+            request: None,
+            resource_id,
+            resumed: false,
+        }));
     };
     let give_up_at = tokio::time::Instant::now() + WAIT;
     let mut pause = Duration::from_millis(5);
     loop {
         if open(db, &request, resource_id).await? {
-            return Ok(Begin::Work(Ticket { request: Some(request), resource_id, resumed: false }));
+            return Ok(Begin::Work(Ticket {
+                request: Some(request),
+                resource_id,
+                resumed: false,
+            }));
         }
         // Gone again means that its owner has withdrawn it: the next round opens it.
         if let Some(row) = find(db, &request).await? {
@@ -150,7 +162,11 @@ pub async fn begin<T: DeserializeOwned>(
                 return Ok(Begin::Replay(serde_json::from_value(outcome)?));
             }
             if take_over(db, &request, row.lease_until_ms).await? {
-                return Ok(Begin::Work(Ticket { request: Some(request), resource_id: row.resource_id, resumed: true }));
+                return Ok(Begin::Work(Ticket {
+                    request: Some(request),
+                    resource_id: row.resource_id,
+                    resumed: true,
+                }));
             }
         }
         if tokio::time::Instant::now() + pause > give_up_at {
@@ -176,7 +192,9 @@ async fn open(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<bool
     };
     let inserted = Entity::insert(row)
         .on_conflict(
-            OnConflict::columns([Column::Principal, Column::Route, Column::IdempotencyKey]).do_nothing().to_owned(),
+            OnConflict::columns([Column::Principal, Column::Route, Column::IdempotencyKey])
+                .do_nothing()
+                .to_owned(),
         )
         .exec_without_returning(db.writer())
         .await?;
@@ -184,7 +202,13 @@ async fn open(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<bool
 }
 
 async fn find(db: &Db, request: &KeyedRequest) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id((request.principal.clone(), request.route.clone(), request.key.clone())).one(db.reader()).await
+    Entity::find_by_id((
+        request.principal.clone(),
+        request.route.clone(),
+        request.key.clone(),
+    ))
+    .one(db.reader())
+    .await
 }
 
 async fn take_over(db: &Db, request: &KeyedRequest, lease_until_ms: i64) -> Result<bool, DbErr> {
@@ -212,7 +236,9 @@ fn in_scope(request: &KeyedRequest) -> sea_orm::Condition {
 impl Ticket {
     /// Stores the outcome in the transaction of the work. An error means that the transaction must not commit.
     pub async fn complete(&self, tx: &Tx, outcome: &impl Serialize) -> Result<(), IdempotencyError> {
-        let Some(request) = &self.request else { return Ok(()) };
+        let Some(request) = &self.request else {
+            return Ok(());
+        };
         let outcome = serde_json::to_value(outcome)?;
         let done = Entity::update_many()
             .col_expr(Column::State, Expr::value("done"))
@@ -222,7 +248,11 @@ impl Ticket {
             .filter(Column::ResourceId.eq(self.resource_id))
             .exec(tx.conn())
             .await?;
-        if done.rows_affected == 1 { Ok(()) } else { Err(IdempotencyError::TakenOver) }
+        if done.rows_affected == 1 {
+            Ok(())
+        } else {
+            Err(IdempotencyError::TakenOver)
+        }
     }
 
     /// Forgets the key, so that the request may come again: for refusals of validation and for work that was undone.
@@ -269,7 +299,10 @@ pub(crate) async fn purge(db: &Db) -> Result<(), DbErr> {
         .all(db.reader())
         .await?;
     if !old.is_empty() {
-        Entity::delete_many().filter(Column::ResourceId.is_in(old)).exec(db.writer()).await?;
+        Entity::delete_many()
+            .filter(Column::ResourceId.is_in(old))
+            .exec(db.writer())
+            .await?;
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 
 use contracts::event::Envelope;
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{DbErr, Set};
@@ -34,7 +35,11 @@ pub async fn first_delivery(tx: &Tx, envelope: &Envelope, handler: &str) -> Resu
         handled_at_ms: Set(tx.system().now().ms()),
     };
     let inserted = Entity::insert(row)
-        .on_conflict(OnConflict::columns([Column::EventId, Column::Handler]).do_nothing().to_owned())
+        .on_conflict(
+            OnConflict::columns([Column::EventId, Column::Handler])
+                .do_nothing()
+                .to_owned(),
+        )
         .exec_without_returning(tx.conn())
         .await?;
     Ok(inserted > 0)

@@ -1,6 +1,5 @@
 //! What a module is to the process that runs it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +63,11 @@ impl Worker {
     where
         F: Future<Output = Result<(), AnyError>> + Send + 'static,
     {
-        Self { name, every, run: Box::new(move || Box::pin(run()) as Pin<Box<_>>) }
+        Self {
+            name,
+            every,
+            run: Box::new(move || -> BoxFuture<'static, Result<(), AnyError>> { Box::pin(run()) }),
+        }
     }
 }
 
@@ -85,7 +88,11 @@ pub const MAX_VIOLATIONS: u64 = 100;
 impl Check {
     /// A check with what it found.
     pub fn new(name: &'static str, promise: &'static str, violations: Vec<String>) -> Self {
-        Self { name, promise, violations }
+        Self {
+            name,
+            promise,
+            violations,
+        }
     }
 
     /// Whether the promise holds.

@@ -3,7 +3,8 @@
 use contracts::event::{Envelope, Event};
 use kernel::{EventId, Timestamp};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
+    PrimaryKeyTrait,
 };
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, PaginatorTrait, QueryFilter, Set};
 use uuid::Uuid;
@@ -54,7 +55,11 @@ impl From<Model> for Envelope {
 }
 
 /// Writes an event; returns its place.
-pub(crate) async fn store<E: Event>(conn: &impl ConnectionTrait, system: &System, event: &E) -> Result<i64, DbErr> {
+pub(crate) async fn store<E: Event>(
+    conn: &impl ConnectionTrait,
+    system: &System,
+    event: &E,
+) -> Result<i64, DbErr> {
     let payload = serde_json::to_value(event).map_err(|error| DbErr::Custom(error.to_string()))?;
     let row = ActiveModel {
         event_id: Set(system.id()),

@@ -32,30 +32,51 @@ pub mod codes {
     use super::ErrorCode;
 
     pub const MALFORMED_JSON: ErrorCode = ErrorCode::new("malformed_json", 400, "The body is not valid JSON");
-    pub const INVALID_BODY: ErrorCode = ErrorCode::new("invalid_body", 400, "The body does not fit this operation");
-    pub const INVALID_QUERY: ErrorCode = ErrorCode::new("invalid_query", 400, "A query parameter is wrong or unknown");
+    pub const INVALID_BODY: ErrorCode =
+        ErrorCode::new("invalid_body", 400, "The body does not fit this operation");
+    pub const INVALID_QUERY: ErrorCode =
+        ErrorCode::new("invalid_query", 400, "A query parameter is wrong or unknown");
     pub const INVALID_HEADER: ErrorCode = ErrorCode::new("invalid_header", 400, "A header is wrong");
-    pub const IDEMPOTENCY_KEY_REQUIRED: ErrorCode =
-        ErrorCode::new("idempotency_key_required", 400, "This operation needs an Idempotency-Key header");
+    pub const IDEMPOTENCY_KEY_REQUIRED: ErrorCode = ErrorCode::new(
+        "idempotency_key_required",
+        400,
+        "This operation needs an Idempotency-Key header",
+    );
     pub const UNAUTHENTICATED: ErrorCode =
         ErrorCode::new("unauthenticated", 401, "A valid access token is needed");
     pub const FORBIDDEN: ErrorCode = ErrorCode::new("forbidden", 403, "This is for another role");
     pub const NOT_FOUND: ErrorCode = ErrorCode::new("not_found", 404, "There is no such thing here");
-    pub const METHOD_NOT_ALLOWED: ErrorCode =
-        ErrorCode::new("method_not_allowed", 405, "The path exists, but not with this method");
-    pub const REQUEST_TIMEOUT: ErrorCode = ErrorCode::new("request_timeout", 408, "The request took too long to arrive");
-    pub const IDEMPOTENCY_KEY_IN_PROGRESS: ErrorCode =
-        ErrorCode::new("idempotency_key_in_progress", 409, "A request with this Idempotency-Key is still running");
+    pub const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode::new(
+        "method_not_allowed",
+        405,
+        "The path exists, but not with this method",
+    );
+    pub const REQUEST_TIMEOUT: ErrorCode =
+        ErrorCode::new("request_timeout", 408, "The request took too long to arrive");
+    pub const IDEMPOTENCY_KEY_IN_PROGRESS: ErrorCode = ErrorCode::new(
+        "idempotency_key_in_progress",
+        409,
+        "A request with this Idempotency-Key is still running",
+    );
     pub const PRECONDITION_FAILED: ErrorCode =
         ErrorCode::new("precondition_failed", 412, "It has changed since you read it");
-    pub const PAYLOAD_TOO_LARGE: ErrorCode = ErrorCode::new("payload_too_large", 413, "The body is too large");
-    pub const UNSUPPORTED_MEDIA_TYPE: ErrorCode =
-        ErrorCode::new("unsupported_media_type", 415, "The body is of a type that this operation does not read");
-    pub const IDEMPOTENCY_KEY_REUSED: ErrorCode =
-        ErrorCode::new("idempotency_key_reused", 422, "This Idempotency-Key was used for another request");
-    pub const TOO_MANY_REQUESTS: ErrorCode = ErrorCode::new("too_many_requests", 429, "Too many requests; slow down");
+    pub const PAYLOAD_TOO_LARGE: ErrorCode =
+        ErrorCode::new("payload_too_large", 413, "The body is too large");
+    pub const UNSUPPORTED_MEDIA_TYPE: ErrorCode = ErrorCode::new(
+        "unsupported_media_type",
+        415,
+        "The body is of a type that this operation does not read",
+    );
+    pub const IDEMPOTENCY_KEY_REUSED: ErrorCode = ErrorCode::new(
+        "idempotency_key_reused",
+        422,
+        "This Idempotency-Key was used for another request",
+    );
+    pub const TOO_MANY_REQUESTS: ErrorCode =
+        ErrorCode::new("too_many_requests", 429, "Too many requests; slow down");
     pub const INTERNAL: ErrorCode = ErrorCode::new("internal", 500, "Something went wrong on our side");
-    pub const UNAVAILABLE: ErrorCode = ErrorCode::new("unavailable", 503, "A part of the shop does not answer now");
+    pub const UNAVAILABLE: ErrorCode =
+        ErrorCode::new("unavailable", 503, "A part of the shop does not answer now");
 
     /// All of the above.
     pub const ALL: &[ErrorCode] = &[
@@ -121,9 +142,12 @@ pub struct ProblemBody {
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
-/// An error on its way to the client.
+/// An error on its way to the client. One pointer wide, as it stands in the `Err` of every handler.
 #[derive(Debug)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     code: ErrorCode,
     detail: String,
     errors: Vec<FieldError>,
@@ -134,25 +158,34 @@ pub struct Problem {
 impl Problem {
     /// A problem of a code; the detail says what happened this time, in words for the client.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), extra: serde_json::Map::new() }
+        Self(Box::new(Parts {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            headers: Vec::new(),
+            extra: serde_json::Map::new(),
+        }))
     }
 
     /// Names a place in the body.
     pub fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.errors.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        self.0.errors.push(FieldError {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        });
         self
     }
 
     /// Adds a header to the answer.
     pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+        self.0.headers.push((name, value.into()));
         self
     }
 
     /// Adds a field to the body, such as the list of shortages.
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
         if let Ok(value) = serde_json::to_value(value) {
-            self.extra.insert(name.to_owned(), value);
+            self.0.extra.insert(name.to_owned(), value);
         }
         self
     }
@@ -171,36 +204,49 @@ impl Problem {
     /// Logs the cause here, once, and tells the client nothing of it.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(cause = %chain(cause), "internal error");
-        Self::new(codes::INTERNAL, "The request was not completed. It is safe to try again with the same Idempotency-Key.")
+        Self::new(
+            codes::INTERNAL,
+            "The request was not completed. It is safe to try again with the same Idempotency-Key.",
+        )
     }
 
     /// Logs the cause, and asks the client to come back.
     pub fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Self {
         tracing::warn!(cause = %chain(cause), "a dependency did not answer");
-        Self::new(codes::UNAVAILABLE, "A part of the shop does not answer now. Try again in a moment.")
-            .header(header::RETRY_AFTER, "1")
+        Self::new(
+            codes::UNAVAILABLE,
+            "A part of the shop does not answer now. Try again in a moment.",
+        )
+        .header(header::RETRY_AFTER, "1")
     }
 
     /// The code that the client will see.
     pub fn code(&self) -> ErrorCode {
-        self.code
+        self.0.code
     }
 
     /// The sentence that the client will see.
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     fn body(&self) -> ProblemBody {
+        let Parts {
+            code,
+            detail,
+            errors,
+            headers: _,
+            extra,
+        } = self.0.as_ref();
         ProblemBody {
-            kind: format!("/docs/errors#{}", self.code.code),
-            title: self.code.title.to_owned(),
-            status: self.code.status,
-            detail: self.detail.clone(),
-            code: self.code.code.to_owned(),
-            errors: self.errors.clone(),
+            kind: format!("/docs/errors#{}", code.code),
+            title: code.title.to_owned(),
+            status: code.status,
+            detail: detail.clone(),
+            code: code.code.to_owned(),
+            errors: errors.clone(),
             trace_id: trace::current(),
-            extra: self.extra.clone(),
+            extra: extra.clone(),
         }
     }
 }
@@ -222,7 +268,7 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code.code, self.detail)
+        write!(f, "{}: {}", self.0.code.code, self.0.detail)
     }
 }
 
@@ -230,12 +276,12 @@ impl std::error::Error for Problem {}
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        for (name, value) in &self.headers {
+        for (name, value) in &self.0.headers {
             if let Ok(value) = HeaderValue::from_str(value) {
                 response.insert_header((name.clone(), value));
             }
@@ -252,7 +298,11 @@ impl ResponseError for Problem {
 /// may pass), 500 otherwise.
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
-        if is_out_of_reach(&error) { Self::unavailable(&error) } else { Self::internal(&error) }
+        if is_out_of_reach(&error) {
+            Self::unavailable(&error)
+        } else {
+            Self::internal(&error)
+        }
     }
 }
 
@@ -263,10 +313,17 @@ pub fn is_out_of_reach(error: &DbErr) -> bool {
         DbErr::Query(RuntimeErr::SqlxError(cause)) | DbErr::Exec(RuntimeErr::SqlxError(cause)) => {
             use sea_orm::sqlx::Error;
             match cause.as_ref() {
-                Error::Io(_) | Error::Tls(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
+                Error::Io(_)
+                | Error::Tls(_)
+                | Error::PoolTimedOut
+                | Error::PoolClosed
+                | Error::WorkerCrashed => true,
                 // 57P0x: the server is shutting down or starting; 53300: too many connections; SQLite 5: busy.
                 Error::Database(cause) => {
-                    matches!(cause.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300" | "5"))
+                    matches!(
+                        cause.code().as_deref(),
+                        Some("57P01" | "57P02" | "57P03" | "53300" | "5")
+                    )
                 }
                 _ => false,
             }

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use contracts::catalog::{CatalogPort, CatalogProduct, ProductRef, QuoteRefusal};
 use contracts::inventory::{
-    AdjustRefusal, AdjustStock, InventoryPort, OpeningStock, ReleaseRefusal, ReserveRefusal, ReserveStock, Shortage,
-    StockLevel,
+    AdjustRefusal, AdjustStock, InventoryPort, OpeningStock, ReleaseRefusal, ReserveRefusal, ReserveStock,
+    Shortage, StockLevel,
 };
 use contracts::orders::{
     BeginPaymentRefusal, Order, OrderItem, OrderStatus, OrdersPort, PayableOrder, PaymentStatus, PlaceOrder,
@@ -71,15 +71,31 @@ impl CatalogPort for FakeCatalog {
         let products = self.products.lock().unwrap();
         let find = |wanted: &ProductRef| match wanted {
             ProductRef::Sku(sku) => products.get(sku).cloned(),
-            ProductRef::Id(id) => products.values().find(|product| product.product_id == *id).cloned(),
+            ProductRef::Id(id) => products
+                .values()
+                .find(|product| product.product_id == *id)
+                .cloned(),
         };
-        let unknown: Vec<_> = wanted.iter().filter(|wanted| find(wanted).is_none()).cloned().collect();
+        let unknown: Vec<_> = wanted
+            .iter()
+            .filter(|wanted| find(wanted).is_none())
+            .cloned()
+            .collect();
         if !unknown.is_empty() {
             return Err(PortError::Refused(QuoteRefusal::Unknown(unknown)));
         }
         let found: Vec<_> = wanted.iter().filter_map(find).collect();
-        let retired: Vec<_> = wanted.iter().zip(&found).filter(|(_, p)| !p.active).map(|(w, _)| w.clone()).collect();
-        if retired.is_empty() { Ok(found) } else { Err(PortError::Refused(QuoteRefusal::Retired(retired))) }
+        let retired: Vec<_> = wanted
+            .iter()
+            .zip(&found)
+            .filter(|(_, p)| !p.active)
+            .map(|(w, _)| w.clone())
+            .collect();
+        if retired.is_empty() {
+            Ok(found)
+        } else {
+            Err(PortError::Refused(QuoteRefusal::Retired(retired)))
+        }
     }
 
     async fn find(&self, skus: &[Sku]) -> Result<Vec<CatalogProduct>, PortError<NoRefusal>> {
@@ -123,7 +139,13 @@ impl FakeInventory {
 
     /// The reservations that hold something.
     pub fn held(&self) -> Vec<ReserveStock> {
-        self.reservations.lock().unwrap().values().flatten().cloned().collect()
+        self.reservations
+            .lock()
+            .unwrap()
+            .values()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     fn level(&self, sku: &Sku) -> StockLevel {
@@ -164,7 +186,10 @@ impl InventoryPort for FakeInventory {
         if !short.is_empty() {
             return Err(PortError::Refused(ReserveRefusal::Insufficient(short)));
         }
-        self.reservations.lock().unwrap().insert(request.reservation_id, Some(request));
+        self.reservations
+            .lock()
+            .unwrap()
+            .insert(request.reservation_id, Some(request));
         Ok(())
     }
 
@@ -190,9 +215,17 @@ impl InventoryPort for FakeInventory {
         }
         let available = self.available(&request.sku);
         if available + request.change < 0 {
-            return Err(PortError::Refused(AdjustRefusal::Insufficient { sku: request.sku, available }));
+            return Err(PortError::Refused(AdjustRefusal::Insufficient {
+                sku: request.sku,
+                available,
+            }));
         }
-        *self.on_hand.lock().unwrap().entry(request.sku.clone()).or_default() += request.change;
+        *self
+            .on_hand
+            .lock()
+            .unwrap()
+            .entry(request.sku.clone())
+            .or_default() += request.change;
         Ok(self.level(&request.sku))
     }
 
@@ -225,14 +258,23 @@ impl FakeOrders {
     /// An order that waits to be paid.
     pub fn put(&self, user_id: UserId, amount_minor: i64) -> OrderId {
         let order_id = OrderId(Uuid::now_v7());
-        let due = PayableOrder { order_id, number: "TEST-1".to_owned(), user_id, amount: gbp(amount_minor) };
+        let due = PayableOrder {
+            order_id,
+            number: "TEST-1".to_owned(),
+            user_id,
+            amount: gbp(amount_minor),
+        };
         self.payable.lock().unwrap().insert(order_id, (due, None));
         order_id
     }
 
     /// The payment that holds an order.
     pub fn payment_of(&self, order_id: OrderId) -> Option<PaymentId> {
-        self.payable.lock().unwrap().get(&order_id).and_then(|(_, payment)| *payment)
+        self.payable
+            .lock()
+            .unwrap()
+            .get(&order_id)
+            .and_then(|(_, payment)| *payment)
     }
 }
 
@@ -245,7 +287,12 @@ impl OrdersPort for FakeOrders {
         if let Some(refusal) = self.refuse.lock().unwrap().clone() {
             return Err(PortError::Refused(refusal));
         }
-        let replayed = self.placed.lock().unwrap().iter().any(|placed| placed.key == request.key);
+        let replayed = self
+            .placed
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|placed| placed.key == request.key);
         let items: Vec<OrderItem> = request
             .lines
             .iter()
@@ -288,7 +335,10 @@ impl OrdersPort for FakeOrders {
             return Err(out_of_reach("orders"));
         }
         let mut payable = self.payable.lock().unwrap();
-        let Some((due, holder)) = payable.get_mut(&order_id).filter(|(due, _)| actor.may_see(due.user_id)) else {
+        let Some((due, holder)) = payable
+            .get_mut(&order_id)
+            .filter(|(due, _)| actor.may_see(due.user_id))
+        else {
             return Err(PortError::Refused(BeginPaymentRefusal::NotFound));
         };
         if holder.is_some_and(|holder| holder != payment_id) {
@@ -298,7 +348,11 @@ impl OrdersPort for FakeOrders {
         Ok(due.clone())
     }
 
-    async fn give_up_payment(&self, order_id: OrderId, payment_id: PaymentId) -> Result<(), PortError<NoRefusal>> {
+    async fn give_up_payment(
+        &self,
+        order_id: OrderId,
+        payment_id: PaymentId,
+    ) -> Result<(), PortError<NoRefusal>> {
         if *self.down.lock().unwrap() {
             return Err(out_of_reach("orders"));
         }
@@ -361,7 +415,10 @@ impl UsersPort for FakeUsers {
         }
         let login = login.to_lowercase();
         let profiles = self.profiles.lock().unwrap();
-        Ok(profiles.values().find(|p| p.email.as_str() == login || p.username.as_deref() == Some(&login)).cloned())
+        Ok(profiles
+            .values()
+            .find(|p| p.email.as_str() == login || p.username.as_deref() == Some(&login))
+            .cloned())
     }
 
     async fn profile(&self, id: UserId) -> Result<Option<Profile>, PortError<NoRefusal>> {

@@ -48,6 +48,11 @@ macro_rules! on_every_database {
     )+};
 }
 
+/// An id that nothing else has.
+pub fn fresh_id() -> uuid::Uuid {
+    uuid::Uuid::now_v7()
+}
+
 /// Runs a test on a runtime of its own, with actix's local tasks.
 pub fn run(story: impl Future<Output = ()>) {
     actix_web::rt::System::new().block_on(story);

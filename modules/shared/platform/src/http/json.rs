@@ -38,9 +38,14 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                     "Send the body as JSON, with `Content-Type: application/json`.",
                 ));
             }
-            let body = tokio::time::timeout(READ_TIMEOUT, read(&mut payload)).await.map_err(|_| {
-                Problem::new(codes::REQUEST_TIMEOUT, format!("The body did not arrive within {} s.", READ_TIMEOUT.as_secs()))
-            })??;
+            let body = tokio::time::timeout(READ_TIMEOUT, read(&mut payload))
+                .await
+                .map_err(|_| {
+                    Problem::new(
+                        codes::REQUEST_TIMEOUT,
+                        format!("The body did not arrive within {} s.", READ_TIMEOUT.as_secs()),
+                    )
+                })??;
             parse(&body).map(Self)
         })
     }
@@ -49,8 +54,12 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 async fn read(payload: &mut Payload) -> Result<BytesMut, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk
-            .map_err(|error| Problem::new(codes::MALFORMED_JSON, format!("The body could not be read: {error}.")))?;
+        let chunk = chunk.map_err(|error| {
+            Problem::new(
+                codes::MALFORMED_JSON,
+                format!("The body could not be read: {error}."),
+            )
+        })?;
         if body.len() + chunk.len() > MAX_JSON_BYTES {
             let detail = format!("A JSON body has at most {MAX_JSON_BYTES} bytes.");
             return Err(Problem::new(codes::PAYLOAD_TOO_LARGE, detail));
@@ -72,7 +81,10 @@ fn is_json(request: &HttpRequest) -> bool {
 /// Reads a body; the error carries the pointer of the first place at fault.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if body.is_empty() {
-        return Err(Problem::new(codes::MALFORMED_JSON, "The body is empty; this operation needs a JSON body."));
+        return Err(Problem::new(
+            codes::MALFORMED_JSON,
+            "The body is empty; this operation needs a JSON body.",
+        ));
     }
     if depth(body) > MAX_DEPTH {
         return Err(Problem::new(
@@ -87,13 +99,19 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         if inner.is_data() {
             Problem::invalid(pointer, without_position(&inner.to_string()))
         } else {
-            Problem::new(codes::MALFORMED_JSON, format!("The body is not valid JSON: {inner}."))
-                .at(pointer, inner.to_string())
+            Problem::new(
+                codes::MALFORMED_JSON,
+                format!("The body is not valid JSON: {inner}."),
+            )
+            .at(pointer, inner.to_string())
         }
     })?;
-    reader
-        .end()
-        .map_err(|error| Problem::new(codes::MALFORMED_JSON, format!("Something follows the JSON value: {error}.")))?;
+    reader.end().map_err(|error| {
+        Problem::new(
+            codes::MALFORMED_JSON,
+            format!("Something follows the JSON value: {error}."),
+        )
+    })?;
     Ok(value)
 }
 
@@ -163,7 +181,10 @@ mod tests {
     fn a_wrong_value_is_named_by_its_pointer() {
         let (status, problem) = refusal(r#"{"items":[{"quantity":1},{"quantity":0}]}"#);
         assert_eq!(status, 400);
-        assert!(problem.contains("/items/1/quantity") && problem.contains("not 0"), "{problem}");
+        assert!(
+            problem.contains("/items/1/quantity") && problem.contains("not 0"),
+            "{problem}"
+        );
     }
 
     #[test]

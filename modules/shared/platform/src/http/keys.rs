@@ -45,8 +45,15 @@ impl RequiredIdempotencyKey {
 
 fn read(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let mut values = request.headers().get_all(HEADER);
-    let Some(value) = values.next() else { return Ok(None) };
-    let wrong = || Problem::new(codes::INVALID_HEADER, "Idempotency-Key is 1 to 255 visible ASCII characters, sent once.");
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let wrong = || {
+        Problem::new(
+            codes::INVALID_HEADER,
+            "Idempotency-Key is 1 to 255 visible ASCII characters, sent once.",
+        )
+    };
     let key = value.to_str().map_err(|_| wrong())?.trim();
     if values.next().is_some() || key.is_empty() || key.len() > 255 {
         return Err(wrong());

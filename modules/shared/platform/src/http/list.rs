@@ -7,7 +7,9 @@ use crate::problem::{Problem, codes};
 /// Reads `limit` and `cursor`.
 pub fn page_of(limit: Option<u64>, cursor: Option<&str>) -> Result<(Limit, Option<Cursor>), Problem> {
     let limit = match limit {
-        Some(number) => Limit::parse(number).map_err(|error| Problem::new(codes::INVALID_QUERY, format!("{error}.")))?,
+        Some(number) => {
+            Limit::parse(number).map_err(|error| Problem::new(codes::INVALID_QUERY, format!("{error}.")))?
+        }
         None => Limit::default(),
     };
     Ok((limit, cursor.map(Cursor::from_client)))

@@ -18,6 +18,9 @@ impl<T: DeserializeOwned> FromRequest for Path<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let read = actix_web::web::Path::<T>::from_request(request, payload).into_inner();
-        ready(read.map(|path| Self(path.into_inner())).map_err(|_| Problem::not_found("resource")))
+        ready(
+            read.map(|path| Self(path.into_inner()))
+                .map_err(|_| Problem::not_found("resource")),
+        )
     }
 }

@@ -18,12 +18,20 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let reader = serde_urlencoded::Deserializer::new(form_pairs(request.query_string()));
-        ready(serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
-            let path = error.path().to_string();
-            let cause = error.into_inner().to_string();
-            let detail = if path == "." { format!("{cause}.") } else { format!("`{path}`: {cause}.") };
-            Problem::new(codes::INVALID_QUERY, detail)
-        }))
+        ready(
+            serde_path_to_error::deserialize(reader)
+                .map(Self)
+                .map_err(|error| {
+                    let path = error.path().to_string();
+                    let cause = error.into_inner().to_string();
+                    let detail = if path == "." {
+                        format!("{cause}.")
+                    } else {
+                        format!("`{path}`: {cause}.")
+                    };
+                    Problem::new(codes::INVALID_QUERY, detail)
+                }),
+        )
     }
 }
 

@@ -1,0 +1,47 @@
+//! Opens a session, with its first pair of tokens.
+
+use contracts::users::Profile;
+use kernel::SessionId;
+
+use crate::Context;
+use crate::app::access::Access;
+use crate::error::AuthError;
+use crate::refresh_token::RefreshToken;
+use crate::store::sessions;
+
+/// What a login or a refresh hands out. Not `Debug`: tokens are secrets.
+pub(crate) struct TokenPair {
+    pub(crate) user: Profile,
+    pub(crate) access_token: String,
+    pub(crate) expires_in_s: u64,
+    pub(crate) refresh_token: String,
+}
+
+pub(crate) async fn open_session(context: &Context, access: Access) -> Result<TokenPair, AuthError> {
+    let system = context.db.system();
+    let now = system.now();
+    let session_id = SessionId(system.id());
+    let refresh_token = RefreshToken::create()?;
+    let token = context.signer.sign(session_id, &access, now)?;
+    let row = sessions::Model {
+        id: session_id.uuid(),
+        user_id: access.profile.id.uuid(),
+        role: access.profile.role.as_str().to_owned(),
+        created_at_ms: now.ms(),
+        refreshed_at_ms: now.ms(),
+        access_as_of_ms: access.as_of.ms(),
+        tokens_expire_at_ms: token.impossible_from.ms(),
+        refresh_hash: refresh_token.hash(),
+        refresh_expires_at_ms: now.plus(context.refresh_lifetime).ms(),
+        ended_at_ms: None,
+        end_reason: None,
+    };
+    sessions::insert(context.db.writer(), row).await?;
+    tracing::info!(user.id = %access.profile.id, session.id = %session_id, "opened a session");
+    Ok(TokenPair {
+        user: access.profile,
+        access_token: token.text,
+        expires_in_s: context.signer.lifetime_s(),
+        refresh_token: refresh_token.text(),
+    })
+}

@@ -1,0 +1,130 @@
+//! Why a use case refuses, and what the client hears: one row a cause.
+
+use std::time::Duration;
+
+use actix_web::http::header;
+use contracts::port::{NoRefusal, PortError};
+use platform::problem::{ErrorCode, Problem, codes};
+use sea_orm::DbErr;
+use thiserror::Error;
+
+use crate::hashing::HashingError;
+
+pub(crate) const INVALID_CREDENTIALS: ErrorCode =
+    ErrorCode::new("invalid_credentials", 401, "The login name or the password is wrong");
+pub(crate) const INVALID_REFRESH_TOKEN: ErrorCode =
+    ErrorCode::new("invalid_refresh_token", 401, "The refresh token is not valid or no longer valid");
+pub(crate) const EMAIL_TAKEN: ErrorCode = ErrorCode::new("email_taken", 409, "An account with this email exists");
+pub(crate) const USERNAME_TAKEN: ErrorCode = ErrorCode::new("username_taken", 409, "This username is taken");
+
+/// The codes of this module.
+pub(crate) const CODES: &[ErrorCode] = &[INVALID_CREDENTIALS, INVALID_REFRESH_TOKEN, EMAIL_TAKEN, USERNAME_TAKEN];
+
+/// When to come back if the hashing queue is full, seconds: it empties within some.
+const BUSY_RETRY_AFTER_S: &str = "2";
+
+/// Why an account was not created.
+#[derive(Debug, Error)]
+pub enum AccountError {
+    /// There is an account with this email address; nothing was changed.
+    #[error("an account with this email exists")]
+    EmailTaken,
+    /// There is an account with this username; nothing was changed.
+    #[error("this username is taken")]
+    UsernameTaken,
+    #[error("a password has 8 to 128 characters")]
+    InvalidPassword,
+    #[error("a username is 3 to 64 characters of a-z, 0-9, dot, underscore and hyphen")]
+    InvalidUsername,
+    #[error("a name is 1 to 200 characters without control characters")]
+    InvalidName,
+    #[error("the password could not be hashed")]
+    Hashing(#[from] HashingError),
+    /// `users` could not be asked, so that the account may exist or not: trying again tells.
+    #[error("the profile could not be stored")]
+    Users(#[source] PortError<NoRefusal>),
+    #[error("database error")]
+    Database(#[from] DbErr),
+}
+
+/// What can go wrong in a use case.
+#[derive(Debug, Error)]
+pub(crate) enum AuthError {
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// Nobody of this name, another password, or an account that is switched off: the same in every respect.
+    #[error("the login name or the password is wrong")]
+    InvalidCredentials,
+    #[error("too many failed logins")]
+    Throttled { retry_after: Duration },
+    #[error("the refresh token is not valid")]
+    InvalidRefreshToken,
+    #[error(transparent)]
+    Hashing(#[from] HashingError),
+    #[error("the profile could not be read")]
+    Users(#[from] PortError<NoRefusal>),
+    #[error("a token could not be signed")]
+    Signing(#[from] jsonwebtoken::errors::Error),
+    #[error("the operating system gave no random bytes")]
+    Random(#[from] rand::Error),
+    #[error("the work was cut off")]
+    CutOff(#[from] tokio::task::JoinError),
+    #[error("database error")]
+    Database(#[from] DbErr),
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Account(error) => error.into(),
+            AuthError::InvalidCredentials => {
+                Problem::new(INVALID_CREDENTIALS, "There is no such login name, or its password is another one.")
+                    .header(header::WWW_AUTHENTICATE, "Bearer")
+            }
+            AuthError::Throttled { retry_after } => Problem::new(
+                codes::TOO_MANY_REQUESTS,
+                "Too many failed logins with this name. Wait a while before you try again.",
+            )
+            // Rounded up: a client that waits exactly so long must get in.
+            .header(header::RETRY_AFTER, retry_after.as_millis().div_ceil(1_000).max(1).to_string()),
+            AuthError::InvalidRefreshToken => {
+                Problem::new(INVALID_REFRESH_TOKEN, "The refresh token is unknown, expired or spent. Log in again.")
+                    .header(header::WWW_AUTHENTICATE, "Bearer")
+            }
+            AuthError::Hashing(error) => error.into(),
+            AuthError::Users(error) => Problem::unavailable(&error),
+            AuthError::Database(error) => error.into(),
+            AuthError::Signing(_) | AuthError::Random(_) | AuthError::CutOff(_) => Problem::internal(&error),
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::EmailTaken => {
+                Problem::new(EMAIL_TAKEN, "An account with this email exists. Log in, or use another address.")
+            }
+            AccountError::UsernameTaken => Problem::new(USERNAME_TAKEN, "This username is taken. Choose another one."),
+            AccountError::InvalidPassword => Problem::invalid("/password", error.to_string()),
+            AccountError::InvalidUsername => Problem::invalid("/username", error.to_string()),
+            AccountError::InvalidName => Problem::invalid("/name", error.to_string()),
+            AccountError::Hashing(error) => error.into(),
+            AccountError::Users(error) => Problem::unavailable(&error),
+            AccountError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<HashingError> for Problem {
+    fn from(error: HashingError) -> Self {
+        match error {
+            HashingError::Busy => {
+                tracing::warn!("the queue of passwords to hash is full");
+                Problem::new(codes::UNAVAILABLE, "Very many people are logging in. Try again in some seconds.")
+                    .header(header::RETRY_AFTER, BUSY_RETRY_AFTER_S)
+            }
+            HashingError::Failed(_) => Problem::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, post, web};
+use platform::http::Json;
+use platform::problem::{Problem, ProblemBody};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::Context;
+use crate::app::login;
+use crate::domain::login_name::LoginName;
+use crate::domain::password::Password;
+use crate::error::AuthError;
+use crate::http::TAG;
+use crate::http::tokens::Tokens;
+
+/// A name, in exactly one of the two fields, and a password. Not `Debug`: it holds a password.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Login {
+    /// The email address; a username is understood too.
+    #[schema(example = "ada@example.com")]
+    email: Option<String>,
+    /// The username; an email address is understood too.
+    #[schema(example = json!(null))]
+    username: Option<String>,
+    #[schema(example = "correct horse battery staple", format = Password)]
+    password: String,
+}
+
+/// Log in
+///
+/// Only failures are counted: after too many wrong passwords a name has to wait.
+#[utoipa::path(
+    tag = TAG,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
+    request_body = Login,
+    responses(
+        (status = 200, body = Tokens),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`: no name, or two"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_credentials`, alike for an unknown name, a wrong password and an account that is switched off"),
+        (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many failures with this name; see `Retry-After`"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`: too many passwords wait to be compared; see `Retry-After`"),
+    ),
+)]
+#[post("/auth/login")]
+pub(crate) async fn login(context: web::Data<Context>, body: Json<Login>) -> Result<HttpResponse, Problem> {
+    respond(context, body).await
+}
+
+/// Log in; the same as `POST /auth/login`
+///
+/// Only failures are counted: after too many wrong passwords a name has to wait.
+#[utoipa::path(
+    tag = TAG,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
+    request_body = Login,
+    responses(
+        (status = 200, body = Tokens),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`: no name, or two"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_credentials`, alike for an unknown name, a wrong password and an account that is switched off"),
+        (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many failures with this name; see `Retry-After`"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`: too many passwords wait to be compared; see `Retry-After`"),
+    ),
+)]
+#[post("/users/login")]
+pub(crate) async fn login_user(context: web::Data<Context>, body: Json<Login>) -> Result<HttpResponse, Problem> {
+    respond(context, body).await
+}
+
+async fn respond(context: web::Data<Context>, Json(body): Json<Login>) -> Result<HttpResponse, Problem> {
+    let name = match (body.email, body.username) {
+        (Some(name), None) | (None, Some(name)) => LoginName::read(&name),
+        (None, None) => return Err(Problem::invalid("/email", "send `email` or `username`")),
+        (Some(_), Some(_)) => return Err(Problem::invalid("/username", "send `email` or `username`, not both")),
+    };
+    let password = Password::typed(body.password);
+    let context = context.into_inner();
+    let system = context.db.system().clone();
+    // To the end: whoever hangs up before the answer has guessed all the same, and the guess must count.
+    let pair = system
+        .to_the_end(async move { login::login(&context, &name, password).await })
+        .await
+        .map_err(AuthError::from)??;
+    Ok(Tokens::from(pair).respond(StatusCode::OK))
+}

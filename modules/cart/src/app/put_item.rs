@@ -1,0 +1,39 @@
+//! Says how many pieces of a SKU the cart holds.
+
+use kernel::{Quantity, Sku};
+
+use crate::Context;
+use crate::app::Shopper;
+use crate::app::change::{Expected, change, remove_item};
+use crate::app::goods::Goods;
+use crate::app::locate::{Located, locate};
+use crate::error::CartError;
+use crate::store::carts::For;
+
+/// 0 takes the SKU out. Any other number needs a product that is sold; whether there is enough of it is only shown, as
+/// stock comes and goes until the checkout. Returns what was learnt of the goods on the way.
+pub(crate) async fn put_item(
+    context: &Context,
+    shopper: &Shopper,
+    expected: &Expected,
+    sku: &Sku,
+    number: i64,
+) -> Result<(Located, Goods), CartError> {
+    // The others are asked before the transaction, about everything that the answer will show: a call inside it would
+    // hold the database up, and one after it could fail although the change was made.
+    let mut skus = locate(context.db.reader(), shopper, For::Reading).await?.basket.skus();
+    let mut goods = Goods::default();
+    if number == 0 {
+        goods.ask(context, &skus).await?;
+        return Ok((remove_item(context, shopper, expected, sku).await?, goods));
+    }
+    let quantity = Quantity::parse(number).map_err(|error| CartError::QuantityOutOfRange(error.0))?;
+    skus.push(sku.clone());
+    goods.ask(context, &skus).await?;
+    let product = goods.product(sku).ok_or_else(|| CartError::UnknownProduct(sku.clone()))?;
+    if !product.active {
+        return Err(CartError::RetiredProduct(sku.clone()));
+    }
+    let located = change(context, shopper, expected, |basket, now| basket.put(sku, quantity, now)).await?;
+    Ok((located, goods))
+}
