@@ -115,7 +115,7 @@ fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
         .copied();
     let problem = match code {
         Some(code) => Problem::new(code, format!("{}.", code.title)),
-        None if status.is_client_error() => Problem::new(codes::INVALID_HEADER, "The request is malformed."),
+        None if status.is_client_error() => Problem::new(codes::MALFORMED_REQUEST, "The request is malformed."),
         None => Problem::new(codes::INTERNAL, "The request was not completed."),
     };
     let (request, _) = response.into_parts();
@@ -169,4 +169,38 @@ pub async fn unmatched(
         request.method()
     );
     Err(Problem::new(codes::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::{App, test};
+    use platform::problem::ProblemBody;
+
+    use super::*;
+
+    async fn answer(path: &str) -> (u16, ProblemBody) {
+        let app = App::new()
+            .route("/panic", web::get().to(|| async { None::<HttpResponse>.expect("a bug") }))
+            .route("/bare", web::get().to(|| async { HttpResponse::BadRequest().body("plain words") }))
+            .wrap(from_fn(guard));
+        let app = test::init_service(app).await;
+        let response = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
+        let status = response.status().as_u16();
+        assert_eq!(response.headers().get("content-type").unwrap(), "application/problem+json");
+        (status, test::read_body_json(response).await)
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_a_problem_that_says_nothing_of_the_inside() {
+        let (status, problem) = answer("/panic").await;
+        assert_eq!((status, problem.code.as_str()), (500, "internal"));
+        assert!(!problem.detail.contains("a bug") && problem.trace_id.is_some(), "{problem:?}");
+    }
+
+    #[actix_web::test]
+    async fn an_error_without_a_body_of_ours_becomes_a_problem() {
+        let (status, problem) = answer("/bare").await;
+        assert_eq!((status, problem.status), (400, 400));
+    }
 }

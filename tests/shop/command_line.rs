@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use testkit::{Engine, TestDatabase};
+use serde_json::json;
+use testkit::{Engine, Sent, TestDatabase};
 
 /// The binary with a data folder and a database of its own.
 struct Souk {
@@ -133,6 +134,37 @@ testkit::on_every_database! {
         assert!(report.contains("BROKEN") && report.contains("MUG-BLUE: 61 on hand, 60 by the ledger"), "{report}");
         let json: serde_json::Value = serde_json::from_slice(&souk.run(&["doctor", "--json"]).stdout).unwrap();
         assert_eq!(json["healthy"], false);
+    }
+}
+
+testkit::on_every_database! {
+    async fn a_stop_finishes_what_is_in_flight(engine: Engine) {
+        let souk = Souk::new(engine).await;
+        let mut serving = souk.command(&["serve", "--port", "0"]).stderr(Stdio::piped()).spawn().unwrap();
+        let log = std::io::BufReader::new(serving.stderr.take().unwrap());
+        let mut lines = std::io::BufRead::lines(log).map(Result::unwrap);
+        let listening = lines.find(|line| line.contains("listening on")).unwrap();
+        let address = listening.split("listening on ").nth(1).unwrap().split(';').next().unwrap().to_owned();
+        let client = reqwest::Client::new();
+        let post = |path: &str| Sent::new(client.post(format!("{address}{path}")));
+        let login = post("/auth/login").json(json!({"email": "demo@test.com", "password": "password123"})).send().await.expect(200);
+        let token = login.json["token"].as_str().unwrap().to_owned();
+        let order = post("/orders").bearer(&token).key("o").json(json!({"items": [{"sku": "MUG-BLUE", "quantity": 1}]})).send().await.expect(201);
+        let body = json!({"order_id": order.json["id"], "method": {"type": "card", "token": "tok_slow"}});
+        let paying = actix_web::rt::spawn(post("/payments").bearer(&token).key("p").json(body).send());
+        // The payment is under way once it can be seen.
+        let list = || Sent::new(client.get(format!("{address}/payments"))).bearer(&token).send();
+        while list().await.expect(200).json["items"][0]["status"] != "pending" {
+            assert!(!paying.is_finished(), "the slow payment was not slow");
+        }
+        let stopped = Command::new("kill").args(["-TERM", &serving.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+        assert_eq!(paying.await.unwrap().expect(201).json["status"], "captured");
+        // Its log must be read to the end, or it could block on a full pipe.
+        let last = lines.last().unwrap();
+        assert!(last.contains("stopped"), "{last}");
+        assert!(serving.wait().unwrap().success());
+        assert!(souk.ok(&["doctor"]).contains("checks hold"));
     }
 }
 

@@ -10,15 +10,27 @@ use thiserror::Error;
 
 use crate::hashing::HashingError;
 
-pub(crate) const INVALID_CREDENTIALS: ErrorCode =
-    ErrorCode::new("invalid_credentials", 401, "The login name or the password is wrong");
-pub(crate) const INVALID_REFRESH_TOKEN: ErrorCode =
-    ErrorCode::new("invalid_refresh_token", 401, "The refresh token is not valid or no longer valid");
-pub(crate) const EMAIL_TAKEN: ErrorCode = ErrorCode::new("email_taken", 409, "An account with this email exists");
+pub(crate) const INVALID_CREDENTIALS: ErrorCode = ErrorCode::new(
+    "invalid_credentials",
+    401,
+    "The login name or the password is wrong",
+);
+pub(crate) const INVALID_REFRESH_TOKEN: ErrorCode = ErrorCode::new(
+    "invalid_refresh_token",
+    401,
+    "The refresh token is not valid or no longer valid",
+);
+pub(crate) const EMAIL_TAKEN: ErrorCode =
+    ErrorCode::new("email_taken", 409, "An account with this email exists");
 pub(crate) const USERNAME_TAKEN: ErrorCode = ErrorCode::new("username_taken", 409, "This username is taken");
 
 /// The codes of this module.
-pub(crate) const CODES: &[ErrorCode] = &[INVALID_CREDENTIALS, INVALID_REFRESH_TOKEN, EMAIL_TAKEN, USERNAME_TAKEN];
+pub(crate) const CODES: &[ErrorCode] = &[
+    INVALID_CREDENTIALS,
+    INVALID_REFRESH_TOKEN,
+    EMAIL_TAKEN,
+    USERNAME_TAKEN,
+];
 
 /// When to come back if the hashing queue is full, seconds: it empties within some.
 const BUSY_RETRY_AFTER_S: &str = "2";
@@ -77,20 +89,25 @@ impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Account(error) => error.into(),
-            AuthError::InvalidCredentials => {
-                Problem::new(INVALID_CREDENTIALS, "There is no such login name, or its password is another one.")
-                    .header(header::WWW_AUTHENTICATE, "Bearer")
-            }
+            AuthError::InvalidCredentials => Problem::new(
+                INVALID_CREDENTIALS,
+                "There is no such login name, or its password is another one.",
+            )
+            .header(header::WWW_AUTHENTICATE, "Bearer"),
             AuthError::Throttled { retry_after } => Problem::new(
                 codes::TOO_MANY_REQUESTS,
                 "Too many failed logins with this name. Wait a while before you try again.",
             )
             // Rounded up: a client that waits exactly so long must get in.
-            .header(header::RETRY_AFTER, retry_after.as_millis().div_ceil(1_000).max(1).to_string()),
-            AuthError::InvalidRefreshToken => {
-                Problem::new(INVALID_REFRESH_TOKEN, "The refresh token is unknown, expired or spent. Log in again.")
-                    .header(header::WWW_AUTHENTICATE, "Bearer")
-            }
+            .header(
+                header::RETRY_AFTER,
+                retry_after.as_millis().div_ceil(1_000).max(1).to_string(),
+            ),
+            AuthError::InvalidRefreshToken => Problem::new(
+                INVALID_REFRESH_TOKEN,
+                "The refresh token is unknown, expired or spent. Log in again.",
+            )
+            .header(header::WWW_AUTHENTICATE, "Bearer"),
             AuthError::Hashing(error) => error.into(),
             AuthError::Users(error) => Problem::unavailable(&error),
             AuthError::Database(error) => error.into(),
@@ -102,10 +119,13 @@ impl From<AuthError> for Problem {
 impl From<AccountError> for Problem {
     fn from(error: AccountError) -> Self {
         match error {
-            AccountError::EmailTaken => {
-                Problem::new(EMAIL_TAKEN, "An account with this email exists. Log in, or use another address.")
+            AccountError::EmailTaken => Problem::new(
+                EMAIL_TAKEN,
+                "An account with this email exists. Log in, or use another address.",
+            ),
+            AccountError::UsernameTaken => {
+                Problem::new(USERNAME_TAKEN, "This username is taken. Choose another one.")
             }
-            AccountError::UsernameTaken => Problem::new(USERNAME_TAKEN, "This username is taken. Choose another one."),
             AccountError::InvalidPassword => Problem::invalid("/password", error.to_string()),
             AccountError::InvalidUsername => Problem::invalid("/username", error.to_string()),
             AccountError::InvalidName => Problem::invalid("/name", error.to_string()),
@@ -121,8 +141,11 @@ impl From<HashingError> for Problem {
         match error {
             HashingError::Busy => {
                 tracing::warn!("the queue of passwords to hash is full");
-                Problem::new(codes::UNAVAILABLE, "Very many people are logging in. Try again in some seconds.")
-                    .header(header::RETRY_AFTER, BUSY_RETRY_AFTER_S)
+                Problem::new(
+                    codes::UNAVAILABLE,
+                    "Very many people are logging in. Try again in some seconds.",
+                )
+                .header(header::RETRY_AFTER, BUSY_RETRY_AFTER_S)
             }
             HashingError::Failed(_) => Problem::internal(&error),
         }

@@ -13,21 +13,29 @@ use thiserror::Error;
 use crate::domain::basket::TooManyLines;
 
 pub(crate) const QUANTITY_OUT_OF_RANGE: ErrorCode =
-    ErrorCode::new("quantity_out_of_range", 422, "A cart line holds 0 to 10,000 pieces");
-pub(crate) const TOO_MANY_LINES: ErrorCode = ErrorCode::new("too_many_lines", 422, "There are more than 100 lines");
-pub(crate) const UNKNOWN_PRODUCT: ErrorCode = ErrorCode::new("unknown_product", 422, "There is no such product");
+    ErrorCode::new("quantity_out_of_range", 422, "A quantity is from 1 to 10000");
+pub(crate) const TOO_MANY_LINES: ErrorCode =
+    ErrorCode::new("too_many_lines", 422, "There are more than 100 lines");
+pub(crate) const UNKNOWN_PRODUCT: ErrorCode =
+    ErrorCode::new("unknown_product", 422, "There is no such product");
 pub(crate) const RETIRED_PRODUCT: ErrorCode =
-    ErrorCode::new("retired_product", 422, "The product is no longer sold");
+    ErrorCode::new("retired_product", 422, "This product is no longer sold");
 pub(crate) const CART_EMPTY: ErrorCode = ErrorCode::new("cart_empty", 422, "There is nothing in the cart");
-pub(crate) const CART_ALREADY_ORDERED: ErrorCode =
-    ErrorCode::new("cart_already_ordered", 409, "The cart has already been checked out");
+pub(crate) const CART_ALREADY_ORDERED: ErrorCode = ErrorCode::new(
+    "cart_already_ordered",
+    409,
+    "This cart has already become an order",
+);
 pub(crate) const INSUFFICIENT_STOCK: ErrorCode =
     ErrorCode::new("insufficient_stock", 409, "There is not enough stock");
-pub(crate) const PRICE_CHANGED: ErrorCode = ErrorCode::new("price_changed", 422, "The price is another one now");
-pub(crate) const TOTAL_MISMATCH: ErrorCode = ErrorCode::new("total_mismatch", 422, "The total is another one");
+pub(crate) const PRICE_CHANGED: ErrorCode =
+    ErrorCode::new("price_changed", 422, "The price is not what the request says");
+pub(crate) const TOTAL_MISMATCH: ErrorCode =
+    ErrorCode::new("total_mismatch", 422, "The total is not what the request says");
 pub(crate) const PRICE_TOO_HIGH: ErrorCode =
-    ErrorCode::new("price_too_high", 422, "A piece costs more than 1,000,000.00");
-pub(crate) const TOTAL_TOO_LARGE: ErrorCode = ErrorCode::new("total_too_large", 422, "The total is too large");
+    ErrorCode::new("price_too_high", 422, "One piece costs more than 1,000,000.00");
+pub(crate) const TOTAL_TOO_LARGE: ErrorCode =
+    ErrorCode::new("total_too_large", 422, "The total is too large");
 
 /// The codes of this module.
 pub(crate) const CODES: &[ErrorCode] = &[
@@ -65,7 +73,7 @@ pub(crate) enum CartError {
     #[error("the cart has changed since it was read")]
     Changed { version: i64 },
     /// `orders` refused to place the order.
-    #[error(transparent)]
+    #[error("{refusal}")]
     Place { refusal: PlaceRefusal, replayed: bool },
     /// Another module did not answer.
     #[error(transparent)]
@@ -101,9 +109,14 @@ impl From<CartError> for Problem {
             CartError::UnknownProduct(sku) => {
                 Problem::new(UNKNOWN_PRODUCT, format!("There is no product {sku}."))
             }
-            CartError::RetiredProduct(sku) => Problem::new(RETIRED_PRODUCT, format!("{sku} is no longer sold.")),
+            CartError::RetiredProduct(sku) => {
+                Problem::new(RETIRED_PRODUCT, format!("{sku} is no longer sold."))
+            }
             CartError::TooManyLines(cause) => Problem::new(TOO_MANY_LINES, format!("{cause}.")),
-            CartError::Empty => Problem::new(CART_EMPTY, "Put something in the cart first: PUT /cart/items/{sku}."),
+            CartError::Empty => Problem::new(
+                CART_EMPTY,
+                "Put something in the cart first: PUT /cart/items/{sku}.",
+            ),
             CartError::UnknownToken => Problem::not_found("guest cart"),
             CartError::Changed { version } => Conditional::changed(&ETag::of(version)),
             CartError::Place { refusal, replayed } => {
@@ -114,9 +127,10 @@ impl From<CartError> for Problem {
                     problem
                 }
             }
-            CartError::Total(MoneyError::Overflow) => {
-                Problem::new(TOTAL_TOO_LARGE, "The lines add up to more than can be counted; take some pieces out.")
-            }
+            CartError::Total(MoneyError::Overflow) => Problem::new(
+                TOTAL_TOO_LARGE,
+                "The lines add up to more than can be counted; take some pieces out.",
+            ),
             CartError::Idempotency(error) => error.into(),
             CartError::Database(error) => error.into(),
             CartError::Unanswered(_) | CartError::Busy => Problem::unavailable(&error),

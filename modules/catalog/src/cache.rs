@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix_web::web::Bytes;
+use bytes::Bytes;
 use contracts::catalog::ProductRef;
 use kernel::{Clock, Timestamp};
 use moka::future::Cache as Moka;

@@ -1,7 +1,7 @@
 //! A product in the form in which it leaves this module, and the free attributes that come in with it.
 
 use contracts::catalog::{CatalogProduct, ProductRef};
-use kernel::{Currency, Money, ProductId, Sku, Timestamp};
+use kernel::{Currency, Cursor, Money, ProductId, Sku, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -41,6 +41,52 @@ pub(crate) struct Versioned {
     pub(crate) product: Product,
 }
 
+/// A page of products.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ProductPage {
+    /// The products, in the order of the list.
+    pub(crate) items: Vec<Product>,
+    /// Pass it as `?cursor=` for the next page; null on the last one.
+    #[schema(value_type = Option<String>, required = true)]
+    pub(crate) next_cursor: Option<Cursor>,
+    /// Only if `page` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pagination: Option<Pagination>,
+}
+
+/// Where a numbered page lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Pagination {
+    /// Counted from 1.
+    #[schema(example = 2)]
+    pub(crate) page: u64,
+    #[schema(example = 20)]
+    pub(crate) limit: u64,
+    /// Products in all.
+    #[schema(example = 3126)]
+    pub(crate) total: u64,
+    /// Pages in all.
+    #[schema(example = 157)]
+    pub(crate) pages: u64,
+}
+
+/// The categories of what is on sale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct CategoryList {
+    /// In the order of their names, at most 1,000.
+    pub(crate) categories: Vec<Category>,
+}
+
+/// A category of what is on sale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Category {
+    #[schema(example = "Kitchen")]
+    pub(crate) name: String,
+    /// How many products of it are on sale.
+    #[schema(example = 12)]
+    pub(crate) products: i64,
+}
+
 impl Product {
     /// What other modules learn of it.
     pub(crate) fn known_to_others(&self) -> CatalogProduct {
@@ -66,6 +112,10 @@ impl Attributes {
             && bytes <= MAX_ATTRIBUTES_BYTES
             && !map.iter().any(|(key, value)| key.contains('\0') || has_nul(value));
         if fits { Ok(Self(map)) } else { Err(Rule::Attributes) }
+    }
+
+    pub(crate) fn as_map(&self) -> &Map<String, Value> {
+        &self.0
     }
 
     pub(crate) fn as_value(&self) -> Value {

@@ -26,7 +26,9 @@ pub struct NewAccount {
 /// Shows the role only: the rest is secret or personal.
 impl std::fmt::Debug for NewAccount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewAccount").field("role", &self.role).finish_non_exhaustive()
+        f.debug_struct("NewAccount")
+            .field("role", &self.role)
+            .finish_non_exhaustive()
     }
 }
 
@@ -37,7 +39,10 @@ pub struct AccountCreated {
 }
 
 /// Not idempotent by itself: the email address is the key, and a second call finds it taken.
-pub(crate) async fn create_account(context: &Context, new: NewAccount) -> Result<AccountCreated, AccountError> {
+pub(crate) async fn create_account(
+    context: &Context,
+    new: NewAccount,
+) -> Result<AccountCreated, AccountError> {
     let password = Password::choose(new.password).map_err(|_| AccountError::InvalidPassword)?;
     // A look ahead that spares the hashing; the word that counts is that of `create_profile` below.
     if is_taken(context, new.email.as_str()).await? {
@@ -75,14 +80,22 @@ pub(crate) async fn create_account(context: &Context, new: NewAccount) -> Result
         }
         // The profile may exist, so the credential must stay.
         Err(PortError::Unavailable { module, source }) => {
-            Err(AccountError::Users(PortError::<NoRefusal>::Unavailable { module, source }))
+            Err(AccountError::Users(PortError::<NoRefusal>::Unavailable {
+                module,
+                source,
+            }))
         }
     }
 }
 
 async fn is_taken(context: &Context, login: &str) -> Result<bool, AccountError> {
     match LoginName::read(login).plausible() {
-        Some(name) => Ok(context.users.find_by_login(name).await.map_err(AccountError::Users)?.is_some()),
+        Some(name) => Ok(context
+            .users
+            .find_by_login(name)
+            .await
+            .map_err(AccountError::Users)?
+            .is_some()),
         None => Ok(false),
     }
 }

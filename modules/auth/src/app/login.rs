@@ -54,7 +54,9 @@ async fn refuse_throttled(context: &Context, throttle_key: &[u8]) -> Result<bool
     let now = context.db.system().now();
     match context.throttle.free_slots(&failures, now) {
         Ok(_) => Ok(!failures.is_empty()),
-        Err(throttled) => Err(AuthError::Throttled { retry_after: throttled.retry_after }),
+        Err(throttled) => Err(AuthError::Throttled {
+            retry_after: throttled.retry_after,
+        }),
     }
 }
 
@@ -67,11 +69,17 @@ async fn remember_failure(context: &Context, throttle_key: &[u8]) -> Result<Auth
         let failures = login_failures::of(context.db.writer(), throttle_key).await?;
         let free = match context.throttle.free_slots(&failures, now) {
             Ok(free) => free,
-            Err(throttled) => return Ok(AuthError::Throttled { retry_after: throttled.retry_after }),
+            Err(throttled) => {
+                return Ok(AuthError::Throttled {
+                    retry_after: throttled.retry_after,
+                });
+            }
         };
         // Each round that fails has found its slots taken by others, so there are fewer the next time.
         for slot in free {
-            if login_failures::take_slot(context.db.writer(), throttle_key, slot, now, forgotten_before).await? {
+            if login_failures::take_slot(context.db.writer(), throttle_key, slot, now, forgotten_before)
+                .await?
+            {
                 return Ok(AuthError::InvalidCredentials);
             }
         }

@@ -31,7 +31,9 @@ impl EventHandler for OnUserAccessChanged {
     }
 
     async fn handle(&self, envelope: &Envelope) -> Result<(), HandleError> {
-        let Some(change) = envelope.open::<UserAccessChanged>().transpose()? else { return Ok(()) };
+        let Some(change) = envelope.open::<UserAccessChanged>().transpose()? else {
+            return Ok(());
+        };
         let context = &self.context;
         let mut tx = context.db.begin().await?;
         if !inbox::first_delivery(&tx, envelope, self.name()).await? {
@@ -42,11 +44,17 @@ impl EventHandler for OnUserAccessChanged {
         let rows =
             sessions::end_outdated(tx.conn(), change.user_id, change.changed_at, still_allowed, now).await?;
         // Tokens may have been signed with a longer life than is set now.
-        let latest = rows.iter().map(|row| Timestamp::from_ms(row.tokens_expire_at_ms)).max();
+        let latest = rows
+            .iter()
+            .map(|row| Timestamp::from_ms(row.tokens_expire_at_ms))
+            .max();
         let user = UserSessionsEnded {
             user_id: change.user_id,
             issued_until: change.changed_at,
-            tokens_expire_at: context.signer.impossible_from(now.max(change.changed_at)).max(latest.unwrap_or(now)),
+            tokens_expire_at: context
+                .signer
+                .impossible_from(now.max(change.changed_at))
+                .max(latest.unwrap_or(now)),
         };
         user_revocations::extend(tx.conn(), &user).await?;
         tx.emit(&user).await?;
@@ -60,7 +68,10 @@ impl EventHandler for OnUserAccessChanged {
             tx.emit(session).await?;
         }
         tx.commit().await?;
-        context.verifier.revoke(Revoked { sessions: newer, users: vec![user] });
+        context.verifier.revoke(Revoked {
+            sessions: newer,
+            users: vec![user],
+        });
         tracing::info!(user.id = %change.user_id, sessions = rows.len(), "ended the sessions of a user whose access changed");
         Ok(())
     }

@@ -14,7 +14,9 @@ use crate::store::{sessions, spent_refresh_tokens};
 /// If the power fails after the commit, or the answer is lost, the client still has the spent token; its next try ends the
 /// session and it logs in again. The other choice, to accept a spent token for a while, would serve thieves.
 pub(crate) async fn refresh(context: &Context, text: &str) -> Result<TokenPair, AuthError> {
-    let Some(current) = RefreshToken::parse(text) else { return Err(AuthError::InvalidRefreshToken) };
+    let Some(current) = RefreshToken::parse(text) else {
+        return Err(AuthError::InvalidRefreshToken);
+    };
     let current_hash = current.hash();
     let Some(session) = sessions::find_by_refresh(context.db.reader(), &current_hash).await? else {
         return Err(refuse_unknown(context, &current_hash).await?);

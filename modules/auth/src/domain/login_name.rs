@@ -14,7 +14,8 @@ impl LoginName {
 
     /// The name to look up; `None` if nobody can have it.
     pub(crate) fn plausible(&self) -> Option<&str> {
-        let possible = !self.0.is_empty() && self.0.len() <= MAX_BYTES && !self.0.chars().any(char::is_control);
+        let possible =
+            !self.0.is_empty() && self.0.len() <= MAX_BYTES && !self.0.chars().any(char::is_control);
         possible.then_some(self.0.as_str())
     }
 
@@ -36,7 +37,10 @@ mod tests {
 
     #[test]
     fn every_spelling_is_one_name() {
-        assert_eq!(LoginName::read(" Ada@Example.COM\n").plausible(), Some("ada@example.com"));
+        assert_eq!(
+            LoginName::read(" Ada@Example.COM\n").plausible(),
+            Some("ada@example.com")
+        );
         for bad in ["", "  ", "a\0b", &"x".repeat(255)] {
             assert_eq!(LoginName::read(bad).plausible(), None, "{bad:?}");
         }

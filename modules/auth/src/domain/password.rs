@@ -17,7 +17,11 @@ impl Password {
     /// A new password: 8 to 128 characters of any kind. No rule on which ones: such rules make passwords weaker.
     pub(crate) fn choose(text: String) -> Result<Self, PasswordRefused> {
         let length = text.chars().count();
-        if (MIN_CHARACTERS..=MAX_CHARACTERS).contains(&length) { Ok(Self(text)) } else { Err(PasswordRefused) }
+        if (MIN_CHARACTERS..=MAX_CHARACTERS).contains(&length) {
+            Ok(Self(text))
+        } else {
+            Err(PasswordRefused)
+        }
     }
 
     /// A password that is to be compared: whatever was typed.
@@ -52,6 +56,9 @@ mod tests {
 
     #[test]
     fn a_password_does_not_show() {
-        assert_eq!(format!("{:?}", Password::typed("open sesame".to_owned())), "Password(..)");
+        assert_eq!(
+            format!("{:?}", Password::typed("open sesame".to_owned())),
+            "Password(..)"
+        );
     }
 }

@@ -6,10 +6,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::Context;
-use crate::app::login;
 use crate::domain::login_name::LoginName;
 use crate::domain::password::Password;
-use crate::error::AuthError;
 use crate::http::TAG;
 use crate::http::tokens::Tokens;
 
@@ -64,7 +62,10 @@ pub(crate) async fn login(context: web::Data<Context>, body: Json<Login>) -> Res
     ),
 )]
 #[post("/users/login")]
-pub(crate) async fn login_user(context: web::Data<Context>, body: Json<Login>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn login_user(
+    context: web::Data<Context>,
+    body: Json<Login>,
+) -> Result<HttpResponse, Problem> {
     respond(context, body).await
 }
 
@@ -72,15 +73,15 @@ async fn respond(context: web::Data<Context>, Json(body): Json<Login>) -> Result
     let name = match (body.email, body.username) {
         (Some(name), None) | (None, Some(name)) => LoginName::read(&name),
         (None, None) => return Err(Problem::invalid("/email", "send `email` or `username`")),
-        (Some(_), Some(_)) => return Err(Problem::invalid("/username", "send `email` or `username`, not both")),
+        (Some(_), Some(_)) => {
+            return Err(Problem::invalid(
+                "/username",
+                "send `email` or `username`, not both",
+            ));
+        }
     };
+    // Not to the end: a login whose client has gone is dropped, and its place in the hashing queue with it.
     let password = Password::typed(body.password);
-    let context = context.into_inner();
-    let system = context.db.system().clone();
-    // To the end: whoever hangs up before the answer has guessed all the same, and the guess must count.
-    let pair = system
-        .to_the_end(async move { login::login(&context, &name, password).await })
-        .await
-        .map_err(AuthError::from)??;
+    let pair = crate::app::login::login(&context, &name, password).await?;
     Ok(Tokens::from(pair).respond(StatusCode::OK))
 }

@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use crate::Context;
 use crate::app::create_account::NewAccount;
-use crate::app::register;
 use crate::error::AuthError;
 use crate::http::TAG;
 use crate::http::tokens::Tokens;
@@ -43,7 +42,10 @@ pub(crate) struct Register {
     ),
 )]
 #[post("/auth/register")]
-pub(crate) async fn register(context: web::Data<Context>, body: Json<Register>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn register(
+    context: web::Data<Context>,
+    body: Json<Register>,
+) -> Result<HttpResponse, Problem> {
     respond(context, body).await
 }
 
@@ -79,7 +81,7 @@ async fn respond(context: web::Data<Context>, Json(body): Json<Register>) -> Res
     let context = context.into_inner();
     let system = context.db.system().clone();
     let pair = system
-        .to_the_end(async move { register::register(&context, account).await })
+        .to_the_end(async move { crate::app::register::register(&context, account).await })
         .await
         .map_err(AuthError::from)??;
     Ok(Tokens::from(pair).respond(StatusCode::CREATED))

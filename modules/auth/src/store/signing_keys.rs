@@ -1,10 +1,14 @@
 //! The keys that sign access tokens. Exactly one is active; retired ones still verify.
 
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+};
 
 /// The key that signs. At most one, by a unique index.
 pub(crate) const ACTIVE: &str = "active";
@@ -27,7 +31,10 @@ pub(crate) struct Model {
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKey").field("kid", &self.kid).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("SigningKey")
+            .field("kid", &self.kid)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,5 +62,10 @@ pub(crate) async fn insert_if_first(conn: &impl ConnectionTrait, row: Model) -> 
 
 /// Every key whose tokens may still be valid, newest first.
 pub(crate) async fn published(conn: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
-    Entity::find().order_by_desc(Column::CreatedAtMs).order_by_asc(Column::Kid).limit(MAX_PUBLISHED).all(conn).await
+    Entity::find()
+        .order_by_desc(Column::CreatedAtMs)
+        .order_by_asc(Column::Kid)
+        .limit(MAX_PUBLISHED)
+        .all(conn)
+        .await
 }

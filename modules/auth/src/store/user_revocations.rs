@@ -3,7 +3,8 @@
 use contracts::auth::UserSessionsEnded;
 use kernel::{Timestamp, UserId};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, Set};
@@ -36,7 +37,10 @@ impl Model {
 }
 
 /// The latest instant whose tokens are void.
-pub(crate) async fn issued_until(conn: &impl ConnectionTrait, user_id: UserId) -> Result<Option<Timestamp>, DbErr> {
+pub(crate) async fn issued_until(
+    conn: &impl ConnectionTrait,
+    user_id: UserId,
+) -> Result<Option<Timestamp>, DbErr> {
     let row = Entity::find_by_id(user_id.uuid()).one(conn).await?;
     Ok(row.map(|row| Timestamp::from_ms(row.issued_until_ms)))
 }
@@ -78,5 +82,9 @@ pub(crate) async fn purge(conn: &impl ConnectionTrait, now: Timestamp, batch: u6
         .and_where(Column::TokensExpireAtMs.lte(now.ms()))
         .limit(batch)
         .to_owned();
-    Ok(Entity::delete_many().filter(Column::UserId.in_subquery(some)).exec(conn).await?.rows_affected)
+    Ok(Entity::delete_many()
+        .filter(Column::UserId.in_subquery(some))
+        .exec(conn)
+        .await?
+        .rows_affected)
 }

@@ -3,13 +3,13 @@
 use kernel::{Sku, Timestamp};
 use platform::db::Tx;
 
+use crate::Context;
 use crate::app::locate::{Located, locate};
 use crate::app::{ATTEMPTS, Shopper};
 use crate::domain::basket::{Basket, TooManyLines};
 use crate::error::CartError;
-use crate::store::carts::{self, For};
 use crate::store::cart_lines;
-use crate::Context;
+use crate::store::carts::{self, For};
 
 /// The versions that the client takes the cart to have; none if any will do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +39,11 @@ pub(crate) async fn remove_item(
 }
 
 /// Takes everything out; the cart itself stays.
-pub(crate) async fn clear(context: &Context, shopper: &Shopper, expected: &Expected) -> Result<Located, CartError> {
+pub(crate) async fn clear(
+    context: &Context,
+    shopper: &Shopper,
+    expected: &Expected,
+) -> Result<Located, CartError> {
     change(context, shopper, expected, |basket, _| {
         basket.clear();
         Ok(())
@@ -100,8 +104,17 @@ pub(crate) async fn save(
     }
     cart_lines::replace(tx.conn(), row.id, &found.basket, &after).await?;
     let version = found.version.saturating_add(1);
-    let row = carts::Model { version, touched_at_ms: now.ms(), ..row };
-    Ok(Some(Located { row: Some(row), basket: after, version, token: found.token }))
+    let row = carts::Model {
+        version,
+        touched_at_ms: now.ms(),
+        ..row
+    };
+    Ok(Some(Located {
+        row: Some(row),
+        basket: after,
+        version,
+        token: found.token,
+    }))
 }
 
 fn new_row(tx: &Tx, shopper: &Shopper, found: &Located) -> carts::Model {

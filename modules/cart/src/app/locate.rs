@@ -6,8 +6,8 @@ use crate::app::Shopper;
 use crate::domain::basket::Basket;
 use crate::domain::token::CartToken;
 use crate::error::CartError;
-use crate::store::carts::{self, For};
 use crate::store::cart_lines;
+use crate::store::carts::{self, For};
 
 /// A shopper's cart as it is, which may be nowhere yet.
 #[derive(Debug, Clone)]
@@ -46,7 +46,12 @@ pub(crate) async fn locate(
         None => Basket::default(),
     };
     let version = row.as_ref().map_or(version, |row| row.version);
-    Ok(Located { row, basket, version, token })
+    Ok(Located {
+        row,
+        basket,
+        version,
+        token,
+    })
 }
 
 fn fresh_token() -> CartToken {

@@ -14,8 +14,8 @@ use crate::app::{ATTEMPTS, Shopper};
 use crate::domain::basket::Basket;
 use crate::domain::token::CartToken;
 use crate::error::CartError;
-use crate::store::carts::{self, End, For};
 use crate::store::cart_lines;
+use crate::store::carts::{self, End, For};
 
 /// Merging is idempotent by the guest's cart itself, which can be merged once. The key only keeps the answer; it is
 /// closed after the merge, so a process that dies in between leaves a key that a retry takes over, to merge nothing.
@@ -62,8 +62,9 @@ async fn absorb_guest(context: &Context, customer: UserId, token_hash: &str) -> 
     let shopper = Shopper::Customer(customer);
     for _attempt in 0..ATTEMPTS {
         let tx = context.db.begin().await?;
-        let guest =
-            carts::of_token(tx.conn(), token_hash, For::Update).await?.ok_or(CartError::UnknownToken)?;
+        let guest = carts::of_token(tx.conn(), token_hash, For::Update)
+            .await?
+            .ok_or(CartError::UnknownToken)?;
         if let Some(target) = guest.merged_into {
             let target = carts::find(tx.conn(), CartId(target), For::Reading).await?;
             if target.is_none_or(|target| target.user_id != Some(customer.uuid())) {
@@ -77,7 +78,8 @@ async fn absorb_guest(context: &Context, customer: UserId, token_hash: &str) -> 
         let mut both = found.basket.clone();
         both.absorb(&brought)?;
         let saved = save(&tx, &shopper, found, both).await?;
-        let Some((saved, target)) = saved.and_then(|saved| saved.row.clone().map(|row| (saved, row.id))) else {
+        let Some((saved, target)) = saved.and_then(|saved| saved.row.clone().map(|row| (saved, row.id)))
+        else {
             tx.rollback().await?;
             continue;
         };

@@ -27,13 +27,19 @@ impl EventHandler for OnOrderCreated {
     }
 
     async fn handle(&self, envelope: &Envelope) -> Result<(), HandleError> {
-        let Some(event) = envelope.open::<OrderCreated>().transpose()? else { return Ok(()) };
-        let Some(cart_id) = event.cart_id else { return Ok(()) };
+        let Some(event) = envelope.open::<OrderCreated>().transpose()? else {
+            return Ok(());
+        };
+        let Some(cart_id) = event.cart_id else {
+            return Ok(());
+        };
         let tx = self.context.db.begin().await?;
         if !inbox::first_delivery(&tx, envelope, self.name()).await? {
             return Ok(());
         }
-        settle_in(&tx, cart_id, &event.order).await.map_err(HandleError::other)?;
+        settle_in(&tx, cart_id, &event.order)
+            .await
+            .map_err(HandleError::other)?;
         tx.commit().await?;
         Ok(())
     }

@@ -21,8 +21,7 @@ pub(crate) async fn purge(context: &Context) -> Result<(), DbErr> {
     let now = context.db.system().now();
     let guests_before = now.minus(Duration::from_secs(context.settings.guest_cart_ttl_s));
     let conn = context.db.writer();
-    let checkouts =
-        in_batches(|| checkouts::delete_old(conn, now.minus(KEEP_CHECKOUTS), BATCH)).await?;
+    let checkouts = in_batches(|| checkouts::delete_old(conn, now.minus(KEEP_CHECKOUTS), BATCH)).await?;
     let guests = in_batches(|| carts::delete_idle_guests(conn, guests_before, BATCH)).await?;
     let closed = in_batches(|| carts::delete_closed(conn, now.minus(KEEP_CLOSED), BATCH)).await?;
     if checkouts + guests + closed > 0 {

@@ -10,8 +10,8 @@ use crate::app::change::save;
 use crate::app::locate::Located;
 use crate::domain::basket::Basket;
 use crate::error::CartError;
-use crate::store::carts::{self, End, For};
 use crate::store::cart_lines;
+use crate::store::carts::{self, End, For};
 
 /// Closes the cart that became an order, and carries over into a new one what was put in meanwhile: other SKUs, and
 /// pieces beyond those ordered. Done once: a closed cart is left alone, so the checkout and the event may both come, in
@@ -45,9 +45,18 @@ pub(crate) async fn settle_in(tx: &Tx, cart_id: CartId, order: &Order) -> Result
         return Err(CartError::Busy);
     }
     tracing::info!(cart.id = %cart_id, order.id = %order.id, lines_left = left.lines().len(), "closed a cart");
-    let (Some(customer), false) = (customer, left.is_empty()) else { return Ok(()) };
+    let (Some(customer), false) = (customer, left.is_empty()) else {
+        return Ok(());
+    };
     // Closing counted one version; the next cart counts on from there.
-    let next =
-        Located { row: None, basket: Basket::default(), version: row.version.saturating_add(1), token: None };
-    save(tx, &Shopper::Customer(customer), next, left).await?.map(|_| ()).ok_or(CartError::Busy)
+    let next = Located {
+        row: None,
+        basket: Basket::default(),
+        version: row.version.saturating_add(1),
+        token: None,
+    };
+    save(tx, &Shopper::Customer(customer), next, left)
+        .await?
+        .map(|_| ())
+        .ok_or(CartError::Busy)
 }

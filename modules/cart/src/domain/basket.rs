@@ -12,7 +12,8 @@ pub(crate) struct Line {
     pub(crate) added_at: Timestamp,
 }
 
-/// The lines of a cart, one a SKU, at most [`MAX_LINES`], in the order in which they came.
+/// The lines of a cart, one a SKU, at most [`MAX_LINES`], in the order in which they came (by SKU where they came in the
+/// same millisecond), so that a cart looks the same whether it was just changed or is read again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Basket {
     lines: Vec<Line>,
@@ -26,7 +27,14 @@ pub(crate) struct TooManyLines;
 impl Basket {
     /// From stored lines, which came from a basket.
     pub(crate) fn of(lines: Vec<Line>) -> Self {
-        Self { lines }
+        let mut basket = Self { lines };
+        basket.sort();
+        basket
+    }
+
+    fn sort(&mut self) {
+        self.lines
+            .sort_by(|one, other| (one.added_at, &one.sku).cmp(&(other.added_at, &other.sku)));
     }
 
     pub(crate) fn lines(&self) -> &[Line] {
@@ -54,7 +62,12 @@ impl Basket {
         if self.lines.len() >= MAX_LINES {
             return Err(TooManyLines);
         }
-        self.lines.push(Line { sku: sku.clone(), quantity, added_at: now });
+        self.lines.push(Line {
+            sku: sku.clone(),
+            quantity,
+            added_at: now,
+        });
+        self.sort();
         Ok(())
     }
 
@@ -88,9 +101,14 @@ impl Basket {
                 .filter(|item| item.sku == line.sku)
                 .fold(0, |sum, item| sum.saturating_add(item.quantity.max(0)));
             let quantity = Quantity::parse(line.quantity.get().saturating_sub(taken)).ok()?;
-            Some(Line { quantity, ..line.clone() })
+            Some(Line {
+                quantity,
+                ..line.clone()
+            })
         });
-        Basket { lines: left.collect() }
+        Basket {
+            lines: left.collect(),
+        }
     }
 }
 
@@ -107,7 +125,9 @@ mod tests {
     fn basket(lines: &[(&str, i64)]) -> Basket {
         let mut basket = Basket::default();
         for (text, n) in lines {
-            basket.put(&sku(text), Quantity::parse(*n).unwrap(), Timestamp::EPOCH).unwrap();
+            basket
+                .put(&sku(text), Quantity::parse(*n).unwrap(), Timestamp::EPOCH)
+                .unwrap();
         }
         basket
     }
@@ -143,8 +163,14 @@ mod tests {
         for n in 0..MAX_LINES {
             full.put(&sku(&format!("S{n}")), one, Timestamp::EPOCH).unwrap();
         }
-        assert_eq!(full.put(&sku("ONE-MORE"), one, Timestamp::EPOCH), Err(TooManyLines));
-        assert_eq!(full.put(&sku("S7"), Quantity::parse(7).unwrap(), Timestamp::EPOCH), Ok(()));
+        assert_eq!(
+            full.put(&sku("ONE-MORE"), one, Timestamp::EPOCH),
+            Err(TooManyLines)
+        );
+        assert_eq!(
+            full.put(&sku("S7"), Quantity::parse(7).unwrap(), Timestamp::EPOCH),
+            Ok(())
+        );
         assert_eq!(full.clone().absorb(&basket(&[("S1", 1)])), Ok(()));
         assert_eq!(full.absorb(&basket(&[("ONE-MORE", 1)])), Err(TooManyLines));
     }
@@ -157,10 +183,31 @@ mod tests {
     }
 
     #[test]
+    fn lines_stand_in_the_order_in_which_they_came_also_after_a_merge() {
+        let at = |ms, text: &str| Line {
+            sku: sku(text),
+            quantity: Quantity::parse(1).unwrap(),
+            added_at: Timestamp::from_ms(ms),
+        };
+        let mut mine = Basket::of(vec![at(5, "B"), at(2, "Z"), at(5, "A")]);
+        mine.absorb(&Basket::of(vec![at(3, "M")])).unwrap();
+        assert_eq!(mine.skus(), ["Z", "M", "A", "B"].map(sku));
+    }
+
+    #[test]
     fn an_order_takes_only_what_it_ordered() {
         let cart = basket(&[("A", 5), ("B", 1), ("C", 2)]);
-        assert_eq!(cart.without(&[item("A", 3), item("B", 4), item("X", 1)]), basket(&[("A", 2), ("C", 2)]));
-        assert_eq!(cart.without(&[item("A", 2), item("A", 3), item("B", -1)]), basket(&[("B", 1), ("C", 2)]));
-        assert!(cart.without(&[item("A", 5), item("B", 1), item("C", i64::MAX)]).is_empty());
+        assert_eq!(
+            cart.without(&[item("A", 3), item("B", 4), item("X", 1)]),
+            basket(&[("A", 2), ("C", 2)])
+        );
+        assert_eq!(
+            cart.without(&[item("A", 2), item("A", 3), item("B", -1)]),
+            basket(&[("B", 1), ("C", 2)])
+        );
+        assert!(
+            cart.without(&[item("A", 5), item("B", 1), item("C", i64::MAX)])
+                .is_empty()
+        );
     }
 }

@@ -2,10 +2,11 @@
 
 use kernel::{Quantity, Sku, Timestamp};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
 use uuid::Uuid;
 
 use crate::domain::basket::{Basket, Line};
@@ -27,12 +28,10 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The lines of a cart, oldest first. Stored SKUs and quantities are valid: they came in through their `parse`.
+/// The lines of a cart. Stored SKUs and quantities are valid: they came in through their `parse`.
 pub(crate) async fn of(conn: &impl ConnectionTrait, cart_id: Uuid) -> Result<Basket, CartError> {
     let rows = Entity::find()
         .filter(Column::CartId.eq(cart_id))
-        .order_by_asc(Column::AddedAtMs)
-        .order_by_asc(Column::Sku)
         .all(conn)
         .await?;
     let lines = rows.into_iter().map(|row| {
@@ -52,8 +51,12 @@ pub(crate) async fn replace(
     before: &Basket,
     after: &Basket,
 ) -> Result<(), DbErr> {
-    let gone: Vec<&str> =
-        before.lines().iter().filter(|line| after.get(&line.sku).is_none()).map(|line| line.sku.as_str()).collect();
+    let gone: Vec<&str> = before
+        .lines()
+        .iter()
+        .filter(|line| after.get(&line.sku).is_none())
+        .map(|line| line.sku.as_str())
+        .collect();
     if !gone.is_empty() {
         Entity::delete_many()
             .filter(Column::CartId.eq(cart_id))
@@ -64,7 +67,11 @@ pub(crate) async fn replace(
     let changed: Vec<ActiveModel> = after
         .lines()
         .iter()
-        .filter(|line| before.get(&line.sku).is_none_or(|was| was.quantity != line.quantity))
+        .filter(|line| {
+            before
+                .get(&line.sku)
+                .is_none_or(|was| was.quantity != line.quantity)
+        })
         .map(|line| ActiveModel {
             cart_id: Set(cart_id),
             sku: Set(line.sku.as_str().to_owned()),
@@ -75,7 +82,9 @@ pub(crate) async fn replace(
     if !changed.is_empty() {
         Entity::insert_many(changed)
             .on_conflict(
-                OnConflict::columns([Column::CartId, Column::Sku]).update_column(Column::Quantity).to_owned(),
+                OnConflict::columns([Column::CartId, Column::Sku])
+                    .update_column(Column::Quantity)
+                    .to_owned(),
             )
             .exec_without_returning(conn)
             .await?;

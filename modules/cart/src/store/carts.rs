@@ -2,11 +2,13 @@
 
 use kernel::{CartId, OrderId, Timestamp, UserId};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -53,7 +55,11 @@ pub(crate) enum For {
     Update,
 }
 
-async fn one(conn: &impl ConnectionTrait, query: Select<Entity>, purpose: For) -> Result<Option<Model>, DbErr> {
+async fn one(
+    conn: &impl ConnectionTrait,
+    query: Select<Entity>,
+    purpose: For,
+) -> Result<Option<Model>, DbErr> {
     match purpose {
         For::Reading => query.one(conn).await,
         For::Update => query.lock_exclusive().one(conn).await,
@@ -66,7 +72,9 @@ pub(crate) async fn open_of(
     customer: UserId,
     purpose: For,
 ) -> Result<Option<Model>, DbErr> {
-    let query = Entity::find().filter(Column::UserId.eq(customer.uuid())).filter(Column::State.eq(OPEN));
+    let query = Entity::find()
+        .filter(Column::UserId.eq(customer.uuid()))
+        .filter(Column::State.eq(OPEN));
     one(conn, query, purpose).await
 }
 
@@ -76,11 +84,20 @@ pub(crate) async fn of_token(
     token_hash: &str,
     purpose: For,
 ) -> Result<Option<Model>, DbErr> {
-    one(conn, Entity::find().filter(Column::TokenHash.eq(token_hash)), purpose).await
+    one(
+        conn,
+        Entity::find().filter(Column::TokenHash.eq(token_hash)),
+        purpose,
+    )
+    .await
 }
 
 /// A cart by its id, for work on behalf of the shop.
-pub(crate) async fn find(conn: &impl ConnectionTrait, id: CartId, purpose: For) -> Result<Option<Model>, DbErr> {
+pub(crate) async fn find(
+    conn: &impl ConnectionTrait,
+    id: CartId,
+    purpose: For,
+) -> Result<Option<Model>, DbErr> {
     one(conn, Entity::find_by_id(id.uuid()), purpose).await
 }
 
@@ -106,7 +123,12 @@ pub(crate) async fn create(conn: &impl ConnectionTrait, row: Model) -> Result<bo
 }
 
 /// Counts a change of an open cart. False if it is closed or has another version.
-pub(crate) async fn bump(conn: &impl ConnectionTrait, id: Uuid, version: i64, now: Timestamp) -> Result<bool, DbErr> {
+pub(crate) async fn bump(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+    version: i64,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
     let changed = Entity::update_many()
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .col_expr(Column::TouchedAtMs, Expr::value(now.ms()))
@@ -126,7 +148,12 @@ pub(crate) enum End {
 }
 
 /// Ends an open cart. False if it is not open.
-pub(crate) async fn close(conn: &impl ConnectionTrait, id: Uuid, end: End, now: Timestamp) -> Result<bool, DbErr> {
+pub(crate) async fn close(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+    end: End,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
     let update = match end {
         End::Ordered(order_id) => Entity::update_many()
             .col_expr(Column::State, Expr::value(ORDERED))
@@ -155,12 +182,17 @@ pub(crate) async fn delete_idle_guests(
 ) -> Result<u64, DbErr> {
     let before_ms = before.ms();
     let idle = format!("user_id IS NULL AND state = 'open' AND touched_at_ms < {before_ms}");
-    let sql = format!("DELETE FROM carts WHERE {idle} AND id IN (SELECT id FROM carts WHERE {idle} LIMIT {limit})");
+    let sql =
+        format!("DELETE FROM carts WHERE {idle} AND id IN (SELECT id FROM carts WHERE {idle} LIMIT {limit})");
     Ok(conn.execute_unprepared(&sql).await?.rows_affected())
 }
 
 /// Deletes at most `limit` carts that were closed before `before` and that no checkout still speaks of.
-pub(crate) async fn delete_closed(conn: &impl ConnectionTrait, before: Timestamp, limit: u64) -> Result<u64, DbErr> {
+pub(crate) async fn delete_closed(
+    conn: &impl ConnectionTrait,
+    before: Timestamp,
+    limit: u64,
+) -> Result<u64, DbErr> {
     let sql = format!(
         "DELETE FROM carts WHERE id IN (
             SELECT id FROM carts WHERE closed_at_ms < {before_ms}

@@ -2,7 +2,8 @@
 
 use kernel::{CartId, Quantity, Sku, Timestamp, UserId};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter};
@@ -52,8 +53,14 @@ pub(crate) struct AskedLine {
 
 /// A basket as it is written down.
 pub(crate) fn written(basket: &Basket) -> Result<Json, CartError> {
-    let lines: Vec<AskedLine> =
-        basket.lines().iter().map(|line| AskedLine { sku: line.sku.clone(), quantity: line.quantity }).collect();
+    let lines: Vec<AskedLine> = basket
+        .lines()
+        .iter()
+        .map(|line| AskedLine {
+            sku: line.sku.clone(),
+            quantity: line.quantity,
+        })
+        .collect();
     serde_json::to_value(lines).map_err(CartError::unreadable)
 }
 
@@ -73,13 +80,19 @@ pub(crate) async fn find(
     customer: UserId,
     key: &str,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id((customer.uuid(), key.to_owned())).one(conn).await
+    Entity::find_by_id((customer.uuid(), key.to_owned()))
+        .one(conn)
+        .await
 }
 
 /// Writes a checkout down. False if its key has been written down since.
 pub(crate) async fn create(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
     let inserted = Entity::insert(row.into_active_model().reset_all())
-        .on_conflict(OnConflict::columns([Column::UserId, Column::IdempotencyKey]).do_nothing().to_owned())
+        .on_conflict(
+            OnConflict::columns([Column::UserId, Column::IdempotencyKey])
+                .do_nothing()
+                .to_owned(),
+        )
         .exec_without_returning(conn)
         .await?;
     Ok(inserted > 0)
@@ -128,7 +141,11 @@ pub(crate) async fn conclude(conn: &impl ConnectionTrait, row: &Model, outcome: 
 }
 
 /// Deletes at most `limit` checkouts whose last attempt was before `before`.
-pub(crate) async fn delete_old(conn: &impl ConnectionTrait, before: Timestamp, limit: u64) -> Result<u64, DbErr> {
+pub(crate) async fn delete_old(
+    conn: &impl ConnectionTrait,
+    before: Timestamp,
+    limit: u64,
+) -> Result<u64, DbErr> {
     let before_ms = before.ms();
     let sql = format!(
         "DELETE FROM checkouts WHERE touched_at_ms < {before_ms} AND (user_id, idempotency_key) IN (

@@ -2,6 +2,7 @@
 
 use contracts::catalog::ProductRef;
 use kernel::{Currency, Cursor, CursorError, Limit, Money, Page, ProductId, Sku, Timestamp};
+use platform::idempotency::IdempotencyError;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePartialModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     Json, PrimaryKeyTrait,
@@ -120,9 +121,14 @@ impl Row {
         if same == *self {
             return None;
         }
-        // A clock that was set back must not make a product older.
-        let updated_at_ms = self.updated_at_ms.max(now.ms());
-        Some(Self { version: self.version + 1, updated_at_ms, ..same })
+        Some(Self { version: self.version + 1, updated_at_ms: self.later(now), ..same })
+    }
+
+    /// The next version, taken out of the shop; `None` if it is already.
+    pub(crate) fn retired(&self, now: Timestamp) -> Option<Self> {
+        let updated_at_ms = self.later(now);
+        let next = Self { active: false, version: self.version + 1, updated_at_ms, ..self.clone() };
+        self.active.then_some(next)
     }
 
     /// What a shopkeeper wrote, without the attributes.
@@ -161,6 +167,11 @@ impl Row {
                 updated_at: Timestamp::from_ms(self.updated_at_ms),
             },
         })
+    }
+
+    /// When the next version is from. A clock that was set back must not make a product older.
+    fn later(&self, now: Timestamp) -> i64 {
+        std::cmp::max(self.updated_at_ms, now.ms())
     }
 
     fn price(&self) -> Result<Money, DbErr> {
@@ -286,8 +297,11 @@ pub(crate) async fn create(
         if inserted > 0 {
             return Ok(row);
         }
-        if find(conn, &ProductRef::Sku(sku.clone())).await?.is_some() {
-            return Err(CatalogError::SkuTaken(sku.clone()));
+        match find(conn, &ProductRef::Sku(sku.clone())).await? {
+            // This very request, taken for dead, went through after all: its twin must not commit.
+            Some(other) if other.id == id => return Err(IdempotencyError::TakenOver.into()),
+            Some(_) => return Err(CatalogError::SkuTaken(sku.clone())),
+            None => {}
         }
     }
     Err(CatalogError::NoSlug(sku.clone()))

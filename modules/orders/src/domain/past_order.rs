@@ -45,25 +45,60 @@ pub(crate) struct PastOrder {
 impl PastOrder {
     /// Adds its lines up.
     pub(crate) fn new(line: u64, header: PastHeader, lines: Vec<PastLine>) -> Result<Self, String> {
-        let Some(first) = lines.first() else { return Err("it has no line".to_owned()) };
-        let total = total::total(lines.iter().map(|line| line.line_total), first.unit_price.currency)
-            .map_err(|error| error.to_string())?;
-        Ok(Self { line, header, lines, total })
+        let Some(first) = lines.first() else {
+            return Err("it has no line".to_owned());
+        };
+        let total = total::total(
+            lines.iter().map(|line| line.line_total),
+            first.unit_price.currency,
+        )
+        .map_err(|error| error.to_string())?;
+        Ok(Self {
+            line,
+            header,
+            lines,
+            total,
+        })
     }
 }
 
 impl PastLine {
     /// A line that can be booked.
-    pub(crate) fn new(sku: Sku, quantity: i64, unit_price: Money, name: Option<String>) -> Result<Self, String> {
+    pub(crate) fn new(
+        sku: Sku,
+        quantity: i64,
+        unit_price: Money,
+        name: Option<String>,
+    ) -> Result<Self, String> {
         if !(1..=MAX_QUANTITY).contains(&quantity) {
-            return Err(format!("quantity: must be from 1 to {MAX_QUANTITY}, not {quantity}"));
+            return Err(format!(
+                "quantity: must be from 1 to {MAX_QUANTITY}, not {quantity}"
+            ));
         }
         if unit_price.amount_minor < 0 {
-            return Err(format!("unit_price: must not be negative, not {}", unit_price.to_decimal()));
+            return Err(format!(
+                "unit_price: must not be negative, not {}",
+                unit_price.to_decimal()
+            ));
         }
         let line_total = total::line_total(unit_price, quantity)
             .map_err(|error: MoneyError| format!("unit_price: {error}"))?;
-        Ok(Self { sku, quantity, unit_price, line_total, name })
+        Ok(Self {
+            sku,
+            quantity,
+            unit_price,
+            line_total,
+            name,
+        })
+    }
+}
+
+/// What the file calls an order, 1 to 64 characters.
+pub(crate) fn number(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        Err("must not be empty".to_owned())
+    } else {
+        plain(text, 64)
     }
 }
 
@@ -77,7 +112,9 @@ pub(crate) fn plain(text: &str, most: usize) -> Result<String, String> {
 
 /// A country that an address can hold.
 pub(crate) fn country(text: &str) -> Result<String, String> {
-    Address::of_country(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    Address::of_country(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -87,7 +124,12 @@ mod tests {
     use super::*;
 
     fn line(quantity: i64, price_minor: i64) -> Result<PastLine, String> {
-        PastLine::new(Sku::parse("A").unwrap(), quantity, Money::new(price_minor, Currency::GBP), None)
+        PastLine::new(
+            Sku::parse("A").unwrap(),
+            quantity,
+            Money::new(price_minor, Currency::GBP),
+            None,
+        )
     }
 
     #[test]
@@ -101,8 +143,8 @@ mod tests {
 
     #[test]
     fn texts_are_plain() {
-        assert_eq!(plain("536365", 64).as_deref(), Ok("536365"));
-        assert!(plain(&"x".repeat(65), 64).is_err());
+        assert_eq!(number("536365").as_deref(), Ok("536365"));
+        assert!(number(&"x".repeat(65)).is_err() && number("").is_err());
         assert!(plain("a\u{7}b", 64).is_err());
     }
 }

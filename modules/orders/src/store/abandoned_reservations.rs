@@ -2,7 +2,8 @@
 
 use kernel::{OrderId, ReservationId, Timestamp};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
@@ -41,15 +42,31 @@ pub(crate) async fn remember(
 }
 
 pub(crate) async fn forget(conn: &impl ConnectionTrait, reservation_id: ReservationId) -> Result<(), DbErr> {
-    Entity::delete_by_id(reservation_id.uuid()).exec(conn).await.map(|_| ())
+    Entity::delete_by_id(reservation_id.uuid())
+        .exec(conn)
+        .await
+        .map(|_| ())
 }
 
 /// The oldest ones.
 pub(crate) async fn oldest(conn: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
-    Entity::find().order_by_asc(Column::SinceMs).limit(limit).all(conn).await
+    Entity::find()
+        .order_by_asc(Column::SinceMs)
+        .limit(limit)
+        .all(conn)
+        .await
 }
 
 /// Those that are older than an instant: nobody manages to give them back.
-pub(crate) async fn before(conn: &impl ConnectionTrait, at: Timestamp, limit: u64) -> Result<Vec<Model>, DbErr> {
-    Entity::find().filter(Column::SinceMs.lt(at.ms())).order_by_asc(Column::SinceMs).limit(limit).all(conn).await
+pub(crate) async fn before(
+    conn: &impl ConnectionTrait,
+    at: Timestamp,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::SinceMs.lt(at.ms()))
+        .order_by_asc(Column::SinceMs)
+        .limit(limit)
+        .all(conn)
+        .await
 }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use kernel::Timestamp;
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QuerySelect, Set};
 use uuid::Uuid;
@@ -56,11 +57,25 @@ pub(crate) async fn remember(
         number: Set(number.clone()),
         at_ms: Set(now.ms()),
     });
-    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
+    Entity::insert_many(rows)
+        .exec_without_returning(conn)
+        .await
+        .map(|_| ())
 }
 
 /// Forgets a run that has ended, and what crashed ones left behind before an instant.
-pub(crate) async fn forget(conn: &impl ConnectionTrait, run_id: Uuid, left_before: Timestamp) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::RunId.eq(run_id)).exec(conn).await?;
-    Entity::delete_many().filter(Column::AtMs.lt(left_before.ms())).exec(conn).await.map(|_| ())
+pub(crate) async fn forget(
+    conn: &impl ConnectionTrait,
+    run_id: Uuid,
+    left_before: Timestamp,
+) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::RunId.eq(run_id))
+        .exec(conn)
+        .await?;
+    Entity::delete_many()
+        .filter(Column::AtMs.lt(left_before.ms()))
+        .exec(conn)
+        .await
+        .map(|_| ())
 }

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use contracts::orders::OrderItem;
 use kernel::{Currency, Money, ProductId, Sku};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
+};
 use uuid::Uuid;
 
 /// Rows of one INSERT: nine values each, and SQLite binds at most 32,766 values.
@@ -39,8 +42,12 @@ impl Model {
     /// The published form. Stored SKUs are valid: they came in through [`Sku::parse`].
     pub(crate) fn item(&self, currency: Currency) -> Result<OrderItem, DbErr> {
         Ok(OrderItem {
-            sku: Sku::parse(&self.sku)
-                .map_err(|error| DbErr::Custom(format!("line {} of order {}: {error}", self.line_no, self.order_id)))?,
+            sku: Sku::parse(&self.sku).map_err(|error| {
+                DbErr::Custom(format!(
+                    "line {} of order {}: {error}",
+                    self.line_no, self.order_id
+                ))
+            })?,
             product_id: self.product_id.map(ProductId),
             name: self.name.clone(),
             quantity: self.quantity,
@@ -51,7 +58,10 @@ impl Model {
 }
 
 pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
-    let mut rows = rows.into_iter().map(|row| row.into_active_model().reset_all()).peekable();
+    let mut rows = rows
+        .into_iter()
+        .map(|row| row.into_active_model().reset_all())
+        .peekable();
     while rows.peek().is_some() {
         let some: Vec<ActiveModel> = rows.by_ref().take(ROWS_AT_ONCE).collect();
         Entity::insert_many(some).exec_without_returning(conn).await?;
@@ -61,7 +71,11 @@ pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) ->
 
 /// The lines of one order.
 pub(crate) async fn of(conn: &impl ConnectionTrait, order_id: Uuid) -> Result<Vec<Model>, DbErr> {
-    Entity::find().filter(Column::OrderId.eq(order_id)).order_by_asc(Column::LineNo).all(conn).await
+    Entity::find()
+        .filter(Column::OrderId.eq(order_id))
+        .order_by_asc(Column::LineNo)
+        .all(conn)
+        .await
 }
 
 /// The lines of several orders, in one query.
@@ -84,5 +98,9 @@ pub(crate) async fn of_all(
 
 /// Forgets the lines of an imported order that is written anew.
 pub(crate) async fn delete_of(conn: &impl ConnectionTrait, order_id: Uuid) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::OrderId.eq(order_id)).exec(conn).await.map(|_| ())
+    Entity::delete_many()
+        .filter(Column::OrderId.eq(order_id))
+        .exec(conn)
+        .await
+        .map(|_| ())
 }

@@ -3,7 +3,8 @@
 use contracts::orders::{Order, OrderStatus, PaymentStatus};
 use contracts::users::Actor;
 use kernel::{
-    CartId, Currency, Cursor, CursorError, Limit, Money, OrderId, Page, PaymentId, ReservationId, Timestamp, UserId,
+    CartId, Currency, Cursor, CursorError, Limit, Money, OrderId, Page, PaymentId, ReservationId, Timestamp,
+    UserId,
 };
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
@@ -11,8 +12,8 @@ use sea_orm::entity::prelude::{
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Select,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -81,7 +82,8 @@ impl Model {
 
     pub(crate) fn payment(&self) -> Result<PaymentState, DbErr> {
         Ok(PaymentState {
-            status: PaymentStatus::parse(&self.payment_status).ok_or_else(|| self.unreadable("payment status"))?,
+            status: PaymentStatus::parse(&self.payment_status)
+                .ok_or_else(|| self.unreadable("payment status"))?,
             payment_id: self.payment_id.map(PaymentId),
             refunded_minor: self.refunded_minor,
         })
@@ -111,7 +113,10 @@ impl Model {
             number: self.number.clone(),
             user_id: self.user_id.map(UserId),
             status: self.status()?,
-            items: lines.iter().map(|line| line.item(currency)).collect::<Result<_, _>>()?,
+            items: lines
+                .iter()
+                .map(|line| line.item(currency))
+                .collect::<Result<_, _>>()?,
             total: self.total()?,
             shipping_address,
             payment_status: self.payment()?.status,
@@ -145,8 +150,15 @@ fn visible_to(actor: Actor) -> Condition {
 }
 
 /// The order, if the actor may see it.
-pub(crate) async fn find(conn: &impl ConnectionTrait, id: OrderId, actor: Actor) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id.uuid()).filter(visible_to(actor)).one(conn).await
+pub(crate) async fn find(
+    conn: &impl ConnectionTrait,
+    id: OrderId,
+    actor: Actor,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id.uuid())
+        .filter(visible_to(actor))
+        .one(conn)
+        .await
 }
 
 /// The same row, locked until the transaction ends (SQLite: the whole database is).
@@ -155,7 +167,11 @@ pub(crate) async fn find_for_update(
     id: OrderId,
     actor: Actor,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id.uuid()).filter(visible_to(actor)).lock_exclusive().one(conn).await
+    Entity::find_by_id(id.uuid())
+        .filter(visible_to(actor))
+        .lock_exclusive()
+        .one(conn)
+        .await
 }
 
 /// The locked row for the shop itself: for workers and event handlers, never on behalf of a caller.
@@ -196,9 +212,11 @@ pub(crate) async fn page(
     if let Some(cursor) = cursor {
         match last_seen(cursor) {
             Ok((at_ms, id)) => {
-                let before = Condition::any()
-                    .add(Column::CreatedAtMs.lt(at_ms))
-                    .add(Condition::all().add(Column::CreatedAtMs.eq(at_ms)).add(Column::Id.lt(id)));
+                let before = Condition::any().add(Column::CreatedAtMs.lt(at_ms)).add(
+                    Condition::all()
+                        .add(Column::CreatedAtMs.eq(at_ms))
+                        .add(Column::Id.lt(id)),
+                );
                 // The first filter repeats the second so that an index range can serve it.
                 query = query.filter(Column::CreatedAtMs.lte(at_ms)).filter(before);
             }
@@ -212,7 +230,10 @@ pub(crate) async fn page(
 
 fn last_seen(cursor: &Cursor) -> Result<(i64, Uuid), CursorError> {
     let [at_ms, id] = cursor.unpack::<2>()?;
-    Ok((at_ms.parse().map_err(|_| CursorError)?, Uuid::parse_str(&id).map_err(|_| CursorError)?))
+    Ok((
+        at_ms.parse().map_err(|_| CursorError)?,
+        Uuid::parse_str(&id).map_err(|_| CursorError)?,
+    ))
 }
 
 /// Orders after one, oldest first, for exports.
@@ -221,12 +242,16 @@ pub(crate) async fn after(
     seen: Option<(i64, Uuid)>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut query =
-        Entity::find().order_by_asc(Column::CreatedAtMs).order_by_asc(Column::Id).limit(limit);
+    let mut query = Entity::find()
+        .order_by_asc(Column::CreatedAtMs)
+        .order_by_asc(Column::Id)
+        .limit(limit);
     if let Some((at_ms, id)) = seen {
-        let after = Condition::any()
-            .add(Column::CreatedAtMs.gt(at_ms))
-            .add(Condition::all().add(Column::CreatedAtMs.eq(at_ms)).add(Column::Id.gt(id)));
+        let after = Condition::any().add(Column::CreatedAtMs.gt(at_ms)).add(
+            Condition::all()
+                .add(Column::CreatedAtMs.eq(at_ms))
+                .add(Column::Id.gt(id)),
+        );
         query = query.filter(Column::CreatedAtMs.gte(at_ms)).filter(after);
     }
     query.all(conn).await
@@ -271,11 +296,20 @@ pub(crate) async fn save(
         .col_expr(Column::PaymentDueAtMs, Expr::value(after.payment_due_at_ms))
         .col_expr(Column::TotalMinor, Expr::value(after.total_minor))
         .col_expr(Column::RefundedMinor, Expr::value(after.refunded_minor))
-        .col_expr(Column::ShippingAddress, Expr::value(after.shipping_address.clone()))
+        .col_expr(
+            Column::ShippingAddress,
+            Expr::value(after.shipping_address.clone()),
+        )
         .col_expr(Column::Country, Expr::value(after.country.clone()))
         .col_expr(Column::ReservationId, Expr::value(after.reservation_id))
-        .col_expr(Column::PendingReservationId, Expr::value(after.pending_reservation_id))
-        .col_expr(Column::ReactivatingSinceMs, Expr::value(after.reactivating_since_ms))
+        .col_expr(
+            Column::PendingReservationId,
+            Expr::value(after.pending_reservation_id),
+        )
+        .col_expr(
+            Column::ReactivatingSinceMs,
+            Expr::value(after.reactivating_since_ms),
+        )
         .col_expr(Column::CreatedAtMs, Expr::value(after.created_at_ms))
         .col_expr(Column::UpdatedAtMs, Expr::value(after.updated_at_ms))
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
@@ -288,13 +322,20 @@ pub(crate) async fn save(
 
 /// Some orders by number.
 pub(crate) async fn by_numbers(conn: &impl ConnectionTrait, numbers: &[String]) -> Result<Vec<Model>, DbErr> {
-    Entity::find().filter(Column::Number.is_in(numbers)).all(conn).await
+    Entity::find()
+        .filter(Column::Number.is_in(numbers))
+        .all(conn)
+        .await
 }
 
 // The conditions of the partial indexes stand as literals: with bound values no planner could use the index.
 
 /// Pending orders whose payment window has passed, the longest overdue first.
-pub(crate) async fn overdue(conn: &impl ConnectionTrait, now: Timestamp, limit: u64) -> Result<Vec<OrderId>, DbErr> {
+pub(crate) async fn overdue(
+    conn: &impl ConnectionTrait,
+    now: Timestamp,
+    limit: u64,
+) -> Result<Vec<OrderId>, DbErr> {
     let overdue = Entity::find()
         .filter(Expr::cust("status = 'pending' AND payment_status = 'unpaid'"))
         .filter(Column::PaymentDueAtMs.lte(now.ms()))
@@ -319,7 +360,10 @@ pub(crate) async fn reactivating_since(
         .into_tuple()
         .all(conn)
         .await?;
-    Ok(rows.into_iter().map(|(order, reservation)| (OrderId(order), ReservationId(reservation))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(order, reservation)| (OrderId(order), ReservationId(reservation)))
+        .collect())
 }
 
 /// Orders whose payment began before an instant and has not ended, the oldest first.
@@ -336,7 +380,12 @@ pub(crate) async fn being_paid_since(
 }
 
 async fn ids(conn: &impl ConnectionTrait, query: Select<Entity>, limit: u64) -> Result<Vec<OrderId>, DbErr> {
-    let ids: Vec<Uuid> =
-        query.select_only().column(Column::Id).limit(limit).into_tuple().all(conn).await?;
+    let ids: Vec<Uuid> = query
+        .select_only()
+        .column(Column::Id)
+        .limit(limit)
+        .into_tuple()
+        .all(conn)
+        .await?;
     Ok(ids.into_iter().map(OrderId).collect())
 }

@@ -31,6 +31,8 @@ impl ErrorCode {
 pub mod codes {
     use super::ErrorCode;
 
+    pub const MALFORMED_REQUEST: ErrorCode =
+        ErrorCode::new("malformed_request", 400, "The request is not valid HTTP");
     pub const MALFORMED_JSON: ErrorCode = ErrorCode::new("malformed_json", 400, "The body is not valid JSON");
     pub const INVALID_BODY: ErrorCode =
         ErrorCode::new("invalid_body", 400, "The body does not fit this operation");
@@ -80,6 +82,7 @@ pub mod codes {
 
     /// All of the above.
     pub const ALL: &[ErrorCode] = &[
+        MALFORMED_REQUEST,
         MALFORMED_JSON,
         INVALID_BODY,
         INVALID_QUERY,

@@ -1,0 +1,795 @@
+//! Stories of accounts, logins and tokens, on every database.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a story that goes wrong stops where it does"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{AccountError, Auth, Deps, NewAccount, Settings};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contracts::auth::{AccessClaims, SessionEnded, UserSessionsEnded};
+use contracts::users::{Profile, Role, UserAccessChanged, UsersPort};
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::EncodePrivateKey;
+use futures_util::future::{join, join_all};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use kernel::{EmailAddress, UserId};
+use platform::access::TokenVerifier;
+use platform::module::Module;
+use sea_orm::{ConnectionTrait, Statement};
+use serde_json::{Value, json};
+use testkit::fakes::FakeUsers;
+use testkit::{Bench, Engine, Response, TestApp, TestUser};
+
+const EMAIL: &str = "ada@example.com";
+const PASSWORD: &str = "correct horse battery staple";
+
+fn cheap() -> Settings {
+    Settings {
+        bcrypt_cost: 4,
+        ..Settings::default()
+    }
+}
+
+struct Gate {
+    app: TestApp,
+    auth: Auth,
+    users: Arc<FakeUsers>,
+    bench: Bench,
+}
+
+/// What a client keeps after it has logged in.
+#[derive(Clone)]
+struct Client {
+    user: TestUser,
+    refresh_token: String,
+}
+
+impl Client {
+    fn of(response: &Response) -> Self {
+        let body = &response.json;
+        let user = TestUser {
+            id: body["user"]["id"].as_str().unwrap().parse().unwrap(),
+            role: Role::parse(body["user"]["role"].as_str().unwrap()).unwrap(),
+            email: body["user"]["email"].as_str().unwrap().to_owned(),
+            token: body["access_token"].as_str().unwrap().to_owned(),
+        };
+        Self {
+            user,
+            refresh_token: body["refresh_token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    fn claims(&self) -> Value {
+        part(&self.user.token, 1)
+    }
+}
+
+/// A part of a token, as JSON.
+fn part(token: &str, index: usize) -> Value {
+    serde_json::from_slice(
+        &URL_SAFE_NO_PAD
+            .decode(token.split('.').nth(index).unwrap())
+            .unwrap(),
+    )
+    .unwrap()
+}
+
+impl Gate {
+    async fn open(engine: Engine) -> Self {
+        Self::open_with(engine, cheap()).await
+    }
+
+    async fn open_with(engine: Engine, settings: Settings) -> Self {
+        let bench = Bench::new(engine).await;
+        bench.db("auth").await.close().await.unwrap();
+        Self::on(bench, Arc::default(), settings).await
+    }
+
+    /// Starts another process on the same database.
+    async fn on(bench: Bench, users: Arc<FakeUsers>, settings: Settings) -> Self {
+        let verifier = Arc::new(TokenVerifier::new(bench.system.clock.clone()));
+        let db = bench.open("auth").await;
+        let deps = Deps {
+            db,
+            settings,
+            users: users.clone(),
+            verifier: verifier.clone(),
+        };
+        let auth = Auth::open(deps).await.unwrap();
+        let app = TestApp::start(auth.clone(), verifier).await;
+        Self {
+            app,
+            auth,
+            users,
+            bench,
+        }
+    }
+
+    async fn restart(self, settings: Settings) -> Self {
+        Self::on(self.bench, self.users, settings).await
+    }
+
+    async fn register(&self, email: &str) -> Client {
+        let body = json!({"email": email, "password": PASSWORD});
+        Client::of(
+            &self
+                .app
+                .post("/auth/register")
+                .json(body)
+                .send()
+                .await
+                .expect(201),
+        )
+    }
+
+    async fn try_login(&self, email: &str, password: &str) -> Response {
+        self.app
+            .post("/auth/login")
+            .json(json!({"email": email, "password": password}))
+            .send()
+            .await
+    }
+
+    async fn login(&self, email: &str) -> Client {
+        Client::of(&self.try_login(email, PASSWORD).await.expect(200))
+    }
+
+    async fn try_refresh(&self, refresh_token: &str) -> Response {
+        self.app
+            .post("/auth/refresh")
+            .json(json!({"refresh_token": refresh_token}))
+            .send()
+            .await
+    }
+
+    async fn refresh(&self, client: &Client) -> Client {
+        Client::of(&self.try_refresh(&client.refresh_token).await.expect(200))
+    }
+
+    async fn verify(&self, user: &TestUser) -> Response {
+        self.app.post("/auth/verify").by(user).send().await
+    }
+
+    async fn verify_token(&self, user: &TestUser, token: &str) -> Response {
+        self.verify(&TestUser {
+            token: token.to_owned(),
+            ..user.clone()
+        })
+        .await
+    }
+
+    async fn profile(&self, id: UserId) -> Profile {
+        self.users.profile(id).await.unwrap().unwrap()
+    }
+
+    /// As `users` does when an admin changes a role or switches an account on or off.
+    async fn change_access(&self, id: UserId, role: Role, active: bool) -> UserAccessChanged {
+        let changed_at = self.bench.system.now();
+        self.users.put(Profile {
+            role,
+            active,
+            ..self.profile(id).await
+        });
+        UserAccessChanged {
+            user_id: id,
+            role,
+            active,
+            changed_at,
+        }
+    }
+
+    async fn count(&self, table: &str) -> i64 {
+        let db = self.auth.db();
+        let sql = format!("SELECT COUNT(*) AS n FROM {table}");
+        let row = db
+            .reader()
+            .query_one_raw(Statement::from_string(db.backend(), sql))
+            .await
+            .unwrap()
+            .unwrap();
+        row.try_get("", "n").unwrap()
+    }
+
+    async fn execute(&self, sql: &str) -> Result<(), sea_orm::DbErr> {
+        self.auth.db().writer().execute_unprepared(sql).await.map(|_| ())
+    }
+}
+
+fn account(email: &str, password: &str, role: Role) -> NewAccount {
+    NewAccount {
+        email: EmailAddress::parse(email).unwrap(),
+        username: None,
+        name: None,
+        password: password.to_owned(),
+        role,
+    }
+}
+
+testkit::on_every_database! {
+    async fn a_customer_registers_logs_in_and_is_known_by_the_token(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let body = json!({"email": "Ada@Example.com", "password": PASSWORD, "username": "ada", "name": "Ada Lovelace", "role": "admin"});
+        let registered = gate.app.post("/auth/register").key("a-key").json(body).send().await.expect(201);
+        assert_eq!(registered.header("cache-control"), "no-store");
+        let answer = &registered.json;
+        assert_eq!(answer["token"], answer["access_token"]);
+        assert_eq!((answer["token_type"].as_str(), answer["expires_in"].as_i64()), (Some("Bearer"), Some(900)));
+        let user = &answer["user"];
+        assert_eq!(
+            *user,
+            json!({"id": user["id"], "email": EMAIL, "username": "ada", "name": "Ada Lovelace", "role": "customer"})
+        );
+
+        let login = gate.try_login(" ADA@example.com ", PASSWORD).await.expect(200);
+        assert_eq!(login.json["user"], *user);
+        assert_ne!(login.json["refresh_token"], answer["refresh_token"]);
+        let client = Client::of(&login);
+        let verified = gate.verify(&client.user).await.expect(200).json;
+        assert_eq!(
+            verified,
+            json!({"valid": true, "user_id": user["id"], "email": EMAIL, "role": "customer", "expires_at": verified["expires_at"]})
+        );
+        let claims: AccessClaims = serde_json::from_value(client.claims()).unwrap();
+        assert_eq!((claims.iss.as_str(), claims.aud.as_str(), claims.exp - claims.iat), ("souk", "souk", 900));
+        assert_eq!(part(&client.user.token, 0)["typ"], "at+jwt");
+        assert_eq!(part(&client.user.token, 0)["alg"], "EdDSA");
+        gate.app.assert_healthy().await;
+    }
+
+    async fn users_register_and_login_are_the_same_as_those_of_auth(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let body = json!({"email": EMAIL, "password": PASSWORD, "username": "ada"});
+        gate.app.post("/users/register").json(body.clone()).send().await.expect(201);
+        gate.app.post("/users/register").json(body).send().await.expect_problem(409, "email_taken");
+        let login = gate.app.post("/users/login").json(json!({"username": "ada", "password": PASSWORD})).send().await;
+        gate.verify(&Client::of(&login.expect(200)).user).await.expect(200);
+        let wrong = gate.app.post("/users/login").json(json!({"email": EMAIL, "password": "wrong"})).send().await;
+        wrong.expect_problem(401, "invalid_credentials");
+    }
+
+    async fn a_registration_is_refused_with_the_place_at_fault(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let register = |body: Value| gate.app.post("/auth/register").json(body).send();
+        let long = "x".repeat(129);
+        for (body, pointer) in [
+            (json!({"email": "ada", "password": PASSWORD}), "/email"),
+            (json!({"email": EMAIL, "password": "1234567"}), "/password"),
+            (json!({"email": EMAIL, "password": long}), "/password"),
+            (json!({"email": EMAIL, "password": 12345678}), "/password"),
+        ] {
+            let refused = register(body).await.expect_problem(400, "invalid_body");
+            assert_eq!(refused.json["errors"][0]["pointer"], pointer);
+            assert!(!refused.text.contains(PASSWORD), "{}", refused.text);
+        }
+        register(json!({"email": EMAIL})).await.expect_problem(400, "invalid_body");
+        gate.app.post("/auth/register").body("text/plain", "x").send().await.expect_problem(415, "unsupported_media_type");
+        assert_eq!(gate.count("credentials").await, 0);
+
+        register(json!({"email": EMAIL, "password": PASSWORD, "username": "ada"})).await.expect(201);
+        register(json!({"email": "ADA@example.com", "password": PASSWORD})).await.expect_problem(409, "email_taken");
+        let taken = json!({"email": "ada@example.org", "password": PASSWORD, "username": "ada"});
+        register(taken).await.expect_problem(409, "username_taken");
+        assert_eq!(gate.count("credentials").await, 1);
+    }
+
+    async fn of_twenty_registrations_of_one_address_at_once_one_succeeds(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let answers = join_all((0..20).map(|_| {
+            gate.app.post("/auth/register").json(json!({"email": EMAIL, "password": PASSWORD})).send()
+        })).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+        assert_eq!(answers.iter().filter(|answer| answer.code() == "email_taken").count(), 19);
+        assert_eq!(gate.count("credentials").await, 1, "the credentials of the refused are taken back");
+        gate.app.assert_healthy().await;
+    }
+
+    async fn a_registration_without_users_is_told_to_come_back_and_can(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        *gate.users.down.lock().unwrap() = true;
+        let body = json!({"email": EMAIL, "password": PASSWORD});
+        gate.app.post("/auth/register").json(body).send().await.expect_problem(503, "unavailable");
+        gate.try_login(EMAIL, PASSWORD).await.expect_problem(503, "unavailable");
+        *gate.users.down.lock().unwrap() = false;
+        gate.register(EMAIL).await;
+        // A credential without a profile, as a loss of power leaves it, is in nobody's way.
+        let orphan = "INSERT INTO credentials VALUES ($1, 'x', 0, 0)";
+        let values = [sea_orm::Value::from(gate.bench.system.id())];
+        let statement = Statement::from_sql_and_values(gate.auth.db().backend(), orphan, values);
+        gate.auth.db().writer().execute_raw(statement).await.unwrap();
+        gate.login(EMAIL).await;
+        gate.app.assert_healthy().await;
+    }
+
+    async fn unknown_wrong_and_inactive_sound_the_same(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        let off = gate.register("off@example.com").await;
+        gate.users.put(Profile { active: false, ..gate.profile(off.user.id).await });
+        // Imported users have a profile and no password.
+        let imported = Profile {
+            id: UserId(gate.bench.system.id()),
+            email: EmailAddress::parse("imported@example.com").unwrap(),
+            ..gate.profile(client.user.id).await
+        };
+        gate.users.put(imported);
+        let mut bodies = Vec::new();
+        for (name, password) in [
+            ("nobody@example.com", PASSWORD),
+            (EMAIL, "wrong"),
+            ("off@example.com", PASSWORD),
+            ("imported@example.com", PASSWORD),
+            ("\u{0}", PASSWORD),
+            ("", ""),
+        ] {
+            let refused = gate.try_login(name, password).await.expect_problem(401, "invalid_credentials");
+            assert_eq!(refused.header("www-authenticate"), "Bearer");
+            bodies.push(refused.text);
+        }
+        bodies.dedup();
+        assert_eq!(bodies.len(), 1, "{bodies:?}");
+    }
+
+    async fn a_login_has_exactly_one_name(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        gate.app.post("/auth/register").json(json!({"email": EMAIL, "password": PASSWORD, "username": "ada"})).send().await.expect(201);
+        let login = |body: Value| gate.app.post("/auth/login").json(body).send();
+        for body in [
+            json!({"email": EMAIL, "password": PASSWORD}),
+            json!({"username": EMAIL, "password": PASSWORD}),
+            json!({"username": "Ada", "password": PASSWORD}),
+            json!({"email": "ada", "password": PASSWORD}),
+        ] {
+            login(body).await.expect(200);
+        }
+        for body in [
+            json!({"password": PASSWORD}),
+            json!({"email": EMAIL, "username": "ada", "password": PASSWORD}),
+            json!({"email": EMAIL}),
+            json!({"email": [EMAIL], "password": PASSWORD}),
+        ] {
+            login(body).await.expect_problem(400, "invalid_body");
+        }
+    }
+
+    async fn long_passwords_count_to_their_last_character(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let long = "a".repeat(72);
+        let wide = "🔑".repeat(64);
+        for (email, right, wrong) in [
+            ("long@example.com", format!("{long}x"), format!("{long}y")),
+            ("wide@example.com", wide.clone(), format!("{}🔒", "🔑".repeat(63))),
+        ] {
+            gate.app.post("/auth/register").json(json!({"email": email, "password": right})).send().await.expect(201);
+            gate.try_login(email, &right).await.expect(200);
+            gate.try_login(email, &wrong).await.expect_problem(401, "invalid_credentials");
+        }
+    }
+
+    async fn only_tokens_of_the_key_are_accepted(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        let jwks = gate.app.get("/auth/.well-known/jwks.json").send().await.expect(200);
+        assert_eq!(jwks.header("cache-control"), "public, max-age=300");
+        let keys = jwks.json["keys"].as_array().unwrap();
+        assert_eq!(keys.len(), 1);
+        let key = &keys[0];
+        assert_eq!(
+            *key,
+            json!({"kid": key["kid"], "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "x": key["x"]})
+        );
+        let kid = key["kid"].as_str().unwrap();
+        assert_eq!(part(&client.user.token, 0)["kid"], kid);
+
+        let admin = { let mut claims = client.claims(); claims["role"] = json!("admin"); claims };
+        let header = |algorithm, typ: &str| Header { kid: Some(kid.to_owned()), typ: Some(typ.to_owned()), ..Header::new(algorithm) };
+        let public = URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap();
+        let stranger = EncodingKey::from_ed_der(SigningKey::from_bytes(&[7; 32]).to_pkcs8_der().unwrap().as_bytes());
+        let own_key = {
+            let db = gate.auth.db();
+            let sql = "SELECT private_key FROM signing_keys";
+            let row = db.reader().query_one_raw(Statement::from_string(db.backend(), sql)).await.unwrap().unwrap();
+            EncodingKey::from_ed_der(&row.try_get::<Vec<u8>>("", "private_key").unwrap())
+        };
+        let encode = |header: Header, claims: &Value, key: &EncodingKey| jsonwebtoken::encode(&header, claims, key).unwrap();
+        let [head, body, signature]: [&str; 3] = client.user.token.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let none = URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"at+jwt","alg":"none","kid":"{kid}"}}"#));
+        let admin_body = URL_SAFE_NO_PAD.encode(admin.to_string());
+        let of_another_shop = { let mut claims = client.claims(); claims["aud"] = json!("bazaar"); claims };
+        for (what, token) in [
+            ("alg none", format!("{none}.{admin_body}.")),
+            ("alg none with a signature", format!("{none}.{body}.{signature}")),
+            ("tampered claims", format!("{head}.{admin_body}.{signature}")),
+            ("no signature", format!("{head}.{body}.")),
+            ("HS256 with the public key", encode(header(Algorithm::HS256, "at+jwt"), &admin, &EncodingKey::from_secret(&public))),
+            ("HS256 with the public key as text", encode(header(Algorithm::HS256, "at+jwt"), &admin, &EncodingKey::from_secret(key["x"].as_str().unwrap().as_bytes()))),
+            ("another key under this id", encode(header(Algorithm::EdDSA, "at+jwt"), &admin, &stranger)),
+            ("a token of another type", encode(header(Algorithm::EdDSA, "JWT"), &client.claims(), &own_key)),
+            ("a token for another audience", encode(header(Algorithm::EdDSA, "at+jwt"), &of_another_shop, &own_key)),
+            ("no key id", encode(Header { typ: Some("at+jwt".to_owned()), ..Header::new(Algorithm::EdDSA) }, &client.claims(), &own_key)),
+            ("nothing like a token", "x".to_owned()),
+            ("the refresh token", client.refresh_token.clone()),
+        ] {
+            let answer = gate.verify_token(&client.user, &token).await;
+            assert_eq!((answer.status, answer.code()), (401, "unauthenticated"), "{what}");
+        }
+        let genuine = encode(header(Algorithm::EdDSA, "at+jwt"), &client.claims(), &own_key);
+        gate.verify_token(&client.user, &genuine).await.expect(200);
+        gate.app.post("/auth/verify").send().await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn an_access_token_expires_and_is_refreshed(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        gate.bench.clock.advance(Duration::from_secs(890));
+        gate.verify(&client.user).await.expect(200);
+        gate.bench.clock.advance(Duration::from_secs(20));
+        gate.verify(&client.user).await.expect_problem(401, "unauthenticated");
+        let fresh = gate.refresh(&client).await;
+        gate.verify(&fresh.user).await.expect(200);
+        assert_eq!(fresh.claims()["sid"], client.claims()["sid"], "the session goes on");
+        assert_ne!(fresh.refresh_token, client.refresh_token);
+        // Each refresh gives thirty days more.
+        gate.bench.clock.advance(Duration::from_secs(29 * 86_400));
+        let later = gate.refresh(&fresh).await;
+        gate.bench.clock.advance(Duration::from_secs(29 * 86_400));
+        let latest = gate.refresh(&later).await;
+        gate.bench.clock.advance(Duration::from_secs(30 * 86_400));
+        gate.try_refresh(&latest.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+    }
+
+    async fn a_spent_refresh_token_ends_the_session_for_both_who_have_it(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let stolen = gate.register(EMAIL).await;
+        let other_device = gate.login(EMAIL).await;
+        let second = gate.refresh(&stolen).await;
+        let third = gate.refresh(&second).await;
+        gate.try_refresh(&stolen.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.try_refresh(&third.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        for client in [&stolen, &second, &third] {
+            gate.verify(&client.user).await.expect_problem(401, "unauthenticated");
+        }
+        gate.verify(&other_device.user).await.expect(200);
+        gate.refresh(&other_device).await;
+        assert_eq!(gate.app.published::<SessionEnded>().await.len(), 1);
+        for unknown in ["", "x", &"A".repeat(43)] {
+            gate.try_refresh(unknown).await.expect_problem(401, "invalid_refresh_token");
+        }
+        gate.app.post("/auth/refresh").json(json!({})).send().await.expect_problem(400, "invalid_body");
+        gate.app.assert_healthy().await;
+    }
+
+    async fn of_twenty_refreshes_at_once_one_wins(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        let answers = join_all((0..20).map(|_| gate.try_refresh(&client.refresh_token))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+        assert_eq!(answers.iter().filter(|answer| answer.code() == "invalid_refresh_token").count(), 19);
+        let winner = Client::of(answers.iter().find(|answer| answer.status == 200).unwrap());
+        // The nineteen others used a spent token, so the winner has lost as well.
+        gate.verify(&winner.user).await.expect_problem(401, "unauthenticated");
+        assert_eq!(gate.count("spent_refresh_tokens").await, 1);
+        assert_eq!(gate.app.published::<SessionEnded>().await.len(), 1);
+        gate.app.assert_healthy().await;
+    }
+
+    async fn a_logout_ends_one_session_and_says_so(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let (client, other_device) = (gate.register(EMAIL).await, gate.login(EMAIL).await);
+        let refreshed = gate.refresh(&client).await;
+        gate.app.post("/auth/logout").send().await.expect_problem(401, "unauthenticated");
+        let gone = gate.app.post("/auth/logout").by(&refreshed.user).send().await.expect(204);
+        assert_eq!(gone.text, "");
+        for token in [&client.user, &refreshed.user] {
+            gate.verify(token).await.expect_problem(401, "unauthenticated");
+        }
+        gate.app.post("/auth/logout").by(&refreshed.user).send().await.expect_problem(401, "unauthenticated");
+        gate.try_refresh(&refreshed.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.verify(&other_device.user).await.expect(200);
+
+        let events = gate.app.published::<SessionEnded>().await;
+        assert_eq!(events.len(), 1);
+        assert_eq!(json!(events[0].session_id), client.claims()["sid"]);
+        let expires_at_ms = refreshed.claims()["exp"].as_i64().unwrap() * 1_000;
+        assert!(events[0].tokens_expire_at.ms() > expires_at_ms, "remembered for longer than any verifier accepts the token");
+        let revoked = gate.auth.port().revoked().await.unwrap();
+        assert_eq!((revoked.sessions, revoked.users.len()), (events, 0));
+        gate.bench.clock.advance(Duration::from_secs(1_000));
+        assert_eq!(gate.auth.port().revoked().await.unwrap(), Default::default());
+    }
+
+    async fn a_revoked_token_stays_dead_to_its_last_second(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        gate.app.post("/auth/logout").by(&client.user).send().await.expect(204);
+        // Verifiers forgive some seconds after the expiry, and forget what they may whenever they learn something.
+        gate.bench.clock.advance(Duration::from_secs(902));
+        let other = gate.register("other@example.com").await;
+        gate.app.post("/auth/logout").by(&other.user).send().await.expect(204);
+        gate.verify(&client.user).await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn a_change_of_role_ends_what_was_said_before(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let before = gate.register(EMAIL).await;
+        let bystander = gate.register("other@example.com").await;
+        gate.bench.clock.advance(Duration::from_millis(50));
+        let change = gate.change_access(before.user.id, Role::Admin, true).await;
+        gate.bench.clock.advance(Duration::from_millis(50));
+        // Between the change and its event someone logs in: that token is true and stays.
+        let between = gate.login(EMAIL).await;
+        let event_id = gate.bench.system.id();
+        for _redelivery in 0..2 {
+            gate.app.deliver(event_id, &change).await.unwrap();
+        }
+        gate.verify(&before.user).await.expect_problem(401, "unauthenticated");
+        gate.try_refresh(&before.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        assert_eq!(gate.verify(&between.user).await.expect(200).json["role"], "admin");
+        let after = gate.login(EMAIL).await;
+        assert_eq!(gate.verify(&after.user).await.expect(200).json["role"], "admin");
+        gate.verify(&bystander.user).await.expect(200);
+
+        let events = gate.app.published::<UserSessionsEnded>().await;
+        assert_eq!(events.len(), 1);
+        assert_eq!((events[0].user_id, events[0].issued_until), (change.user_id, change.changed_at));
+        assert!(events[0].tokens_expire_at.ms() > before.claims()["exp"].as_i64().unwrap() * 1_000);
+        assert_eq!(gate.auth.port().revoked().await.unwrap().users, events);
+        gate.app.assert_healthy().await;
+    }
+
+    async fn a_session_that_missed_the_change_ends_with_it(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        gate.register(EMAIL).await;
+        let old = gate.login(EMAIL).await;
+        // The change began before this login and was not yet visible to it.
+        let changed_at = kernel::Timestamp::from_ms(old.claims()["iat_ms"].as_i64().unwrap() - 1);
+        let change = UserAccessChanged { changed_at, ..gate.change_access(old.user.id, Role::Admin, true).await };
+        gate.app.deliver(gate.bench.system.id(), &change).await.unwrap();
+        gate.verify(&old.user).await.expect_problem(401, "unauthenticated");
+        assert!(gate.app.published::<SessionEnded>().await.iter().any(|ended| json!(ended.session_id) == old.claims()["sid"]));
+    }
+
+    async fn a_login_in_the_millisecond_of_a_change_is_not_void(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        // The clock of the other process is ahead, so the change lies in this one's future.
+        let mut change = gate.change_access(client.user.id, Role::Admin, true).await;
+        change.changed_at = change.changed_at.plus(Duration::from_secs(2));
+        gate.app.deliver(gate.bench.system.id(), &change).await.unwrap();
+        let after = gate.login(EMAIL).await;
+        assert_eq!(gate.verify(&after.user).await.expect(200).json["role"], "admin");
+        let next = gate.refresh(&after).await;
+        gate.verify(&next.user).await.expect(200);
+    }
+
+    async fn an_account_that_is_switched_off_is_out_at_once(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        gate.bench.clock.advance(Duration::from_millis(50));
+        let change = gate.change_access(client.user.id, Role::Customer, false).await;
+        // Even before the event came, no new tokens are given.
+        gate.try_login(EMAIL, PASSWORD).await.expect_problem(401, "invalid_credentials");
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.app.deliver(gate.bench.system.id(), &change).await.unwrap();
+        gate.verify(&client.user).await.expect_problem(401, "unauthenticated");
+        // Switched on again, the old session stays ended; a new login works.
+        gate.bench.clock.advance(Duration::from_millis(50));
+        let change = gate.change_access(client.user.id, Role::Customer, true).await;
+        gate.app.deliver(gate.bench.system.id(), &change).await.unwrap();
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.bench.clock.advance(Duration::from_millis(50));
+        let back = gate.login(EMAIL).await;
+        gate.verify(&back.user).await.expect(200);
+    }
+
+    async fn failures_are_throttled_until_the_window_has_passed(engine: Engine) {
+        let gate = Gate::open_with(engine, Settings { max_failures_per_account: 3, throttle_window_s: 60, ..cheap() }).await;
+        gate.register(EMAIL).await;
+        for name in [EMAIL, "nobody@example.com"] {
+            for spelling in [name.to_owned(), name.to_uppercase(), format!(" {name}")] {
+                gate.try_login(&spelling, "wrong").await.expect_problem(401, "invalid_credentials");
+                gate.bench.clock.advance(Duration::from_secs(1));
+            }
+            for password in ["wrong", PASSWORD] {
+                let throttled = gate.try_login(name, password).await.expect_problem(429, "too_many_requests");
+                let wait: u64 = throttled.header("retry-after").parse().unwrap();
+                assert!((50..=60).contains(&wait), "{wait}");
+            }
+        }
+        // Others are not in the way.
+        gate.register("other@example.com").await;
+        gate.login("other@example.com").await;
+        // The window slides while an attacker goes on: refused attempts do not prolong it.
+        let wait: u64 = gate.try_login(EMAIL, "wrong").await.expect(429).header("retry-after").parse().unwrap();
+        gate.bench.clock.advance(Duration::from_secs(wait));
+        gate.login(EMAIL).await;
+        // A success forgets the failures that were left.
+        for _ in 0..3 {
+            gate.try_login(EMAIL, "wrong").await.expect_problem(401, "invalid_credentials");
+        }
+        gate.try_login(EMAIL, PASSWORD).await.expect_problem(429, "too_many_requests");
+    }
+
+    async fn right_passwords_are_never_throttled(engine: Engine) {
+        let gate = Gate::open_with(engine, Settings { max_failures_per_account: 2, ..cheap() }).await;
+        gate.register(EMAIL).await;
+        let answers = join_all((0..30).map(|_| gate.try_login(EMAIL, PASSWORD))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        assert_eq!(gate.count("login_failures").await, 0);
+        for _ in 0..5 {
+            gate.try_login(EMAIL, "wrong").await.expect_problem(401, "invalid_credentials");
+            gate.login(EMAIL).await;
+        }
+    }
+
+    async fn forty_guesses_at_once_get_no_more_answers_than_allowed(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        gate.register(EMAIL).await;
+        let answers = join_all((0..40).map(|_| gate.try_login(EMAIL, "wrong"))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 10);
+        assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 30);
+        assert_eq!(gate.count("login_failures").await, 10);
+    }
+
+    async fn a_right_guess_behind_too_many_wrong_ones_is_not_told(engine: Engine) {
+        let gate = Gate::open_with(engine, Settings { bcrypt_cost: 10, hashing_threads: 1, ..Settings::default() }).await;
+        gate.register(EMAIL).await;
+        let wrong = join_all((0..30).map(|_| gate.try_login(EMAIL, "wrong")));
+        let right = async {
+            // The crowd stands in the queue of the one hashing thread once the first of it has failed.
+            while gate.count("login_failures").await == 0 {
+                tokio::task::yield_now().await;
+            }
+            gate.try_login(EMAIL, PASSWORD).await
+        };
+        let (wrong, right) = join(wrong, right).await;
+        right.expect_problem(429, "too_many_requests");
+        assert_eq!(wrong.iter().filter(|answer| answer.status == 401).count(), 10);
+    }
+
+    async fn a_restart_changes_nothing(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let (client, gone) = (gate.register(EMAIL).await, gate.login(EMAIL).await);
+        let demoted = gate.register("demoted@example.com").await;
+        gate.app.post("/auth/logout").by(&gone.user).send().await.expect(204);
+        gate.bench.clock.advance(Duration::from_millis(50));
+        let change = gate.change_access(demoted.user.id, Role::Admin, true).await;
+        gate.app.deliver(gate.bench.system.id(), &change).await.unwrap();
+        let keys = gate.app.get("/auth/.well-known/jwks.json").send().await.text;
+
+        let gate = gate.restart(cheap()).await;
+        assert_eq!(gate.app.get("/auth/.well-known/jwks.json").send().await.text, keys);
+        gate.verify(&client.user).await.expect(200);
+        gate.verify(&gone.user).await.expect_problem(401, "unauthenticated");
+        gate.verify(&demoted.user).await.expect_problem(401, "unauthenticated");
+        gate.refresh(&client).await;
+        gate.login(EMAIL).await;
+    }
+
+    async fn processes_that_start_at_once_agree_on_one_key(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        bench.db("auth").await.close().await.unwrap();
+        let start = || async {
+            let verifier = Arc::new(TokenVerifier::new(bench.system.clock.clone()));
+            let deps = Deps { db: bench.open("auth").await, settings: cheap(), users: Arc::new(FakeUsers::default()), verifier };
+            Auth::open(deps).await.unwrap()
+        };
+        let ((one, two), (three, four)) = join(join(start(), start()), join(start(), start())).await;
+        let key = one.port().public_keys().await.unwrap();
+        assert_eq!(key.len(), 1);
+        for other in [two, three, four] {
+            assert_eq!(other.port().public_keys().await.unwrap(), key);
+        }
+        assert!(one.doctor().await.unwrap().iter().all(|check| check.holds()));
+    }
+
+    async fn a_login_storm_is_turned_away_while_others_are_served(engine: Engine) {
+        let settings = Settings { bcrypt_cost: 12, hashing_threads: 1, hashing_queue: 1, ..Settings::default() };
+        let gate = Gate::open_with(engine, settings).await;
+        let names: Vec<String> = (0..16).map(|n| format!("user{n}@example.com")).collect();
+        let storm = join_all(names.iter().map(|email| gate.try_login(email, "wrong")));
+        let other = gate.app.get("/auth/.well-known/jwks.json").send();
+        let (answers, jwks) = join(storm, other).await;
+        jwks.expect(200);
+        let (served, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 401);
+        assert!(!served.is_empty() && !refused.is_empty(), "{} served", served.len());
+        for answer in refused {
+            let answer = answer.expect_problem(503, "unavailable");
+            assert_eq!(answer.header("retry-after"), "2");
+        }
+    }
+
+    async fn a_raised_cost_reaches_a_password_at_its_next_login(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        gate.register(EMAIL).await;
+        let gate = gate.restart(Settings { bcrypt_cost: 5, ..cheap() }).await;
+        gate.try_login(EMAIL, "wrong").await.expect_problem(401, "invalid_credentials");
+        assert_eq!(gate.count("credentials WHERE password_hash LIKE '$2b$04$%'").await, 1);
+        gate.login(EMAIL).await;
+        assert_eq!(gate.count("credentials WHERE password_hash LIKE '$2b$05$%'").await, 1);
+        gate.login(EMAIL).await;
+    }
+
+    async fn accounts_of_any_role_are_made_for_the_command_line(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let admin = NewAccount { username: Some("admin".to_owned()), ..account("admin@test.com", "password", Role::Admin) };
+        let created = gate.auth.create_account(admin.clone()).await.unwrap();
+        assert_eq!(created.user.role, Role::Admin);
+        let login = gate.app.post("/auth/login").json(json!({"username": "admin", "password": "password"})).send().await;
+        assert_eq!(login.expect(200).json["user"]["role"], "admin");
+
+        let again = gate.auth.create_account(admin.clone()).await.unwrap_err();
+        assert!(matches!(again, AccountError::EmailTaken), "{again}");
+        let same_name = NewAccount { email: EmailAddress::parse("second@test.com").unwrap(), ..admin.clone() };
+        let refused = gate.auth.create_account(same_name).await.unwrap_err();
+        assert!(matches!(refused, AccountError::UsernameTaken), "{refused}");
+        let refused = gate.auth.create_account(account("third@test.com", "short", Role::Customer)).await.unwrap_err();
+        assert!(matches!(refused, AccountError::InvalidPassword), "{refused}");
+        assert!(!format!("{admin:?}").contains("password\"") && !format!("{admin:?}").contains("admin@test.com"));
+    }
+
+    async fn what_is_stored_is_no_secret_in_itself(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        let next = gate.refresh(&client).await;
+        gate.try_login(EMAIL, "hunter2-hunter2").await.expect(401);
+        let db = gate.auth.db();
+        let mut dump = String::new();
+        for table in ["credentials", "sessions", "spent_refresh_tokens", "login_failures", "outbox"] {
+            let sql = format!("SELECT * FROM {table}");
+            for row in db.reader().query_all_raw(Statement::from_string(db.backend(), sql)).await.unwrap() {
+                dump.push_str(&format!("{row:?}\n"));
+            }
+        }
+        for secret in [PASSWORD, "hunter2", EMAIL, &client.refresh_token, &next.refresh_token, &client.user.token] {
+            assert!(!dump.contains(secret), "{secret}");
+        }
+    }
+
+    async fn what_can_no_longer_matter_is_purged(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        let gone = gate.login(EMAIL).await;
+        let client = gate.refresh(&client).await;
+        gate.app.post("/auth/logout").by(&gone.user).send().await.expect(204);
+        gate.try_login(EMAIL, "wrong").await.expect(401);
+        gate.app.work("auth.purge").await;
+        assert_eq!((gate.count("sessions").await, gate.count("login_failures").await), (2, 1));
+        gate.verify(&gone.user).await.expect_problem(401, "unauthenticated");
+
+        gate.bench.clock.advance(Duration::from_secs(1_000));
+        gate.app.work("auth.purge").await;
+        assert_eq!((gate.count("sessions").await, gate.count("login_failures").await), (1, 0));
+        let client = gate.refresh(&client).await;
+        assert_eq!(gate.count("spent_refresh_tokens").await, 2);
+
+        let off = gate.change_access(client.user.id, Role::Admin, true).await;
+        gate.app.deliver(gate.bench.system.id(), &off).await.unwrap();
+        assert_eq!(gate.count("user_revocations").await, 1);
+        assert_eq!(gate.app.published::<UserSessionsEnded>().await.len(), 1);
+        gate.bench.clock.advance(Duration::from_secs(31 * 86_400));
+        gate.app.work("auth.purge").await;
+        for table in ["sessions", "spent_refresh_tokens", "user_revocations", "login_failures"] {
+            assert_eq!(gate.count(table).await, 0, "{table}");
+        }
+        gate.login(EMAIL).await;
+        gate.app.assert_healthy().await;
+    }
+
+    async fn the_schema_keeps_one_key_and_the_doctor_sees_a_missing_one(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let twin = "INSERT INTO signing_keys SELECT 'twin', state, private_key, public_key, created_at_ms FROM signing_keys";
+        assert!(gate.execute(twin).await.is_err(), "two active keys");
+        gate.execute("UPDATE signing_keys SET state = 'retired'").await.unwrap();
+        let sick: Vec<_> = gate.auth.doctor().await.unwrap().into_iter().filter(|check| !check.holds()).collect();
+        assert_eq!(sick.len(), 1);
+        assert_eq!((sick[0].name, sick[0].violations.as_slice()), ("auth.one_active_key", ["0 active signing keys".to_owned()].as_slice()));
+        assert!(gate.execute("DELETE FROM credentials").await.is_ok(), "nobody has a session");
+        gate.register(EMAIL).await;
+        assert!(gate.execute("DELETE FROM credentials").await.is_err(), "a session needs its credential");
+    }
+}

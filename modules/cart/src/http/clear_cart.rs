@@ -1,0 +1,39 @@
+use actix_web::{HttpResponse, delete, web};
+use platform::http::no_content;
+use platform::problem::{Problem, ProblemBody};
+
+use crate::Context;
+use crate::app::change;
+use crate::domain::token::CartToken;
+use crate::http::caller::Caller;
+use crate::http::if_match::IfMatch;
+use crate::http::{TAG, answer};
+
+/// Take everything out of the cart
+#[utoipa::path(
+    tag = TAG,
+    security((), ("bearer" = [])),
+    params(
+        ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that you read, or `\"<version>\"`: 412 if the cart has changed"),
+    ),
+    responses(
+        (status = 204, description = "It is empty", headers(
+            ("X-Cart-Token" = Option<String>, description = "Only for guests: send it from now on"),
+        )),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "An access token that is not valid"),
+        (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "The cart has changed since you read it"),
+    ),
+)]
+#[delete("/cart")]
+pub(crate) async fn clear_cart(
+    context: web::Data<Context>,
+    Caller(shopper): Caller,
+    IfMatch(expected): IfMatch,
+) -> Result<HttpResponse, Problem> {
+    let located = change::clear(&context, &shopper, &expected).await?;
+    Ok(answer::private(
+        no_content(),
+        located.token.as_ref().map(CartToken::to_text).as_deref(),
+    ))
+}

@@ -1,0 +1,28 @@
+//! Lists the categories of what is on sale.
+
+use bytes::Bytes;
+
+use crate::Context;
+use crate::cache::PageKey;
+use crate::error::CatalogError;
+use crate::product::{Category, CategoryList};
+use crate::store::products;
+
+/// The most categories that are listed.
+const MAX_CATEGORIES: u64 = 1_000;
+
+/// The list as JSON.
+pub(crate) async fn categories(context: &Context) -> Result<Bytes, CatalogError> {
+    if let Some(page) = context.cache.page(&PageKey::Categories).await {
+        return Ok(page);
+    }
+    let mark = context.cache.mark();
+    let counted = products::categories(context.db.reader(), MAX_CATEGORIES).await?;
+    let mut categories: Vec<Category> =
+        counted.into_iter().map(|row| Category { name: row.name, products: row.products }).collect();
+    // PostgreSQL may sort by the rules of a language, SQLite does by bytes: here both give the same.
+    categories.sort_by(|left, right| left.name.cmp(&right.name));
+    let page = Bytes::from(serde_json::to_vec(&CategoryList { categories })?);
+    context.cache.keep_page(mark, PageKey::Categories, page.clone()).await;
+    Ok(page)
+}

@@ -1,0 +1,40 @@
+//! One use case a file: one transaction, and the events in it.
+
+pub(crate) mod adjust_stock;
+pub(crate) mod categories;
+pub(crate) mod change;
+pub(crate) mod close_stock_changes;
+pub(crate) mod create;
+pub(crate) mod edit;
+pub(crate) mod find;
+pub(crate) mod import_batch;
+pub(crate) mod list;
+pub(crate) mod quote;
+pub(crate) mod read;
+pub(crate) mod replace;
+pub(crate) mod retire;
+pub(crate) mod transfer_products;
+
+use contracts::catalog::ProductChanged;
+use platform::db::Tx;
+use sea_orm::DbErr;
+
+use crate::Context;
+use crate::product::Product;
+
+/// The most products of one port call.
+pub(crate) const MAX_PRODUCTS_A_CALL: usize = 100;
+
+/// Publishes what a product is now.
+async fn announce(tx: &mut Tx, product: &Product) -> Result<(), DbErr> {
+    tx.emit(&ProductChanged { product: product.known_to_others() }).await
+}
+
+/// Commits, and forgets what was read before, also if the commit failed: it may have reached the disk all the same.
+///
+/// Callers run to their end even if the client goes away, so nobody stops between the two steps.
+async fn commit(context: &Context, tx: Tx) -> Result<(), DbErr> {
+    let outcome = tx.commit().await;
+    context.cache.forget();
+    outcome.map(|_| ())
+}

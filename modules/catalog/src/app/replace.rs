@@ -1,0 +1,17 @@
+//! Writes a product anew.
+
+use contracts::catalog::ProductRef;
+
+use crate::Context;
+use crate::app::edit::edit;
+use crate::error::CatalogError;
+use crate::product::{Contents, Versioned};
+
+pub(crate) async fn replace(
+    context: &Context,
+    reference: &ProductRef,
+    expected_version: Option<i64>,
+    contents: &Contents,
+) -> Result<Versioned, CatalogError> {
+    edit(context, reference, expected_version, |row, now| Ok(row.changed(contents, now))).await
+}

@@ -1,0 +1,90 @@
+//! What every event handler does with its event: a letter to the person concerned, and a delivery to each endpoint
+//! that asked for it, in one transaction with the inbox row.
+
+use contracts::event::Envelope;
+use contracts::users::Profile;
+use kernel::UserId;
+use platform::bus::HandleError;
+use platform::inbox;
+use serde_json::{Value, json};
+
+use crate::Context;
+use crate::app::send;
+use crate::domain::letter::Letter;
+use crate::store::{deliveries, notifications, webhooks};
+
+/// The person an event concerns, if it has an account. Asked before the transaction: no call is made while one is open.
+pub(crate) async fn recipient(
+    context: &Context,
+    user_id: Option<UserId>,
+) -> Result<Option<Profile>, HandleError> {
+    let Some(user_id) = user_id else { return Ok(None) };
+    context.users.profile(user_id).await.map_err(HandleError::other)
+}
+
+/// What endpoints are told of an event.
+pub(crate) struct WebhookEvent {
+    pub(crate) name: &'static str,
+    pub(crate) data: Value,
+}
+
+/// Stores both; sends the letter at once if that works, otherwise the sender does it soon.
+pub(crate) async fn record(
+    context: &Context,
+    envelope: &Envelope,
+    handler: &'static str,
+    letter: Option<(Profile, Letter)>,
+    webhook: Option<WebhookEvent>,
+) -> Result<(), HandleError> {
+    let system = context.db.system();
+    let now = system.now();
+    let tx = context.db.begin().await?;
+    if !inbox::first_delivery(&tx, envelope, handler).await? {
+        return Ok(());
+    }
+    let queued = letter.map(|(profile, letter)| notifications::Model {
+        id: system.id(),
+        user_id: profile.id.uuid(),
+        channel: "email".to_owned(),
+        template: letter.template.to_owned(),
+        recipient: profile.email.as_str().to_owned(),
+        subject: letter.subject,
+        body: letter.body,
+        status: notifications::QUEUED.to_owned(),
+        attempts: 0,
+        next_attempt_at_ms: now.ms(),
+        last_error: None,
+        created_at_ms: now.ms(),
+        sent_at_ms: None,
+    });
+    if let Some(row) = &queued {
+        notifications::insert(tx.conn(), row.clone()).await?;
+    }
+    if let Some(event) = webhook {
+        let payload = json!({"event": event.name, "data": event.data, "timestamp": envelope.occurred_at});
+        let endpoints = webhooks::all(tx.conn()).await?;
+        let rows = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.wants(event.name))
+            .map(|endpoint| deliveries::Model {
+                id: system.id(),
+                webhook_id: endpoint.id,
+                event_id: envelope.id.uuid(),
+                event: event.name.to_owned(),
+                payload: payload.clone(),
+                status: deliveries::PENDING.to_owned(),
+                attempts: 0,
+                created_at_ms: now.ms(),
+                delivered_at_ms: None,
+            });
+        deliveries::insert_all(tx.conn(), rows.collect()).await?;
+    }
+    tx.commit().await?;
+    if let Some(row) = queued {
+        // The event is dealt with; whether the mail leaves now or later is the sender's business.
+        if let Err(error) = send::send(context, row).await {
+            tracing::warn!(cause = %platform::problem::chain(&error), "a mail could not be sent at once");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Sends what is queued.
+
+use std::time::Duration;
+
+use kernel::Timestamp;
+use sea_orm::DbErr;
+
+use crate::Context;
+use crate::domain::mail::Mail;
+use crate::store::notifications;
+
+/// A sender that dies keeps its message this long.
+const LEASE: Duration = Duration::from_secs(60);
+/// Then the message has failed.
+const MAX_ATTEMPTS: i64 = 10;
+/// Messages a run.
+const BATCH: u64 = 50;
+
+/// Sends a batch of what is due.
+pub(crate) async fn send_due(context: &Context) -> Result<(), DbErr> {
+    for row in notifications::due(context.db.reader(), context.db.system().now(), BATCH).await? {
+        send(context, row).await?;
+    }
+    Ok(())
+}
+
+/// Sends one message, unless another sender has it. If the power fails after the transport took it and before that is
+/// noted, the lease runs out and it is sent again under the same id.
+pub(crate) async fn send(context: &Context, row: notifications::Model) -> Result<(), DbErr> {
+    let (system, db) = (context.db.system(), &context.db);
+    if !notifications::claim(db.writer(), &row, system.now().plus(LEASE)).await? {
+        return Ok(());
+    }
+    let mail = Mail {
+        id: row.id.to_string(),
+        from: context.settings.from.clone(),
+        to: row.recipient,
+        subject: row.subject,
+        body: row.body,
+        date: Timestamp::from_ms(row.created_at_ms),
+    };
+    match context.transport.send(&mail).await {
+        Ok(()) => {
+            tracing::info!(notification.id = %row.id, template = %row.template, "sent a notification");
+            notifications::mark_sent(db.writer(), row.id, system.now()).await
+        }
+        Err(error) => {
+            let attempts = row.attempts + 1;
+            tracing::warn!(notification.id = %row.id, attempts, cause = %error, "a notification was not sent");
+            let next = (attempts < MAX_ATTEMPTS).then(|| system.now().plus(back_off(attempts)));
+            notifications::mark_failure(db.writer(), row.id, error.to_string(), next).await
+        }
+    }
+}
+
+/// 1 s, doubled with each failure, an hour at most.
+fn back_off(attempts: i64) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1).clamp(0, 12)).unwrap_or(12);
+    Duration::from_secs(1)
+        .saturating_mul(2_u32.saturating_pow(doublings))
+        .min(Duration::from_secs(3_600))
+}

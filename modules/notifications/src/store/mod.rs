@@ -1,0 +1,5 @@
+//! Tables and their named queries. Queries run on the connection they are given and never commit.
+
+pub(crate) mod deliveries;
+pub(crate) mod notifications;
+pub(crate) mod webhooks;

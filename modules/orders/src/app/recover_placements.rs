@@ -1,0 +1,52 @@
+//! The net under placements and reactivations: finds those that a crash left half done, and undoes them.
+
+use kernel::{OrderId, ReservationId};
+use platform::idempotency;
+use sea_orm::DbErr;
+
+use crate::Context;
+use crate::app::reactivate_order::abandon_reactivation;
+use crate::app::undo::{release_abandoned, undo_placement};
+use crate::store::{abandoned_reservations, orders};
+
+/// Rows of each kind in one run; the next run takes the next ones.
+const BATCH: u64 = 100;
+/// The routes whose keys stand for a placement; the keys of others left no trace but themselves.
+const PLACEMENT_ROUTES: [&str; 2] = ["POST /orders", "POST /cart/checkout"];
+
+/// Safe in several processes at once: each undo is decided by a conditional statement, and releasing is idempotent.
+pub(crate) async fn recover_placements(context: &Context) -> Result<(), DbErr> {
+    undo_stale_keys(context).await?;
+    undo_stale_reactivations(context).await?;
+    release_what_is_left(context).await
+}
+
+async fn undo_stale_keys(context: &Context) -> Result<(), DbErr> {
+    for key in idempotency::stale(&context.db, "POST /", BATCH).await? {
+        let order_id = OrderId(key.resource_id);
+        if !PLACEMENT_ROUTES.contains(&key.route.as_str()) {
+            // Its work was one transaction, which did not commit: nothing is left but the key.
+            idempotency::withdraw(&context.db, key.resource_id).await?;
+        } else if undo_placement(context, order_id).await? {
+            tracing::warn!(order.id = %order_id, route = %key.route, "undid a placement that was left open");
+        }
+    }
+    Ok(())
+}
+
+async fn undo_stale_reactivations(context: &Context) -> Result<(), DbErr> {
+    let before = context.db.system().now().minus(idempotency::LEASE);
+    for (order_id, reservation_id) in orders::reactivating_since(context.db.reader(), before, BATCH).await? {
+        if abandon_reactivation(context, order_id, reservation_id).await? {
+            tracing::warn!(order.id = %order_id, "undid a reactivation that was left open");
+        }
+    }
+    Ok(())
+}
+
+async fn release_what_is_left(context: &Context) -> Result<(), DbErr> {
+    for row in abandoned_reservations::oldest(context.db.reader(), BATCH).await? {
+        release_abandoned(context, ReservationId(row.reservation_id), OrderId(row.order_id)).await;
+    }
+    Ok(())
+}

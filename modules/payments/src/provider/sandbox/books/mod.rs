@@ -1,0 +1,4 @@
+//! The bank's tables.
+
+pub(super) mod charges;
+pub(super) mod operations;

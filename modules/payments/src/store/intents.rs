@@ -1,0 +1,128 @@
+//! Wishes to pay: what was asked for before the order said what is due. A row lives for milliseconds; one that outlives
+//! its lease was left behind by a dead process.
+
+use kernel::{OrderId, PaymentId, Timestamp};
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
+
+/// Somebody is at work on it.
+pub(crate) const OPEN: &str = "open";
+/// It is being taken back; nobody may go on with it.
+pub(crate) const ENDING: &str = "ending";
+
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "intents")]
+pub(crate) struct Model {
+    /// The id of the payment that comes of it.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub order_id: Uuid,
+    pub token: String,
+    pub capture: bool,
+    pub state: String,
+    pub created_at_ms: i64,
+    /// Until then a request may be at work.
+    pub lease_until_ms: i64,
+}
+
+// By hand, because the token must not come into logs.
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intent").field("id", &self.id).field("order_id", &self.order_id).finish_non_exhaustive()
+    }
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+pub(crate) async fn find(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id.uuid()).one(conn).await
+}
+
+/// False if there is one of this id.
+pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
+    let inserted = Entity::insert(row.into_active_model().reset_all())
+        .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
+        .exec_without_returning(conn)
+        .await?;
+    Ok(inserted > 0)
+}
+
+/// Goes on with an open intent, for its client came back. False if it is being taken back.
+pub(crate) async fn resume(
+    conn: &impl ConnectionTrait,
+    id: PaymentId,
+    lease_until: Timestamp,
+) -> Result<bool, DbErr> {
+    let resumed = Entity::update_many()
+        .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(Column::State.eq(OPEN))
+        .exec(conn)
+        .await?;
+    Ok(resumed.rows_affected == 1)
+}
+
+/// Takes an open intent away, to become a payment. False if it is no longer open.
+pub(crate) async fn take(conn: &impl ConnectionTrait, id: PaymentId) -> Result<bool, DbErr> {
+    let taken =
+        Entity::delete_many().filter(Column::Id.eq(id.uuid())).filter(Column::State.eq(OPEN)).exec(conn).await?;
+    Ok(taken.rows_affected == 1)
+}
+
+/// Forgets an intent, whatever its state.
+pub(crate) async fn forget(conn: &impl ConnectionTrait, id: PaymentId) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::Id.eq(id.uuid())).exec(conn).await.map(|_| ())
+}
+
+/// From now on nobody goes on with it. Also moves the lease, so that one worker at a time takes it back. False if its
+/// owner was quicker.
+pub(crate) async fn end(
+    conn: &impl ConnectionTrait,
+    seen: &Model,
+    lease_until: Timestamp,
+) -> Result<bool, DbErr> {
+    let ended = Entity::update_many()
+        .col_expr(Column::State, Expr::value(ENDING))
+        .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
+        .filter(Column::Id.eq(seen.id))
+        .filter(Column::LeaseUntilMs.eq(seen.lease_until_ms))
+        .exec(conn)
+        .await?;
+    Ok(ended.rows_affected == 1)
+}
+
+/// The same for all intents of an order that was cancelled at that time; their leases stay as they are.
+pub(crate) async fn end_all_of(
+    conn: &impl ConnectionTrait,
+    order_id: OrderId,
+    cancelled_at: Timestamp,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::State, Expr::value(ENDING))
+        .filter(Column::OrderId.eq(order_id.uuid()))
+        .filter(Column::CreatedAtMs.lte(cancelled_at.ms()))
+        .exec(conn)
+        .await
+        .map(|_| ())
+}
+
+/// Those that nobody is at work on, oldest first.
+pub(crate) async fn left_behind(
+    conn: &impl ConnectionTrait,
+    now: Timestamp,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::LeaseUntilMs.lte(now.ms()))
+        .order_by_asc(Column::LeaseUntilMs)
+        .limit(limit)
+        .all(conn)
+        .await
+}

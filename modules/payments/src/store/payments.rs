@@ -1,0 +1,243 @@
+//! One row a payment.
+
+use kernel::{Currency, Cursor, CursorError, Limit, Money, OrderId, Page, PaymentId, Timestamp, UserId};
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select, UpdateMany,
+};
+use uuid::Uuid;
+
+use crate::domain::balance::Balance;
+use crate::domain::status::Status;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "payments")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub order_id: Uuid,
+    /// Who pays.
+    pub user_id: Uuid,
+    /// The provider that has the money.
+    pub provider: String,
+    /// The provider's name of the charge, once there is one.
+    pub charge: Option<String>,
+    pub status: String,
+    pub currency: String,
+    pub amount_minor: i64,
+    pub authorized_minor: i64,
+    pub captured_minor: i64,
+    pub refunded_minor: i64,
+    pub refund_pending_minor: i64,
+    /// The order still has to be told that this payment came to nothing.
+    pub release_due: bool,
+    /// When the order was cancelled: whatever this payment holds or took goes back.
+    pub called_off_at_ms: Option<i64>,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// Stored values are valid, because the schema lets nothing else in.
+    pub(crate) fn balance(&self) -> Result<Balance, DbErr> {
+        Ok(Balance {
+            status: Status::parse(&self.status).ok_or_else(|| self.unreadable())?,
+            amount_minor: self.amount_minor,
+            authorized_minor: self.authorized_minor,
+            captured_minor: self.captured_minor,
+            refunded_minor: self.refunded_minor,
+            refund_pending_minor: self.refund_pending_minor,
+        })
+    }
+
+    pub(crate) fn currency(&self) -> Result<Currency, DbErr> {
+        Currency::parse(&self.currency).map_err(|_| self.unreadable())
+    }
+
+    /// An amount in this payment's currency.
+    pub(crate) fn money(&self, amount_minor: i64) -> Result<Money, DbErr> {
+        Ok(Money::new(amount_minor, self.currency()?))
+    }
+
+    fn unreadable(&self) -> DbErr {
+        DbErr::Custom(format!("payment {} cannot be read", self.id))
+    }
+}
+
+/// Whose payments a caller may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    All,
+    Of(UserId),
+}
+
+impl Scope {
+    fn find(self) -> Select<Entity> {
+        match self {
+            Scope::All => Entity::find(),
+            Scope::Of(user_id) => Entity::find().filter(Column::UserId.eq(user_id.uuid())),
+        }
+    }
+}
+
+/// What a list is narrowed to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) order_id: Option<OrderId>,
+    pub(crate) status: Option<Status>,
+}
+
+pub(crate) async fn find(conn: &impl ConnectionTrait, scope: Scope, id: PaymentId) -> Result<Option<Model>, DbErr> {
+    scope.find().filter(Column::Id.eq(id.uuid())).one(conn).await
+}
+
+/// The row, locked until the transaction ends (SQLite: the whole database is).
+pub(crate) async fn find_for_update(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id.uuid()).lock_exclusive().one(conn).await
+}
+
+/// A page, newest first.
+pub(crate) async fn page(
+    conn: &impl ConnectionTrait,
+    scope: Scope,
+    filter: Filter,
+    limit: Limit,
+    cursor: Option<&Cursor>,
+) -> Result<Result<Page<Model>, CursorError>, DbErr> {
+    let mut query = scope.find().order_by_desc(Column::Id).limit(limit.probe());
+    if let Some(order_id) = filter.order_id {
+        query = query.filter(Column::OrderId.eq(order_id.uuid()));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(Column::Status.eq(status.as_str()));
+    }
+    if let Some(cursor) = cursor {
+        let before = cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError));
+        match before {
+            Ok(before) => query = query.filter(Column::Id.lt(before)),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    let rows = query.all(conn).await?;
+    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
+}
+
+fn is_live() -> sea_orm::Condition {
+    sea_orm::Condition::all().add(Column::Status.is_not_in([
+        Status::Failed.as_str(),
+        Status::Voided.as_str(),
+        Status::Refunded.as_str(),
+    ]))
+}
+
+/// The payment that holds, took or is about to take money for an order.
+pub(crate) async fn live_of(conn: &impl ConnectionTrait, order_id: OrderId) -> Result<Option<Model>, DbErr> {
+    Entity::find().filter(Column::OrderId.eq(order_id.uuid())).filter(is_live()).one(conn).await
+}
+
+/// The same, begun no later than that time, locked until the transaction ends.
+pub(crate) async fn live_of_for_update(
+    conn: &impl ConnectionTrait,
+    order_id: OrderId,
+    begun_by: Timestamp,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::OrderId.eq(order_id.uuid()))
+        .filter(is_live())
+        .filter(Column::CreatedAtMs.lte(begun_by.ms()))
+        .lock_exclusive()
+        .one(conn)
+        .await
+}
+
+/// A new payment. False if the order has a live one: the unique index decides, not a look before.
+pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
+    let inserted = Entity::insert(row.into_active_model().reset_all())
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(conn)
+        .await?;
+    Ok(inserted > 0)
+}
+
+/// Sets an amount aside for a refund, if so much is left. False if it is not.
+pub(crate) async fn reserve_refund(
+    conn: &impl ConnectionTrait,
+    id: PaymentId,
+    amount_minor: i64,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let set_aside =
+        || Expr::col(Column::RefundedMinor).add(Expr::col(Column::RefundPendingMinor)).add(amount_minor);
+    let reserved = Entity::update_many()
+        .col_expr(Column::RefundPendingMinor, Expr::col(Column::RefundPendingMinor).add(amount_minor))
+        .col_expr(Column::UpdatedAtMs, Expr::value(now.ms()))
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(set_aside().lte(Expr::col(Column::CapturedMinor)))
+        .exec(conn)
+        .await?;
+    Ok(reserved.rows_affected == 1)
+}
+
+/// Replaces one balance by the next, if it still is what was read. False if it is not.
+pub(crate) async fn replace_balance(
+    conn: &impl ConnectionTrait,
+    id: PaymentId,
+    before: &Balance,
+    after: &Balance,
+    charge: Option<&str>,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let failed = after.status == Status::Failed;
+    let mut update: UpdateMany<Entity> = Entity::update_many()
+        .col_expr(Column::Status, Expr::value(after.status.as_str()))
+        .col_expr(Column::AuthorizedMinor, Expr::value(after.authorized_minor))
+        .col_expr(Column::CapturedMinor, Expr::value(after.captured_minor))
+        .col_expr(Column::RefundedMinor, Expr::value(after.refunded_minor))
+        .col_expr(Column::RefundPendingMinor, Expr::value(after.refund_pending_minor))
+        .col_expr(Column::ReleaseDue, Expr::value(failed))
+        .col_expr(Column::UpdatedAtMs, Expr::value(now.ms()))
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(Column::Status.eq(before.status.as_str()))
+        .filter(Column::AuthorizedMinor.eq(before.authorized_minor))
+        .filter(Column::CapturedMinor.eq(before.captured_minor))
+        .filter(Column::RefundedMinor.eq(before.refunded_minor))
+        .filter(Column::RefundPendingMinor.eq(before.refund_pending_minor));
+    if let Some(charge) = charge {
+        update = update.col_expr(Column::Charge, Expr::value(Some(charge.to_owned())));
+    }
+    Ok(update.exec(conn).await?.rows_affected == 1)
+}
+
+/// The order of this payment was cancelled.
+pub(crate) async fn call_off(conn: &impl ConnectionTrait, id: PaymentId, now: Timestamp) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::CalledOffAtMs, Expr::value(Some(now.ms())))
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(Column::CalledOffAtMs.is_null())
+        .exec(conn)
+        .await
+        .map(|_| ())
+}
+
+/// Failed payments whose order has not been told yet.
+pub(crate) async fn release_due(conn: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::ReleaseDue.eq(true)).order_by_asc(Column::Id).limit(limit).all(conn).await
+}
+
+/// The order has been told.
+pub(crate) async fn released(conn: &impl ConnectionTrait, id: PaymentId) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::ReleaseDue, Expr::value(false))
+        .filter(Column::Id.eq(id.uuid()))
+        .exec(conn)
+        .await
+        .map(|_| ())
+}
