@@ -7,7 +7,7 @@
 //! - a session has one refresh token at a time; of several uses of it at once one succeeds (conditional update), and a
 //!   use of a spent one ends the session;
 //! - an access token is true as of its `iat_ms`: role and address were read from `users` at or after that instant. So
-//!   "every token as of an instant or earlier is void" is exact, and a change of role ends what it must end;
+//!   "every token as of an instant or earlier is void" ends what a change of role must end and nothing newer;
 //! - what was revoked is remembered, here and by every verifier, until no such token can be accepted any more;
 //! - a login name has a bounded number of failures in a sliding window (primary key), and memory of it is bounded too:
 //!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge.

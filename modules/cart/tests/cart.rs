@@ -7,11 +7,12 @@
 
 mod shop;
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use kernel::CartId;
 use serde_json::{Value, json};
 use shop::{Shop, address, lines_of};
-use std::time::Duration;
 use testkit::{Engine, fresh_id};
 
 testkit::on_every_database! {
@@ -266,6 +267,8 @@ testkit::on_every_database! {
             let read = shop.app.get("/cart").by(&customer).send().await;
             assert_eq!(read.expect_problem(503, "unavailable").header("retry-after"), "1");
             shop.put(&customer, "MUG", 2).await.expect_problem(503, "unavailable");
+            shop.put(&customer, "CUP", 0).await.expect_problem(503, "unavailable");
+            shop.app.call("DELETE", "/cart/items/CUP").by(&customer).send().await.expect_problem(503, "unavailable");
             *down.lock().unwrap() = false;
         }
         assert_eq!(lines_of(&shop.cart(&customer).await), [("MUG", 1)]);

@@ -59,14 +59,19 @@ impl Cache {
             clock,
             lifetime,
             generation: AtomicU64::new(0),
-            products: shelf(settings.cache_entries, lifetime, |shown: &Arc<Versioned>| size_of_product(shown)),
+            products: shelf(settings.cache_entries, lifetime, |shown: &Arc<Versioned>| {
+                size_of_product(shown)
+            }),
             pages: shelf(settings.cache_entries / 2, lifetime, |page: &Bytes| page.len()),
         }
     }
 
     /// Call it before the query whose result will be kept.
     pub(crate) fn mark(&self) -> ReadMark {
-        ReadMark { generation: self.generation.load(Ordering::SeqCst), read_at: self.clock.now() }
+        ReadMark {
+            generation: self.generation.load(Ordering::SeqCst),
+            read_at: self.clock.now(),
+        }
     }
 
     /// Call it after every commit, whatever became of it.
@@ -79,9 +84,16 @@ impl Cache {
     }
 
     pub(crate) async fn keep_product(&self, mark: ReadMark, shown: &Arc<Versioned>) {
-        let entry = Entry { mark, value: shown.clone() };
-        self.products.insert(ProductRef::Id(shown.product.id), entry.clone()).await;
-        self.products.insert(ProductRef::Sku(shown.product.sku.clone()), entry).await;
+        let entry = Entry {
+            mark,
+            value: shown.clone(),
+        };
+        self.products
+            .insert(ProductRef::Id(shown.product.id), entry.clone())
+            .await;
+        self.products
+            .insert(ProductRef::Sku(shown.product.sku.clone()), entry)
+            .await;
     }
 
     pub(crate) async fn page(&self, key: &PageKey) -> Option<Bytes> {
@@ -100,14 +112,20 @@ impl Cache {
     }
 }
 
-fn shelf<K, V>(kib: u64, lifetime: Duration, bytes: impl Fn(&V) -> usize + Send + Sync + 'static) -> Moka<K, Entry<V>>
+fn shelf<K, V>(
+    kib: u64,
+    lifetime: Duration,
+    bytes: impl Fn(&V) -> usize + Send + Sync + 'static,
+) -> Moka<K, Entry<V>>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     Moka::builder()
         .max_capacity(kib)
-        .weigher(move |_, entry: &Entry<V>| u32::try_from(bytes(&entry.value) / 1_024 + 1).unwrap_or(u32::MAX))
+        .weigher(move |_, entry: &Entry<V>| {
+            u32::try_from(bytes(&entry.value) / 1_024 + 1).unwrap_or(u32::MAX)
+        })
         .time_to_live(lifetime)
         .build()
 }

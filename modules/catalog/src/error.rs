@@ -8,7 +8,7 @@ use platform::problem::{ErrorCode, Problem, codes, from_port};
 use sea_orm::DbErr;
 use thiserror::Error;
 
-use crate::domain::product::{Refusal, Rule};
+use crate::domain::product::Refusal;
 use crate::domain::search::SearchError;
 use crate::domain::sort::SortError;
 
@@ -16,12 +16,19 @@ pub(crate) const SKU_TAKEN: ErrorCode = ErrorCode::new("sku_taken", 409, "Anothe
 /// The same row as inventory's: the client asked for the same thing by another path.
 pub(crate) const INSUFFICIENT_STOCK: ErrorCode =
     ErrorCode::new("insufficient_stock", 409, "There is not enough stock");
-pub(crate) const STOCK_CHANGE_UNKNOWN: ErrorCode =
-    ErrorCode::new("stock_change_unknown", 409, "It is not known whether the stock was changed");
+pub(crate) const STOCK_CHANGE_UNKNOWN: ErrorCode = ErrorCode::new(
+    "stock_change_unknown",
+    409,
+    "It is not known whether the stock was changed",
+);
 
 /// The codes of this module.
-pub(crate) const CODES: &[ErrorCode] =
-    &[SKU_TAKEN, INSUFFICIENT_STOCK, STOCK_CHANGE_UNKNOWN, platform::csv::CSV_MALFORMED];
+pub(crate) const CODES: &[ErrorCode] = &[
+    SKU_TAKEN,
+    INSUFFICIENT_STOCK,
+    STOCK_CHANGE_UNKNOWN,
+    platform::csv::CSV_MALFORMED,
+];
 
 /// What can go wrong in a use case.
 #[derive(Debug, Error)]
@@ -67,7 +74,9 @@ impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::NotFound => Problem::not_found("product"),
-            CatalogError::SkuTaken(sku) => Problem::new(SKU_TAKEN, format!("Another product has the SKU {sku}.")),
+            CatalogError::SkuTaken(sku) => {
+                Problem::new(SKU_TAKEN, format!("Another product has the SKU {sku}."))
+            }
             CatalogError::Refused(refusals) => invalid(&refusals),
             CatalogError::Changed { version } => {
                 platform::http::Conditional::changed(&platform::http::ETag::of(version))
@@ -90,7 +99,9 @@ impl From<CatalogError> for Problem {
             ),
             CatalogError::Idempotency(error) => error.into(),
             CatalogError::Database(error) => error.into(),
-            CatalogError::Json(_) | CatalogError::TooMany(_) | CatalogError::NoSlug(_) => Problem::internal(&error),
+            CatalogError::Json(_) | CatalogError::TooMany(_) | CatalogError::NoSlug(_) => {
+                Problem::internal(&error)
+            }
         }
     }
 }
@@ -101,15 +112,15 @@ fn invalid_query(error: &dyn std::error::Error) -> Problem {
 
 /// Every broken rule with its pointer.
 fn invalid(refusals: &[Refusal]) -> Problem {
-    let detail = refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    refusals.iter().fold(Problem::new(codes::INVALID_BODY, format!("{detail}.")), |problem, refusal| {
-        problem.at(format!("/{}", refusal.field), refusal.rule.to_string())
-    })
-}
-
-/// A rule of one field.
-pub(crate) fn refused(field: &'static str, rule: Rule) -> CatalogError {
-    CatalogError::Refused(vec![Refusal { field, rule }])
+    let detail = refusals
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
+    refusals.iter().fold(
+        Problem::new(codes::INVALID_BODY, format!("{detail}.")),
+        |problem, refusal| problem.at(format!("/{}", refusal.field), refusal.rule.to_string()),
+    )
 }
 
 /// Inventory refuses nothing when it is only read, so a failure is always silence.

@@ -1,1 +1,113 @@
-//! souk-users.
+//! Who people are to the shop: profile, role, address book, and whether the account is active.
+//!
+//! Invariants:
+//!
+//! - an email address, and a username, belongs to one user; both are stored in lower case, so no two differ only in case;
+//! - a shop that has an active admin keeps one: the last can be neither demoted nor switched off;
+//! - a change of role or activity is published with its commit, so that sessions which say otherwise end.
+//!
+//! Passwords and sessions are `auth`'s, which asks this module at each login. Rejected: the role in a table of `auth`,
+//! as two modules would then have to agree on who runs the shop.
+
+mod app;
+mod doctor;
+mod domain;
+mod error;
+mod http;
+mod port;
+mod store;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contracts::users::UsersPort;
+use platform::bus::EventHandler;
+use platform::csv::Transfer;
+use platform::db::Db;
+use platform::module::{AnyError, Check, Module, Worker};
+use platform::problem::ErrorCode;
+use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Settings of this module; it has none yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {}
+
+/// What this module needs.
+pub struct Deps {
+    pub db: Db,
+    pub settings: Settings,
+}
+
+/// What every use case has at hand.
+struct Context {
+    db: Db,
+}
+
+/// The module.
+#[derive(Clone)]
+pub struct Users {
+    context: Arc<Context>,
+}
+
+impl Users {
+    /// Puts the module together.
+    pub fn new(deps: Deps) -> Self {
+        let Deps {
+            db,
+            settings: Settings {},
+        } = deps;
+        Self {
+            context: Arc::new(Context { db }),
+        }
+    }
+
+    /// What other modules call.
+    pub fn port(&self) -> Arc<dyn UsersPort> {
+        Arc::new(port::LocalUsers {
+            context: self.context.clone(),
+        })
+    }
+}
+
+#[async_trait]
+impl Module for Users {
+    fn name(&self) -> &'static str {
+        "users"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Profiles, roles and address books"
+    }
+
+    fn db(&self) -> &Db {
+        &self.context.db
+    }
+
+    fn routes(&self, config: &mut ServiceConfig<'_>) {
+        http::routes(config, &self.context);
+    }
+
+    fn error_codes(&self) -> &'static [ErrorCode] {
+        error::CODES
+    }
+
+    fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
+        Vec::new()
+    }
+
+    fn workers(&self) -> Vec<Worker> {
+        Vec::new()
+    }
+
+    fn transfers(&self) -> Vec<Arc<dyn Transfer>> {
+        vec![Arc::new(app::transfer_users::TransferUsers {
+            context: self.context.clone(),
+        })]
+    }
+
+    async fn doctor(&self) -> Result<Vec<Check>, AnyError> {
+        Ok(doctor::checks(&self.context.db).await?)
+    }
+}

@@ -17,9 +17,11 @@ pub(crate) struct Access {
 
 /// Asks `users`. `None` for nobody, and for an account that is switched off.
 ///
-/// The instant is taken before the question: a change that the answer has missed is then later than the token, and its
-/// event makes the token void. A change that was handled here before is surely in the answer, so a token may be as of
-/// just after it, whatever the clock of the process that made the change says.
+/// The instant is taken before the question: a change made after it, which the answer may miss, is later than the token,
+/// and its event makes the token void. A change that was dated before it but became visible only after the answer is
+/// met by the role that the session remembers (see [`crate::store::sessions::end_outdated`]). A change that was
+/// handled here before is surely in the answer, so a token may be as of just after it, whatever the clock of the
+/// process that made the change says.
 pub(crate) async fn current_access(context: &Context, user_id: UserId) -> Result<Option<Access>, AuthError> {
     let void_until = user_revocations::issued_until(context.db.reader(), user_id).await?;
     let now = context.db.system().now();

@@ -1,6 +1,6 @@
 //! Every change of what is in a cart.
 
-use kernel::{Sku, Timestamp};
+use kernel::Timestamp;
 use platform::db::Tx;
 
 use crate::Context;
@@ -22,33 +22,6 @@ impl Expected {
             _ => Ok(()),
         }
     }
-}
-
-/// Takes a SKU out; nothing happens if it is not in.
-pub(crate) async fn remove_item(
-    context: &Context,
-    shopper: &Shopper,
-    expected: &Expected,
-    sku: &Sku,
-) -> Result<Located, CartError> {
-    change(context, shopper, expected, |basket, _| {
-        basket.remove(sku);
-        Ok(())
-    })
-    .await
-}
-
-/// Takes everything out; the cart itself stays.
-pub(crate) async fn clear(
-    context: &Context,
-    shopper: &Shopper,
-    expected: &Expected,
-) -> Result<Located, CartError> {
-    change(context, shopper, expected, |basket, _| {
-        basket.clear();
-        Ok(())
-    })
-    .await
 }
 
 /// Edits the basket under the cart's lock, so that of two changes at once both survive. An edit that changes nothing

@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod checkout;
+pub(crate) mod clear;
 pub(crate) mod goods;
 pub(crate) mod locate;
 pub(crate) mod merge;
@@ -9,6 +10,7 @@ pub(crate) mod on_order_created;
 pub(crate) mod purge;
 pub(crate) mod put_item;
 pub(crate) mod read;
+pub(crate) mod remove_item;
 pub(crate) mod settle;
 
 use kernel::UserId;

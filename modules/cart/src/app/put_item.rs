@@ -4,9 +4,10 @@ use kernel::{Quantity, Sku};
 
 use crate::Context;
 use crate::app::Shopper;
-use crate::app::change::{Expected, change, remove_item};
+use crate::app::change::{Expected, change};
 use crate::app::goods::Goods;
 use crate::app::locate::{Located, locate};
+use crate::app::remove_item::remove_item;
 use crate::error::CartError;
 use crate::store::carts::For;
 
@@ -19,19 +20,18 @@ pub(crate) async fn put_item(
     sku: &Sku,
     number: i64,
 ) -> Result<(Located, Goods), CartError> {
+    if number == 0 {
+        return remove_item(context, shopper, expected, sku).await;
+    }
+    let quantity = Quantity::parse(number).map_err(|error| CartError::QuantityOutOfRange(error.0))?;
     // The others are asked before the transaction, about everything that the answer will show: a call inside it would
     // hold the database up, and one after it could fail although the change was made.
     let mut skus = locate(context.db.reader(), shopper, For::Reading)
         .await?
         .basket
         .skus();
-    let mut goods = Goods::default();
-    if number == 0 {
-        goods.ask(context, &skus).await?;
-        return Ok((remove_item(context, shopper, expected, sku).await?, goods));
-    }
-    let quantity = Quantity::parse(number).map_err(|error| CartError::QuantityOutOfRange(error.0))?;
     skus.push(sku.clone());
+    let mut goods = Goods::default();
     goods.ask(context, &skus).await?;
     let product = goods
         .product(sku)

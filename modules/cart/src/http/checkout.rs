@@ -29,7 +29,7 @@ pub(crate) struct CheckoutBody {
     tag = TAG,
     security(("bearer" = [])),
     params(
-        ("Idempotency-Key" = String, Header, description = "Of your own making, 1 to 255 characters; the same again for a retry"),
+        ("Idempotency-Key" = String, Header, description = "Of your own making, 1 to 255 characters; the same again for a retry", example = "6f0d2c1e-8a4b-4c58-9f0e-2b7d5a913c44"),
     ),
     request_body = CheckoutBody,
     responses(

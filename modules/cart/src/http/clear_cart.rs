@@ -3,7 +3,7 @@ use platform::http::no_content;
 use platform::problem::{Problem, ProblemBody};
 
 use crate::Context;
-use crate::app::change;
+use crate::app::clear::clear;
 use crate::domain::token::CartToken;
 use crate::http::caller::Caller;
 use crate::http::if_match::IfMatch;
@@ -14,8 +14,8 @@ use crate::http::{TAG, answer};
     tag = TAG,
     security((), ("bearer" = [])),
     params(
-        ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that you read, or `\"<version>\"`: 412 if the cart has changed"),
+        ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer", example = "q1Zk0dM2n6vXv2b7b0m4oT3s8yQWcE5uJr9aHfLxPgI"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that you read, or `\"<version>\"`: 412 if the cart has changed", example = "\"3\""),
     ),
     responses(
         (status = 204, description = "It is empty", headers(
@@ -31,7 +31,7 @@ pub(crate) async fn clear_cart(
     Caller(shopper): Caller,
     IfMatch(expected): IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    let located = change::clear(&context, &shopper, &expected).await?;
+    let located = clear(&context, &shopper, &expected).await?;
     Ok(answer::private(
         no_content(),
         located.token.as_ref().map(CartToken::to_text).as_deref(),

@@ -16,7 +16,7 @@ use crate::http::{TAG, answer};
     tag = TAG,
     security((), ("bearer" = [])),
     params(
-        ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer"),
+        ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer", example = "q1Zk0dM2n6vXv2b7b0m4oT3s8yQWcE5uJr9aHfLxPgI"),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` that you have: 304 if it still holds"),
     ),
     responses(

@@ -28,8 +28,8 @@ pub(crate) struct PutItem {
     security((), ("bearer" = [])),
     params(
         ("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE"),
-        ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that you read, or `\"<version>\"`: 412 if the cart has changed"),
+        ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer", example = "q1Zk0dM2n6vXv2b7b0m4oT3s8yQWcE5uJr9aHfLxPgI"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that you read, or `\"<version>\"`: 412 if the cart has changed", example = "\"3\""),
     ),
     request_body = PutItem,
     responses(

@@ -4,9 +4,8 @@ use platform::http::Path;
 use platform::problem::{Problem, ProblemBody};
 
 use crate::Context;
-use crate::app::change;
-use crate::app::goods::Goods;
 use crate::app::read::{CartView, show};
+use crate::app::remove_item::remove_item;
 use crate::http::caller::Caller;
 use crate::http::if_match::IfMatch;
 use crate::http::{TAG, answer};
@@ -19,8 +18,8 @@ use crate::http::{TAG, answer};
     security((), ("bearer" = [])),
     params(
         ("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE"),
-        ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that you read, or `\"<version>\"`: 412 if the cart has changed"),
+        ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer", example = "q1Zk0dM2n6vXv2b7b0m4oT3s8yQWcE5uJr9aHfLxPgI"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that you read, or `\"<version>\"`: 412 if the cart has changed", example = "\"3\""),
     ),
     responses(
         (status = 200, body = CartView, headers(
@@ -31,7 +30,7 @@ use crate::http::{TAG, answer};
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "What stands in the path is no SKU"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "The cart has changed since you read it"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`total_too_large`"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "The catalogue or the inventory does not answer now; the SKU may have been taken out"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "The catalogue or the inventory does not answer now"),
     ),
 )]
 #[delete("/cart/items/{sku}")]
@@ -41,7 +40,7 @@ pub(crate) async fn remove_cart_item(
     Path(sku): Path<Sku>,
     IfMatch(expected): IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    let located = change::remove_item(&context, &shopper, &expected, &sku).await?;
-    let view = show(&context, &located, Goods::default()).await?;
+    let (located, goods) = remove_item(&context, &shopper, &expected, &sku).await?;
+    let view = show(&context, &located, goods).await?;
     Ok(answer::changed(&view))
 }

@@ -57,7 +57,10 @@ pub(crate) async fn adjust_stock(
     let level = match adjust_now(context, &ticket, wanted).await {
         Ok(level) => level,
         Err(error) => {
-            let moved_nothing = matches!(error, CatalogError::NotFound | CatalogError::Adjust(PortError::Refused(_)));
+            let moved_nothing = matches!(
+                error,
+                CatalogError::NotFound | CatalogError::Adjust(PortError::Refused(_))
+            );
             if moved_nothing {
                 ticket.withdraw(&context.db).await?;
             }
@@ -72,8 +75,14 @@ pub(crate) async fn adjust_stock(
     Ok(Answer::fresh(level))
 }
 
-async fn adjust_now(context: &Context, ticket: &Ticket, wanted: StockChange) -> Result<StockLevel, CatalogError> {
-    let row = products::find(context.db.reader(), &wanted.product).await?.ok_or(CatalogError::NotFound)?;
+async fn adjust_now(
+    context: &Context,
+    ticket: &Ticket,
+    wanted: StockChange,
+) -> Result<StockLevel, CatalogError> {
+    let row = products::find(context.db.reader(), &wanted.product)
+        .await?
+        .ok_or(CatalogError::NotFound)?;
     let level = context
         .inventory
         .adjust(AdjustStock {

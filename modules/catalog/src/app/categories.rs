@@ -18,11 +18,19 @@ pub(crate) async fn categories(context: &Context) -> Result<Bytes, CatalogError>
     }
     let mark = context.cache.mark();
     let counted = products::categories(context.db.reader(), MAX_CATEGORIES).await?;
-    let mut categories: Vec<Category> =
-        counted.into_iter().map(|row| Category { name: row.name, products: row.products }).collect();
+    let mut categories: Vec<Category> = counted
+        .into_iter()
+        .map(|row| Category {
+            name: row.name,
+            products: row.products,
+        })
+        .collect();
     // PostgreSQL may sort by the rules of a language, SQLite does by bytes: here both give the same.
     categories.sort_by(|left, right| left.name.cmp(&right.name));
     let page = Bytes::from(serde_json::to_vec(&CategoryList { categories })?);
-    context.cache.keep_page(mark, PageKey::Categories, page.clone()).await;
+    context
+        .cache
+        .keep_page(mark, PageKey::Categories, page.clone())
+        .await;
     Ok(page)
 }

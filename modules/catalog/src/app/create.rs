@@ -31,7 +31,11 @@ pub(crate) async fn create(
     }
 }
 
-async fn create_now(context: &Context, ticket: &Ticket, contents: &Contents) -> Result<Versioned, CatalogError> {
+async fn create_now(
+    context: &Context,
+    ticket: &Ticket,
+    contents: &Contents,
+) -> Result<Versioned, CatalogError> {
     let mut tx = context.db.begin().await?;
     let now = tx.system().now();
     let row = match products::create(tx.conn(), ticket.resource_id, contents, now).await {

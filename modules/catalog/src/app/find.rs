@@ -33,5 +33,9 @@ pub(crate) async fn find(context: &Context, skus: &[Sku]) -> Result<Vec<CatalogP
         context.cache.keep_product(mark, &shown).await;
         known.insert(shown.product.sku.clone(), shown);
     }
-    Ok(skus.iter().filter_map(|sku| known.get(sku)).map(|shown| shown.product.known_to_others()).collect())
+    Ok(skus
+        .iter()
+        .filter_map(|sku| known.get(sku))
+        .map(|shown| shown.product.known_to_others())
+        .collect())
 }

@@ -51,7 +51,12 @@ pub(crate) async fn import_batch(context: &Context, mut batch: Vec<Line>) -> Res
     let opening: Vec<OpeningStock> = batch
         .into_iter()
         .filter(|line| !refused.contains(&line.number))
-        .filter_map(|line| Some(OpeningStock { sku: line.sku, on_hand: line.stock? }))
+        .filter_map(|line| {
+            Some(OpeningStock {
+                sku: line.sku,
+                on_hand: line.stock?,
+            })
+        })
         .collect();
     if !opening.is_empty() {
         context.inventory.open(opening).await.map_err(|error| {
@@ -71,8 +76,11 @@ async fn write(context: &Context, batch: &[Line], done: &mut Imported) -> Result
     let mut tx = context.db.begin().await?;
     let now = tx.system().now();
     let skus: Vec<&str> = batch.iter().map(|line| line.sku.as_str()).collect();
-    let known: HashMap<String, Row> =
-        products::find_all_for_update(tx.conn(), &skus).await?.into_iter().map(|row| (row.sku.clone(), row)).collect();
+    let known: HashMap<String, Row> = products::find_all_for_update(tx.conn(), &skus)
+        .await?
+        .into_iter()
+        .map(|row| (row.sku.clone(), row))
+        .collect();
     let mut new = Vec::new();
     for line in batch {
         let Some(row) = known.get(line.sku.as_str()) else {
@@ -104,19 +112,28 @@ fn changes(line: &Line) -> Changes {
         category: Some(fields.category.clone()),
         price: Some(fields.price),
         active: line.says_active.then_some(fields.active),
-        attributes: line.says_attributes.then(|| line.contents.attributes.as_map().clone()),
+        attributes: line
+            .says_attributes
+            .then(|| line.contents.attributes.as_map().clone()),
         image_url: fields.image_url.clone().map(Some),
     }
 }
 
-async fn create_new(tx: &mut Tx, new: &[&Line], now: Timestamp, done: &mut Imported) -> Result<(), CatalogError> {
+async fn create_new(
+    tx: &mut Tx,
+    new: &[&Line],
+    now: Timestamp,
+    done: &mut Imported,
+) -> Result<(), CatalogError> {
     let mut rows = with_free_slugs(tx, new, now).await?;
-    let all_went_in = products::create_all(tx.conn(), &rows.iter().map(|(_, row)| row).collect::<Vec<_>>()).await?;
+    let all_went_in =
+        products::create_all(tx.conn(), &rows.iter().map(|(_, row)| row).collect::<Vec<_>>()).await?;
     if !all_went_in {
         // Someone else took a SKU or a slug since it was looked up; those lines go one by one.
         let ids = rows.iter().map(|(_, row)| row.id).collect();
         let went_in: HashSet<Uuid> = products::existing(tx.conn(), ids).await?.into_iter().collect();
-        let (kept, missed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| went_in.contains(&row.id));
+        let (kept, missed): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|(_, row)| went_in.contains(&row.id));
         rows = kept;
         for (line, row) in missed {
             match products::create(tx.conn(), row.id, &line.contents, now).await {
@@ -149,13 +166,26 @@ async fn with_free_slugs<'a>(
         .iter()
         .map(|line| {
             let id = tx.system().id();
-            (*line, id, slug::candidates(&line.contents.details.fields().name, &line.sku, id))
+            (
+                *line,
+                id,
+                slug::candidates(&line.contents.details.fields().name, &line.sku, id),
+            )
         })
         .collect();
-    let wanted: Vec<String> = named.iter().flat_map(|(_, _, slugs)| slugs.iter().take(2).cloned()).collect();
-    let mut taken: HashSet<String> = products::taken_slugs(tx.conn(), &wanted).await?.into_iter().collect();
+    let wanted: Vec<String> = named
+        .iter()
+        .flat_map(|(_, _, slugs)| slugs.iter().take(2).cloned())
+        .collect();
+    let mut taken: HashSet<String> = products::taken_slugs(tx.conn(), &wanted)
+        .await?
+        .into_iter()
+        .collect();
     let rows = named.into_iter().map(|(line, id, [best, with_sku, with_id])| {
-        let slug = [best, with_sku].into_iter().find(|slug| !taken.contains(slug)).unwrap_or(with_id);
+        let slug = [best, with_sku]
+            .into_iter()
+            .find(|slug| !taken.contains(slug))
+            .unwrap_or(with_id);
         taken.insert(slug.clone());
         (line, Row::new(id, &line.contents, slug, now))
     });

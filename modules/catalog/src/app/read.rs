@@ -15,7 +15,9 @@ pub(crate) async fn read(context: &Context, reference: &ProductRef) -> Result<Ar
         return Ok(shown);
     }
     let mark = context.cache.mark();
-    let row = products::find(context.db.reader(), reference).await?.ok_or(CatalogError::NotFound)?;
+    let row = products::find(context.db.reader(), reference)
+        .await?
+        .ok_or(CatalogError::NotFound)?;
     let shown = Arc::new(row.shown()?);
     context.cache.keep_product(mark, &shown).await;
     Ok(shown)

@@ -35,9 +35,13 @@ pub(crate) enum Rule {
     Price,
     #[error("this shop's prices are in {0}")]
     Currency(Currency),
-    #[error("an address that begins with http:// or https://, at most {MAX_IMAGE_URL} characters, without spaces")]
+    #[error(
+        "an address that begins with http:// or https://, at most {MAX_IMAGE_URL} characters, without spaces"
+    )]
     ImageUrl,
-    #[error("at most {MAX_ATTRIBUTES} attributes of {MAX_ATTRIBUTES_BYTES} bytes of JSON in all, without NUL characters")]
+    #[error(
+        "at most {MAX_ATTRIBUTES} attributes of {MAX_ATTRIBUTES_BYTES} bytes of JSON in all, without NUL characters"
+    )]
     Attributes,
 }
 
@@ -88,14 +92,28 @@ impl Details {
         keep("sku", sku.as_ref().map(|_| ()).map_err(Clone::clone));
         keep("name", line(&fields.name, MAX_NAME));
         keep("category", line(&fields.category, MAX_CATEGORY));
-        keep("description", fields.description.as_deref().map_or(Ok(()), description));
+        keep(
+            "description",
+            fields.description.as_deref().map_or(Ok(()), description),
+        );
         keep("image_url", fields.image_url.as_deref().map_or(Ok(()), image_url));
         keep("price/amount", price(fields.price));
-        keep("price/currency", if fields.price.currency == shop { Ok(()) } else { Err(Rule::Currency(shop)) });
+        keep(
+            "price/currency",
+            if fields.price.currency == shop {
+                Ok(())
+            } else {
+                Err(Rule::Currency(shop))
+            },
+        );
         match sku {
-            Ok(sku) if refusals.is_empty() => {
-                Ok(Self { fields: Draft { sku: sku.as_str().to_owned(), ..fields }, sku })
-            }
+            Ok(sku) if refusals.is_empty() => Ok(Self {
+                fields: Draft {
+                    sku: sku.as_str().to_owned(),
+                    ..fields
+                },
+                sku,
+            }),
             _ => Err(refusals),
         }
     }
@@ -111,7 +129,8 @@ impl Details {
 }
 
 fn trimmed(text: Option<String>) -> Option<String> {
-    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    text.map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
 }
 
 fn parse_sku(text: &str) -> Result<Sku, Rule> {
@@ -123,7 +142,11 @@ fn parse_sku(text: &str) -> Result<Sku, Rule> {
 
 /// A text in the one form in which ids are written: 36 characters with hyphens.
 pub(crate) fn as_id(text: &str) -> Option<Uuid> {
-    if text.len() == 36 { Uuid::parse_str(text).ok() } else { None }
+    if text.len() == 36 {
+        Uuid::parse_str(text).ok()
+    } else {
+        None
+    }
 }
 
 /// A text of one line.
@@ -135,7 +158,10 @@ fn line(text: &str, longest: usize) -> Result<(), Rule> {
 /// A category to list; the same rule as a product's own.
 pub(crate) fn parse_category(text: &str) -> Result<String, Refusal> {
     let text = text.trim();
-    line(text, MAX_CATEGORY).map_err(|rule| Refusal { field: "category", rule })?;
+    line(text, MAX_CATEGORY).map_err(|rule| Refusal {
+        field: "category",
+        rule,
+    })?;
     Ok(text.to_owned())
 }
 
@@ -146,7 +172,11 @@ fn description(text: &str) -> Result<(), Rule> {
 }
 
 fn price(price: Money) -> Result<(), Rule> {
-    if (0..=MAX_PRICE_MINOR).contains(&price.amount_minor) { Ok(()) } else { Err(Rule::Price) }
+    if (0..=MAX_PRICE_MINOR).contains(&price.amount_minor) {
+        Ok(())
+    } else {
+        Err(Rule::Price)
+    }
 }
 
 /// Only the web's own schemes: a page that shows the image must not run it.
@@ -156,7 +186,9 @@ fn image_url(text: &str) -> Result<(), Rule> {
         start.eq_ignore_ascii_case(scheme).then_some(rest)
     });
     let is_foreign = |letter: char| {
-        letter.is_control() || letter.is_whitespace() || matches!(letter, '"' | '<' | '>' | '\\' | '`' | '{' | '}')
+        letter.is_control()
+            || letter.is_whitespace()
+            || matches!(letter, '"' | '<' | '>' | '\\' | '`' | '{' | '}')
     };
     let fits = host.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#']))
         && text.chars().count() <= MAX_IMAGE_URL
@@ -181,21 +213,28 @@ mod tests {
     }
 
     fn fields_at_fault(draft: Draft) -> Vec<&'static str> {
-        Details::parse(draft, Currency::GBP).unwrap_err().into_iter().map(|refusal| refusal.field).collect()
+        Details::parse(draft, Currency::GBP)
+            .unwrap_err()
+            .into_iter()
+            .map(|refusal| refusal.field)
+            .collect()
     }
 
     #[test]
     fn a_draft_is_tidied() {
         let details = Details::parse(mug(), Currency::GBP).unwrap();
         let fields = details.fields();
-        assert_eq!((details.sku().as_str(), fields.sku.as_str(), fields.name.as_str()), ("MUG-1", "MUG-1", "Blue mug"));
+        assert_eq!(
+            (details.sku().as_str(), fields.sku.as_str(), fields.name.as_str()),
+            ("MUG-1", "MUG-1", "Blue mug")
+        );
         assert_eq!(fields.description, None);
     }
 
     #[test]
     fn every_broken_rule_is_named() {
         let broken = Draft {
-            sku: "a b".to_owned(),
+            sku: "a/b".to_owned(),
             name: " ".to_owned(),
             description: Some("a\0b".to_owned()),
             category: "x".repeat(101),
@@ -203,7 +242,15 @@ mod tests {
             active: true,
             image_url: Some("javascript:alert(1)".to_owned()),
         };
-        let all = ["sku", "name", "category", "description", "image_url", "price/amount", "price/currency"];
+        let all = [
+            "sku",
+            "name",
+            "category",
+            "description",
+            "image_url",
+            "price/amount",
+            "price/currency",
+        ];
         assert_eq!(fields_at_fault(broken), all);
     }
 
@@ -217,11 +264,38 @@ mod tests {
             ..mug()
         };
         assert!(Details::parse(widest, Currency::GBP).is_ok());
-        assert!(Details::parse(Draft { price: Money::zero(Currency::GBP), ..mug() }, Currency::GBP).is_ok());
+        assert!(
+            Details::parse(
+                Draft {
+                    price: Money::zero(Currency::GBP),
+                    ..mug()
+                },
+                Currency::GBP
+            )
+            .is_ok()
+        );
         let too_dear = Money::new(MAX_PRICE_MINOR + 1, Currency::GBP);
-        assert_eq!(fields_at_fault(Draft { price: too_dear, ..mug() }), ["price/amount"]);
-        assert_eq!(fields_at_fault(Draft { name: "a\u{7}".to_owned(), ..mug() }), ["name"]);
-        assert_eq!(fields_at_fault(Draft { name: "x".repeat(MAX_NAME + 1), ..mug() }), ["name"]);
+        assert_eq!(
+            fields_at_fault(Draft {
+                price: too_dear,
+                ..mug()
+            }),
+            ["price/amount"]
+        );
+        assert_eq!(
+            fields_at_fault(Draft {
+                name: "a\u{7}".to_owned(),
+                ..mug()
+            }),
+            ["name"]
+        );
+        assert_eq!(
+            fields_at_fault(Draft {
+                name: "x".repeat(MAX_NAME + 1),
+                ..mug()
+            }),
+            ["name"]
+        );
     }
 
     #[test]
@@ -230,7 +304,17 @@ mod tests {
             assert_eq!(image_url(good), Ok(()), "{good}");
         }
         let long = format!("https://a/{}", "x".repeat(MAX_IMAGE_URL));
-        for bad in ["", "a.png", "//a/b", "ftp://a/b", "http://", "https:///x", "https://a/ b", "https://a/\"><", &long] {
+        for bad in [
+            "",
+            "a.png",
+            "//a/b",
+            "ftp://a/b",
+            "http://",
+            "https:///x",
+            "https://a/ b",
+            "https://a/\"><",
+            &long,
+        ] {
             assert_eq!(image_url(bad), Err(Rule::ImageUrl), "{bad}");
         }
     }

@@ -81,9 +81,18 @@ pub(crate) async fn forget(conn: &impl ConnectionTrait, id: PaymentId) -> Result
     Entity::delete_many().filter(Column::Id.eq(id.uuid())).exec(conn).await.map(|_| ())
 }
 
-/// From now on nobody goes on with it. Also moves the lease, so that one worker at a time takes it back. False if its
-/// owner was quicker.
-pub(crate) async fn end(
+/// From now on nobody goes on with it. False if there is none.
+pub(crate) async fn end(conn: &impl ConnectionTrait, id: PaymentId) -> Result<bool, DbErr> {
+    let ended = Entity::update_many()
+        .col_expr(Column::State, Expr::value(ENDING))
+        .filter(Column::Id.eq(id.uuid()))
+        .exec(conn)
+        .await?;
+    Ok(ended.rows_affected == 1)
+}
+
+/// The same by a worker, one at a time. False if somebody moved the lease since it was read.
+pub(crate) async fn claim_end(
     conn: &impl ConnectionTrait,
     seen: &Model,
     lease_until: Timestamp,
@@ -98,7 +107,12 @@ pub(crate) async fn end(
     Ok(ended.rows_affected == 1)
 }
 
-/// The same for all intents of an order that was cancelled at that time; their leases stay as they are.
+/// Leaves an open intent to the worker at once.
+pub(crate) async fn let_go(conn: &impl ConnectionTrait, id: PaymentId, now: Timestamp) -> Result<(), DbErr> {
+    resume(conn, id, now).await.map(|_| ())
+}
+
+/// Ends all intents of an order that was cancelled at that time; their leases stay as they are.
 pub(crate) async fn end_all_of(
     conn: &impl ConnectionTrait,
     order_id: OrderId,

@@ -275,8 +275,9 @@ fn refuse_defused(cell: &str) -> &str {
         .unwrap_or(cell)
 }
 
+/// Whatever apostrophes it has in front: a text that is `'=x` to begin with must come back as that.
 fn begins_like_a_formula(cell: &str) -> bool {
-    cell.starts_with(['=', '+', '-', '@', '\t', '\r'])
+    cell.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 /// An upload as the body itself (`text/csv`) or as the first file of a form (`multipart/form-data`).
@@ -409,7 +410,7 @@ mod tests {
 
     #[test]
     fn formulas_are_defused_and_come_back() {
-        for cell in ["=1+1", "+1", "-1", "@x", "\tx", "\rx"] {
+        for cell in ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "'=1"] {
             assert_eq!(defuse(cell), format!("'{cell}"));
             assert_eq!(refuse_defused(&defuse(cell)), cell);
         }

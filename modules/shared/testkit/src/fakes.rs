@@ -112,6 +112,8 @@ impl CatalogPort for FakeCatalog {
 pub struct FakeInventory {
     on_hand: Mutex<HashMap<Sku, i64>>,
     reservations: Mutex<HashMap<ReservationId, Option<ReserveStock>>>,
+    /// Held while stock is looked at and taken, so that buyers on several threads cannot both take the last piece.
+    taking: Mutex<()>,
     /// While true, nothing answers.
     pub down: Mutex<bool>,
 }
@@ -168,6 +170,7 @@ impl InventoryPort for FakeInventory {
         if *self.down.lock().unwrap() {
             return Err(out_of_reach("inventory"));
         }
+        let _taking = self.taking.lock().unwrap();
         match self.reservations.lock().unwrap().get(&request.reservation_id) {
             Some(Some(_)) => return Ok(()),
             Some(None) => return Err(PortError::Refused(ReserveRefusal::Released)),

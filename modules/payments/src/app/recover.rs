@@ -1,0 +1,111 @@
+//! Ends what dead processes, lost answers and silent neighbours left behind. Safe in several processes at once: work is
+//! claimed by a lease, and whatever two of them do to one attempt, it ends once.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kernel::{OrderId, PaymentId};
+use platform::idempotency;
+use platform::problem::chain;
+use sea_orm::DbErr;
+
+use crate::Context;
+use crate::app::drive::{Driven, Manner, drive};
+use crate::app::{lease_until, release_order};
+use crate::error::PaymentError;
+use crate::store::{attempts, intents, keys, payments, webhooks};
+
+/// Rows of a kind in one run; the rest waits for the next.
+const BATCH: u64 = 64;
+/// Attempts that are driven at the same time.
+const AT_ONCE: usize = 8;
+/// How long a webhook's id is remembered: longer than any provider repeats one.
+const REMEMBER_WEBHOOKS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// One run.
+pub(crate) async fn recover(context: &Context) -> Result<(), PaymentError> {
+    finish_attempts(context).await?;
+    take_back_intents(context).await?;
+    tell_orders(context).await?;
+    drop_stale_keys(context).await?;
+    forget_webhooks(context).await?;
+    Ok(())
+}
+
+/// Takes an attempt over and drives it, unless somebody else has taken it.
+pub(crate) async fn take_and_drive(context: &Context, attempt: attempts::Model) -> Result<(), PaymentError> {
+    let lease = lease_until(context, context.db.system());
+    if !attempts::lease(context.db.writer(), &attempt, lease).await? {
+        return Ok(());
+    }
+    let attempt = attempts::Model { lease_until_ms: lease.ms(), ..attempt };
+    match drive(context, &attempt, Manner::Recovering).await? {
+        Driven::Settled(_) | Driven::Overtaken => {}
+        Driven::Unanswered => tracing::warn!(attempt.id = %attempt.id, "an attempt waits for the provider"),
+    }
+    Ok(())
+}
+
+async fn finish_attempts(context: &Context) -> Result<(), DbErr> {
+    let left_behind = attempts::left_behind(context.db.reader(), context.db.system().now(), BATCH).await?;
+    futures_util::stream::iter(left_behind)
+        .for_each_concurrent(AT_ONCE, async |attempt| {
+            let id = attempt.id;
+            // One that cannot be driven must not keep the others from it.
+            if let Err(error) = take_and_drive(context, attempt).await {
+                tracing::error!(attempt.id = %id, cause = %chain(&error), "an attempt could not be finished");
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// Intents that never became payments.
+async fn take_back_intents(context: &Context) -> Result<(), DbErr> {
+    let system = context.db.system();
+    for intent in intents::left_behind(context.db.reader(), system.now(), BATCH).await? {
+        if !intents::claim_end(context.db.writer(), &intent, lease_until(context, system)).await? {
+            continue;
+        }
+        let (id, order_id) = (PaymentId(intent.id), OrderId(intent.order_id));
+        if let Err(error) = release_order::take_back(context, id, order_id).await {
+            tracing::warn!(payment.id = %id, cause = %chain(&error), "an intent could not be taken back yet");
+        }
+    }
+    Ok(())
+}
+
+/// Orders that do not know yet that their payment failed.
+async fn tell_orders(context: &Context) -> Result<(), DbErr> {
+    for payment in payments::release_due(context.db.reader(), BATCH).await? {
+        if let Err(error) = release_order::release(context, &payment).await {
+            tracing::warn!(payment.id = %payment.id, cause = %chain(&error), "an order could not be told yet");
+        }
+    }
+    Ok(())
+}
+
+/// Keys of requests that died before they had written anything else.
+async fn drop_stale_keys(context: &Context) -> Result<(), DbErr> {
+    let db = &context.db;
+    for key in idempotency::stale(db, "POST /payments", BATCH).await? {
+        let id = PaymentId(key.resource_id);
+        let begun = intents::find(db.reader(), id).await?.is_some()
+            || payments::find(db.reader(), payments::Scope::All, id).await?.is_some()
+            || attempts::find(db.reader(), key.resource_id).await?.is_some();
+        if !begun {
+            // If its client came back in this moment, the lease is new and the key stays.
+            keys::withdraw_stale(db.writer(), key.resource_id, db.system().now()).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn forget_webhooks(context: &Context) -> Result<(), DbErr> {
+    let before = context.db.system().now().minus(REMEMBER_WEBHOOKS);
+    // A look without a lock first: an idle run must not take SQLite's writer.
+    if webhooks::any_before(context.db.reader(), before).await? {
+        webhooks::purge(context.db.writer(), before).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Writes what the provider said: the attempt's end, the payment's amounts, the ledger, the event and the client's answer,
+//! in one transaction, once.
+
+use std::time::Duration;
+
+use contracts::payments::{PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided};
+use kernel::{PaymentId, RefundId};
+use platform::db::Tx;
+use platform::problem::chain;
+use sea_orm::DbErr;
+
+use crate::Context;
+use crate::app::drive::Manner;
+use crate::app::outcome::{Outcome, PaymentBody, facts};
+use crate::app::{call_off, release_order};
+use crate::domain::entries::entries;
+use crate::domain::movement::Movement;
+use crate::error::PaymentError;
+use crate::provider::{ABANDONED, Verdict};
+use crate::store::{attempts, keys, ledger, payments};
+
+/// How long the client's answer waits for the events, so that a client that reads its order next usually sees it paid.
+const COURTESY: Duration = Duration::from_millis(500);
+
+/// `None` if somebody else has ended the attempt: then nothing was changed.
+pub(crate) async fn settle(
+    context: &Context,
+    attempt: &attempts::Model,
+    verdict: &Verdict,
+    manner: Manner,
+) -> Result<Option<Outcome>, PaymentError> {
+    let movement = attempt.movement()?;
+    let now = context.db.system().now();
+    let failure = match verdict {
+        Verdict::Done { .. } => None,
+        Verdict::Refused { code } => Some(code.as_str()),
+    };
+    let mut tx = context.db.begin().await?;
+    // The payment's row is locked first, by everyone: so the events of a payment are in the order of its commits.
+    let id = PaymentId(attempt.payment_id);
+    let before = payments::find_for_update(tx.conn(), id).await?.ok_or(PaymentError::NotFound(id))?;
+    if !attempts::end(tx.conn(), attempt.id, failure, now).await? {
+        tx.rollback().await?;
+        return Ok(None);
+    }
+    let after = match verdict {
+        Verdict::Done { charge } => done(&mut tx, &before, attempt, charge).await?,
+        Verdict::Refused { .. } => refused(&mut tx, &before, attempt).await?,
+    };
+    // What a cancelled order had paid goes back. An undoing that was refused is not tried again: somebody must look.
+    if !(attempt.undo && failure.is_some()) {
+        call_off::plan(&mut tx, &after, now).await?;
+    }
+    let outcome = outcome_of(&after, movement, failure)?;
+    keys::complete(tx.conn(), attempt.resource_id()?, &outcome).await?;
+    let committed = tx.commit().await?;
+    tracing::info!(payment.id = %id, order.id = %after.order_id, movement = movement.as_str(),
+        amount = %after.money(attempt.amount_minor)?, failure = failure.unwrap_or("none"), "settled a movement of money");
+    if after.release_due
+        && let Err(error) = release_order::release(context, &after).await
+    {
+        // Written down in the payment's row; the worker tells the order later.
+        tracing::warn!(payment.id = %id, cause = %chain(&error), "could not tell the order that its payment failed");
+    }
+    if manner == Manner::Waiting {
+        committed.settle(COURTESY).await;
+    }
+    Ok(Some(outcome))
+}
+
+/// The money has moved.
+async fn done(
+    tx: &mut Tx,
+    before: &payments::Model,
+    attempt: &attempts::Model,
+    charge: &str,
+) -> Result<payments::Model, PaymentError> {
+    let now = tx.system().now();
+    let movement = attempt.movement()?;
+    let balance = before.balance()?;
+    let next = balance.succeed(movement, attempt.amount_minor)?;
+    let charge = movement.begins().then_some(charge);
+    let after = payments::replace_balance(tx.conn(), before, &balance, &next, charge, now).await?;
+    let rows = entries(movement, attempt.amount_minor, before.authorized_minor);
+    ledger::append(tx.conn(), tx.system(), &after, attempt, &rows, now).await?;
+    let payment = facts(&after)?;
+    match movement {
+        Movement::Authorize => tx.emit(&PaymentAuthorized { payment }).await?,
+        // A charge is authorized and captured at once; one event says both.
+        Movement::Charge | Movement::Capture => tx.emit(&PaymentCaptured { payment }).await?,
+        Movement::Void => tx.emit(&PaymentVoided { payment }).await?,
+        Movement::Refund => {
+            let refunded = PaymentRefunded {
+                payment,
+                refund_id: RefundId(attempt.id),
+                amount: after.money(attempt.amount_minor)?,
+                reason: attempt.reason.clone(),
+            };
+            tx.emit(&refunded).await?;
+        }
+    }
+    Ok(after)
+}
+
+/// Nothing has moved, and nothing will.
+async fn refused(
+    tx: &mut Tx,
+    before: &payments::Model,
+    attempt: &attempts::Model,
+) -> Result<payments::Model, PaymentError> {
+    let now = tx.system().now();
+    let movement = attempt.movement()?;
+    let balance = before.balance()?;
+    let next = balance.fail(movement, attempt.amount_minor)?;
+    let after = payments::replace_balance(tx.conn(), before, &balance, &next, None, now).await?;
+    if movement.begins() {
+        tx.emit(&PaymentFailed { payment: facts(&after)? }).await?;
+    }
+    Ok(after)
+}
+
+fn outcome_of(payment: &payments::Model, movement: Movement, failure: Option<&str>) -> Result<Outcome, DbErr> {
+    let payment_id = PaymentId(payment.id);
+    Ok(match failure {
+        None => Outcome::Done(PaymentBody::try_from(payment)?),
+        Some(ABANDONED) if movement.begins() => Outcome::GivenUp { payment_id },
+        Some(code) if movement.begins() => Outcome::Declined { payment_id, decline_code: code.to_owned() },
+        Some(code) => Outcome::Refused { payment_id, code: code.to_owned() },
+    })
+}

@@ -1,0 +1,90 @@
+//! An admin changes what a user may do, or switches the account on or off.
+
+use std::time::Duration;
+
+use contracts::users::{Actor, Role, UserAccessChanged};
+use kernel::UserId;
+use platform::db::Tx;
+
+use crate::Context;
+use crate::error::UsersError;
+use crate::store::users;
+
+/// How long the answer waits for sessions to have ended, as a courtesy.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// What is to change; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChangeAccess {
+    pub(crate) role: Option<Role>,
+    pub(crate) active: Option<bool>,
+}
+
+pub(crate) async fn change_access(
+    context: &Context,
+    actor: Actor,
+    user_id: UserId,
+    change: ChangeAccess,
+) -> Result<users::Model, UsersError> {
+    let mut tx = context.db.begin().await?;
+    // Admins first, then the user: every change of access takes its rows in this order.
+    let admins = users::active_admins_for_update(tx.conn()).await?;
+    let row = users::find_for_update(tx.conn(), user_id)
+        .await?
+        .ok_or(UsersError::NotFound("user"))?;
+    // The actor's token may be older than the actor's demotion; here the database has the word.
+    if !admins.contains(&actor.user_id.uuid()) && !admins.is_empty() {
+        return Err(UsersError::NotFound("user"));
+    }
+    let changed = changed(&row, change);
+    if changed == row {
+        return Ok(row);
+    }
+    if actor.user_id == user_id {
+        return Err(UsersError::OwnAccess);
+    }
+    keep_an_admin(&admins, &changed)?;
+    let changed = write_in(&mut tx, changed).await?;
+    tx.commit().await?.settle(SETTLE).await;
+    tracing::info!(user.id = %user_id, role = %changed.role, active = changed.active, "changed access");
+    Ok(changed)
+}
+
+fn changed(row: &users::Model, change: ChangeAccess) -> users::Model {
+    users::Model {
+        role: change
+            .role
+            .map_or_else(|| row.role.clone(), |role| role.as_str().to_owned()),
+        active: change.active.unwrap_or(row.active),
+        ..row.clone()
+    }
+}
+
+/// Refuses a change after which nobody could run the shop.
+pub(crate) fn keep_an_admin(active_admins: &[uuid::Uuid], changed: &users::Model) -> Result<(), UsersError> {
+    let stays_admin = changed.active && changed.role() == Role::Admin;
+    let is_last = active_admins == [changed.id];
+    if is_last && !stays_admin {
+        Err(UsersError::LastAdmin)
+    } else {
+        Ok(())
+    }
+}
+
+/// Writes the row and publishes that its access changed.
+pub(crate) async fn write_in(tx: &mut Tx, mut row: users::Model) -> Result<users::Model, UsersError> {
+    let now = tx.system().now();
+    if !users::update(tx.conn(), &row, now).await? {
+        return Err(UsersError::Changed { version: row.version });
+    }
+    row.version += 1;
+    row.updated_at_ms = now.ms();
+    let event = UserAccessChanged {
+        user_id: UserId(row.id),
+        role: row.role(),
+        active: row.active,
+        changed_at: now,
+    };
+    tx.emit(&event).await?;
+    Ok(row)
+}

@@ -1,0 +1,4 @@
+//! Rules of profiles; pure.
+
+pub(crate) mod names;
+pub(crate) mod preferences;

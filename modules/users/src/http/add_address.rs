@@ -1,0 +1,43 @@
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, post, web};
+use kernel::Address;
+use platform::access::Principal;
+use platform::http::{Answer, IdempotencyKey, Json};
+use platform::problem::{Problem, ProblemBody};
+
+use crate::Context;
+use crate::app;
+use crate::http::TAG;
+use crate::http::list_addresses::BookedAddress;
+
+/// Add an address to your book
+#[utoipa::path(
+    tag = TAG,
+    security(("bearer" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to send this again")),
+    request_body = Address,
+    responses(
+        (status = 201, body = BookedAddress),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "Not an address"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "The account is gone"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_addresses`, or the key is still in use"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "The key was used for another request"),
+    ),
+)]
+#[post("/users/me/addresses")]
+pub(crate) async fn add_address(
+    context: web::Data<Context>,
+    me: Principal,
+    key: IdempotencyKey,
+    Json(address): Json<Address>,
+) -> Result<HttpResponse, Problem> {
+    let key = key.covering(&me.scope(), "POST /users/me/addresses", &address);
+    let Answer { value, replayed } =
+        app::add_address::add_address(&context, me.user_id, address, key).await?;
+    let answer = Answer {
+        value: BookedAddress::try_from(value)?,
+        replayed,
+    };
+    Ok(answer.respond(StatusCode::CREATED))
+}
