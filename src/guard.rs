@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
 use actix_web::middleware::Next;
@@ -36,27 +37,25 @@ pub async fn guard<B: MessageBody + 'static>(
     canonicalise(&mut request);
     let work = async move {
         let (started, method) = (Instant::now(), request.method().clone());
-        let bare = request.request().clone();
-        let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-        let mut response = match outcome {
+        // The router needs the request to itself, so no copy of it is left for an answer after an error or a panic:
+        // that answer is made here, under the trace id, and travels as an error with a response of its own.
+        let mut response = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
             Ok(Ok(response)) => as_problem(response.map_into_boxed_body()),
             Ok(Err(error)) => {
-                let response = error.error_response();
-                as_problem(ServiceResponse::new(bare, response))
+                let response = problem_of(&error.error_response()).map(|problem| problem.error_response());
+                return Err(answered(&method, started, response.unwrap_or_else(|| error.error_response()), header_value));
             }
             Err(panic) => {
                 tracing::error!(cause = panic_message(panic.as_ref()), "a handler panicked");
-                let problem = Problem::new(
-                    codes::INTERNAL,
-                    "The request was not completed. Tell us the trace id.",
-                );
-                ServiceResponse::new(bare, problem.error_response())
+                let problem = Problem::new(codes::INTERNAL, "The request was not completed. Tell us the trace id.");
+                return Err(answered(&method, started, problem.error_response(), header_value));
             }
         };
         if let Some(value) = header_value {
             response.headers_mut().insert(TRACE_ID, value);
         }
-        record(&method, &response, started);
+        let route = response.request().match_pattern();
+        record(&method, route, response.status().as_u16(), started);
         Ok(response)
     };
     trace::scope(trace_id, work.instrument(span)).await
@@ -93,50 +92,54 @@ fn canonicalise(request: &mut ServiceRequest) {
     }
 }
 
+/// A finished answer to a request that ended in an error.
+fn answered(
+    method: &Method,
+    started: Instant,
+    mut response: HttpResponse,
+    trace_id: Option<HeaderValue>,
+) -> actix_web::Error {
+    if let Some(value) = trace_id {
+        response.headers_mut().insert(TRACE_ID, value);
+    }
+    record(method, None, response.status().as_u16(), started);
+    InternalError::from_response("answered", response).into()
+}
+
 /// An error that some part below made without a problem body becomes one.
 fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let status = response.status();
-    let is_error = status.is_client_error() || status.is_server_error();
-    let is_problem = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"));
-    // Health answers are errors with a body of their own.
-    let is_json = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    if !is_error || is_problem || is_json {
-        return response;
+    match problem_of(response.response()) {
+        Some(problem) => {
+            let (request, _) = response.into_parts();
+            ServiceResponse::new(request, problem.error_response())
+        }
+        None => response,
     }
-    let code = codes::ALL
-        .iter()
-        .find(|code| code.status == status.as_u16())
-        .copied();
-    let problem = match code {
+}
+
+/// The problem that an answer should have been; `None` if it is no error, or has a JSON body of its own (health).
+fn problem_of<B>(response: &HttpResponse<B>) -> Option<Problem> {
+    let status = response.status();
+    let has_body = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
+        [b"application/problem+json".as_slice(), b"application/json"].iter().any(|json| value.as_bytes().starts_with(json))
+    });
+    if has_body || !(status.is_client_error() || status.is_server_error()) {
+        return None;
+    }
+    let code = codes::ALL.iter().find(|code| code.status == status.as_u16()).copied();
+    Some(match code {
         Some(code) => Problem::new(code, format!("{}.", code.title)),
         None if status.is_client_error() => Problem::new(codes::MALFORMED_REQUEST, "The request is malformed."),
         None => Problem::new(codes::INTERNAL, "The request was not completed."),
-    };
-    let (request, _) = response.into_parts();
-    ServiceResponse::new(request, problem.error_response())
+    })
 }
 
-fn record(method: &Method, response: &ServiceResponse<BoxBody>, started: Instant) {
+fn record(method: &Method, route: Option<String>, status: u16, started: Instant) {
     let elapsed = started.elapsed();
-    let status = response.status().as_u16();
-    let route = response
-        .request()
-        .match_pattern()
-        .unwrap_or_else(|| "unmatched".to_owned());
-    let labels = [
-        ("method", method.to_string()),
-        ("route", route.clone()),
-        ("status", status.to_string()),
-    ];
+    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
     metrics::counter!("http_requests_total", &labels).increment(1);
-    metrics::histogram!("http_request_duration_seconds", "route" => route.clone())
-        .record(elapsed.as_secs_f64());
+    metrics::histogram!("http_request_duration_seconds", "route" => route.clone()).record(elapsed.as_secs_f64());
     let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     if status >= 500 {
         tracing::error!(%route, status, elapsed_ms, "answered");
@@ -185,10 +188,16 @@ mod tests {
             .route("/bare", web::get().to(|| async { HttpResponse::BadRequest().body("plain words") }))
             .wrap(from_fn(guard));
         let app = test::init_service(app).await;
-        let response = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
+        let request = test::TestRequest::get().uri(path).to_request();
+        // An error here carries the answer that the server sends.
+        let response = match test::try_call_service(&app, request).await {
+            Ok(response) => response.into_parts().1,
+            Err(error) => error.error_response(),
+        };
         let status = response.status().as_u16();
         assert_eq!(response.headers().get("content-type").unwrap(), "application/problem+json");
-        (status, test::read_body_json(response).await)
+        let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
     }
 
     #[actix_web::test]

@@ -58,7 +58,7 @@ pub enum SettingsError {
     #[error("there is no setting section `{0}`; `souk config show` lists them")]
     UnknownSection(String),
     #[error("{setting}: {problem}")]
-    Invalid { setting: &'static str, problem: String },
+    Invalid { setting: String, problem: String },
 }
 
 fn invalid(setting: &'static str, problem: impl Into<String>) -> SettingsError {
@@ -155,6 +155,16 @@ pub struct Settings {
     pub modules: ModuleSettings,
 }
 
+/// Reads a section; an error names the setting at fault.
+pub fn section<T: serde::de::DeserializeOwned>(config: &Config, name: &str) -> Result<T, SettingsError> {
+    let value: config::Value = config.get(name)?;
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let setting = if path == "." { name.to_owned() } else { format!("{name}.{path}") };
+        SettingsError::Invalid { setting, problem: error.into_inner().to_string() }
+    })
+}
+
 const SECTIONS: &[&str] = &["server", "data", "database", "demo", "log", "relay", "shop"];
 
 impl Settings {
@@ -197,17 +207,17 @@ impl Settings {
         if let Some(unknown) = sections.into_keys().find(|name| !known(name)) {
             return Err(SettingsError::UnknownSection(unknown));
         }
-        let shop: ShopSection = config.get("shop")?;
-        let data: Data = config.get("data")?;
+        let shop: ShopSection = section(config, "shop")?;
+        let data: Data = section(config, "data")?;
         let modules = ModuleSettings::read(config, shop.currency, &data.dir)?;
         let settings = Self {
             profile,
-            server: config.get("server")?,
+            server: section(config, "server")?,
             data,
-            database: config.get("database")?,
-            demo: config.get("demo")?,
-            log: config.get("log")?,
-            relay: config.get("relay")?,
+            database: section(config, "database")?,
+            demo: section(config, "demo")?,
+            log: section(config, "log")?,
+            relay: section(config, "relay")?,
             shop,
             modules,
         };

@@ -20,7 +20,7 @@ use platform::system::System;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::settings::{Settings, below};
+use crate::settings::{self, Settings, SettingsError, below};
 
 /// The names of all modules, whether compiled or not.
 pub const MODULE_NAMES: &[&str] = migrations::MODULES;
@@ -103,12 +103,13 @@ impl ModuleSettings {
     }
 }
 
+/// A module without a section in any layer takes its own defaults.
 fn section<T: Default + serde::de::DeserializeOwned>(
     config: &config::Config,
     name: &str,
-) -> Result<T, config::ConfigError> {
-    match config.get::<T>(name) {
-        Err(config::ConfigError::NotFound(_)) => Ok(T::default()),
+) -> Result<T, SettingsError> {
+    match settings::section(config, name) {
+        Err(SettingsError::Read(config::ConfigError::NotFound(_))) => Ok(T::default()),
         read => read,
     }
 }

@@ -88,7 +88,10 @@ fn known_provider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
     if name == provider::SANDBOX {
         Ok(name)
     } else {
-        Err(serde::de::Error::custom(format!("there is no payment provider `{name}`; there is `{}`", provider::SANDBOX)))
+        Err(serde::de::Error::custom(format!(
+            "there is no payment provider `{name}`; there is `{}`",
+            provider::SANDBOX
+        )))
     }
 }
 
@@ -115,7 +118,9 @@ impl Context {
 
     /// How long an attempt belongs to who works on it: longer than all the tries of `app::drive`.
     fn lease(&self) -> Duration {
-        self.provider_timeout().saturating_mul(2 * app::drive::TRIES + 1).saturating_add(Duration::from_secs(2))
+        self.provider_timeout()
+            .saturating_mul(2 * app::drive::TRIES + 1)
+            .saturating_add(Duration::from_secs(2))
     }
 }
 
@@ -135,7 +140,12 @@ impl Payments {
     /// The same with a provider of the caller's.
     pub fn with_provider(deps: Deps, provider: Arc<dyn PaymentProvider>) -> Self {
         Self {
-            context: Arc::new(Context { db: deps.db, settings: deps.settings, orders: deps.orders, provider }),
+            context: Arc::new(Context {
+                db: deps.db,
+                settings: deps.settings,
+                orders: deps.orders,
+                provider,
+            }),
         }
     }
 }
@@ -163,7 +173,9 @@ impl Module for Payments {
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
-        vec![Arc::new(app::on_order_status_changed::OnOrderStatusChanged { context: self.context.clone() })]
+        vec![Arc::new(app::on_order_status_changed::OnOrderStatusChanged {
+            context: self.context.clone(),
+        })]
     }
 
     fn workers(&self) -> Vec<Worker> {
@@ -193,7 +205,12 @@ mod tests {
         assert!(!format!("{:?}", Settings::default()).contains("development-secret"));
         let read = |text: &str| serde_json::from_str::<Settings>(text);
         assert_eq!(read("{}").unwrap(), Settings::default());
-        assert!(read(r#"{"provider":"strip"}"#).unwrap_err().to_string().contains("no payment provider `strip`"));
+        assert!(
+            read(r#"{"provider":"strip"}"#)
+                .unwrap_err()
+                .to_string()
+                .contains("no payment provider `strip`")
+        );
         assert!(read(r#"{"unknown":1}"#).is_err());
     }
 }

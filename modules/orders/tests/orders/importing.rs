@@ -1,7 +1,6 @@
 //! Orders of the past come in, and everything goes out.
 
 use contracts::orders::{OrderCreated, OrderStatusChanged};
-use kernel::Sku;
 use serde_json::{Value, json};
 use testkit::{Engine, Response, TestUser};
 
@@ -45,8 +44,7 @@ testkit::on_every_database! {
     async fn a_year_of_a_real_shop_comes_in_and_adds_up(engine: Engine) {
         let shop = Shop::open(engine).await;
         let admin = shop.bench.tokens.admin();
-        // Past the header and the second halves of names in quotes.
-        for sku in PRODUCTS.lines().skip(1).filter_map(|line| line.split(',').next()).filter(|sku| Sku::parse(sku).is_ok()) {
+        for sku in PRODUCTS.lines().skip(1).filter_map(|line| line.split(',').next()) {
             shop.catalog.put(sku, 100);
         }
         let begun = std::time::Instant::now();
@@ -150,7 +148,7 @@ testkit::on_every_database! {
         let bad: Vec<(&str, &str)> = vec![
             ("B1,2011-01-01T10:00:00Z,c,France,MUG,1,0.001,GBP", "0.001 GBP"),
             ("B1,yesterday,c,France,MUG,1,1.00,GBP", "placed_at"),
-            ("B1,2011-01-01T10:00:00Z,c,France,a b,1,1.00,GBP", "sku"),
+            ("B1,2011-01-01T10:00:00Z,c,France,a/b,1,1.00,GBP", "sku"),
             ("B1,2011-01-01T10:00:00Z,c,France,MUG,0,1.00,GBP", "quantity"),
             ("B1,2011-01-01T10:00:00Z,c,France,MUG,-1,1.00,GBP", "quantity"),
             ("B1,2011-01-01T10:00:00Z,c,France,MUG,1,-1.00,GBP", "unit_price"),

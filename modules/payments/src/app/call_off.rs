@@ -31,7 +31,9 @@ pub(crate) async fn plan(
             .then_some((Movement::Refund, left_minor)),
         _ => None,
     };
-    let Some((movement, amount_minor)) = movement_and_amount else { return Ok(Vec::new()) };
+    let Some((movement, amount_minor)) = movement_and_amount else {
+        return Ok(Vec::new());
+    };
     let attempt = attempts::Model {
         undo: true,
         reason: Some(REASON.to_owned()),

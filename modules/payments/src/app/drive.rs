@@ -73,7 +73,10 @@ pub(crate) async fn resume(
     if !over || !attempts::lease(context.db.writer(), &attempt, lease).await? {
         return Err(IdempotencyError::InProgress.into());
     }
-    Ok(attempts::Model { lease_until_ms: lease.ms(), ..attempt })
+    Ok(attempts::Model {
+        lease_until_ms: lease.ms(),
+        ..attempt
+    })
 }
 
 /// Drives an attempt whose lease the caller has.
@@ -156,7 +159,17 @@ async fn call(
     Ok(match movement {
         Movement::Authorize | Movement::Charge => {
             let capture = movement == Movement::Charge;
-            in_time(context, attempt, provider.authorize(Authorization { key, token, amount, capture })).await
+            in_time(
+                context,
+                attempt,
+                provider.authorize(Authorization {
+                    key,
+                    token,
+                    amount,
+                    capture,
+                }),
+            )
+            .await
         }
         Movement::Capture => in_time(context, attempt, provider.capture(key, charge, amount)).await,
         Movement::Void => in_time(context, attempt, provider.void(key, charge)).await,

@@ -19,10 +19,15 @@ use crate::store::{attempts, keys, payments};
 #[derive(Debug, Clone)]
 pub(crate) enum Wish {
     /// All that is held, or part of it.
-    Capture { amount: Option<Money> },
+    Capture {
+        amount: Option<Money>,
+    },
     Void,
     /// All that is left, or part of it.
-    Refund { amount: Option<Money>, reason: Option<Reason> },
+    Refund {
+        amount: Option<Money>,
+        reason: Option<Reason>,
+    },
 }
 
 /// What an admin asks for, of which payment.
@@ -39,7 +44,9 @@ pub(crate) async fn move_money(
     order: MoveMoney,
 ) -> Result<Answer<Outcome>, PaymentError> {
     let system = context.db.system().clone();
-    system.to_the_end(async move { run(&context, request, order).await }).await?
+    system
+        .to_the_end(async move { run(&context, request, order).await })
+        .await?
 }
 
 async fn run(
@@ -92,7 +99,14 @@ async fn start(
             let attempt = attempts::Model {
                 reason,
                 actor_id: Some(order.admin.uuid()),
-                ..draft(ticket.resource_id, id, movement, amount_minor, system.now(), lease)
+                ..draft(
+                    ticket.resource_id,
+                    id,
+                    movement,
+                    amount_minor,
+                    system.now(),
+                    lease,
+                )
             };
             let attempt = attempts::insert(tx.conn(), attempt).await?;
             tx.commit().await?;

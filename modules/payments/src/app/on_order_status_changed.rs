@@ -33,7 +33,9 @@ impl EventHandler for OnOrderStatusChanged {
     }
 
     async fn handle(&self, envelope: &Envelope) -> Result<(), HandleError> {
-        let Some(event) = envelope.open::<OrderStatusChanged>().transpose()? else { return Ok(()) };
+        let Some(event) = envelope.open::<OrderStatusChanged>().transpose()? else {
+            return Ok(());
+        };
         if event.to != OrderStatus::Cancelled {
             return Ok(());
         }
@@ -71,8 +73,13 @@ impl OnOrderStatusChanged {
         let planned = match live {
             Some(payment) => {
                 payments::call_off(tx.conn(), PaymentId(payment.id), now).await?;
-                let called_off = payments::Model { called_off_at_ms: Some(now.ms()), ..payment };
-                call_off::plan(&mut tx, &called_off, now).await.map_err(HandleError::other)?
+                let called_off = payments::Model {
+                    called_off_at_ms: Some(now.ms()),
+                    ..payment
+                };
+                call_off::plan(&mut tx, &called_off, now)
+                    .await
+                    .map_err(HandleError::other)?
             }
             None => Vec::new(),
         };

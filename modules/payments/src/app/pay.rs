@@ -35,10 +35,16 @@ pub(crate) async fn pay(
     wish: Pay,
 ) -> Result<Answer<Outcome>, PaymentError> {
     let system = context.db.system().clone();
-    system.to_the_end(async move { run(&context, request, &wish).await }).await?
+    system
+        .to_the_end(async move { run(&context, request, &wish).await })
+        .await?
 }
 
-async fn run(context: &Arc<Context>, request: KeyedRequest, wish: &Pay) -> Result<Answer<Outcome>, PaymentError> {
+async fn run(
+    context: &Arc<Context>,
+    request: KeyedRequest,
+    wish: &Pay,
+) -> Result<Answer<Outcome>, PaymentError> {
     let ticket = match begin::<Outcome>(&context.db, Some(request.clone())).await? {
         Begin::Replay(outcome) => return Ok(Answer::replayed(outcome)),
         Begin::Work(ticket) => ticket,
@@ -141,7 +147,11 @@ async fn open(
         tx.rollback().await?;
         return Err(refuse_second(context, id, wish.order_id).await?);
     }
-    let movement = if intent.capture { Movement::Charge } else { Movement::Authorize };
+    let movement = if intent.capture {
+        Movement::Charge
+    } else {
+        Movement::Authorize
+    };
     let lease = lease_until(context, system);
     let attempt = attempts::Model {
         token: Some(intent.token),
@@ -180,7 +190,11 @@ fn first_row(context: &Context, intent: &intents::Model, due: &PayableOrder) -> 
 
 /// The intent is not ours any more: a twin of this request has made it a payment, or it is being taken back (its lease
 /// ran out, or the order was cancelled). In the second case the order may hold our late claim, so it is told.
-async fn overtaken(context: &Context, id: PaymentId, order_id: OrderId) -> Result<attempts::Model, PaymentError> {
+async fn overtaken(
+    context: &Context,
+    id: PaymentId,
+    order_id: OrderId,
+) -> Result<attempts::Model, PaymentError> {
     if let Some(attempt) = attempts::first_of(context.db.reader(), id).await? {
         return Ok(attempt);
     }
@@ -189,9 +203,18 @@ async fn overtaken(context: &Context, id: PaymentId, order_id: OrderId) -> Resul
 }
 
 /// The order let this payment in, but another one of it is live here: its events are still on their way to the order.
-async fn refuse_second(context: &Context, id: PaymentId, order_id: OrderId) -> Result<PaymentError, PaymentError> {
+async fn refuse_second(
+    context: &Context,
+    id: PaymentId,
+    order_id: OrderId,
+) -> Result<PaymentError, PaymentError> {
     let live = payments::live_of(context.db.reader(), order_id).await?;
     release_order::take_back(context, id, order_id).await?;
     let under_way = live.is_none_or(|live| live.status == Status::Pending.as_str());
-    Ok(if under_way { BeginPaymentRefusal::InProgress } else { BeginPaymentRefusal::AlreadyPaid }.into())
+    Ok(if under_way {
+        BeginPaymentRefusal::InProgress
+    } else {
+        BeginPaymentRefusal::AlreadyPaid
+    }
+    .into())
 }

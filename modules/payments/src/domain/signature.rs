@@ -21,11 +21,15 @@ pub(crate) struct Signed<'a> {
 
 /// Whether one of the signatures is the sender's and the time is near. Compared in constant time.
 pub(crate) fn holds(secret: &str, signed: &Signed<'_>, body: &[u8], now_s: i64) -> bool {
-    let Ok(sent_s) = signed.timestamp.parse::<i64>() else { return false };
+    let Ok(sent_s) = signed.timestamp.parse::<i64>() else {
+        return false;
+    };
     if !(1..=255).contains(&signed.id.len()) || now_s.saturating_sub(sent_s).saturating_abs() > TOLERANCE_S {
         return false;
     }
-    let Some(mac) = mac(secret, signed, body) else { return false };
+    let Some(mac) = mac(secret, signed, body) else {
+        return false;
+    };
     signed
         .signatures
         .split(' ')
@@ -69,22 +73,44 @@ mod tests {
     fn the_example_of_the_standard_holds() {
         assert!(holds(SECRET, &SIGNED, BODY, NOW_S));
         let several = format!("v1a,AAAA v1,AAAA {}", SIGNED.signatures);
-        assert!(holds(SECRET, &Signed { signatures: &several, ..SIGNED }, BODY, NOW_S + TOLERANCE_S));
+        assert!(holds(
+            SECRET,
+            &Signed {
+                signatures: &several,
+                ..SIGNED
+            },
+            BODY,
+            NOW_S + TOLERANCE_S
+        ));
     }
 
     #[test]
     fn anything_else_does_not() {
         assert!(!holds(SECRET, &SIGNED, b"{\"test\": 2432232315}", NOW_S));
         assert!(!holds("whsec_other", &SIGNED, BODY, NOW_S));
-        assert!(!holds(SECRET, &Signed { id: "msg_other", ..SIGNED }, BODY, NOW_S));
+        assert!(!holds(
+            SECRET,
+            &Signed {
+                id: "msg_other",
+                ..SIGNED
+            },
+            BODY,
+            NOW_S
+        ));
         assert!(!holds(SECRET, &SIGNED, BODY, NOW_S + TOLERANCE_S + 1));
         assert!(!holds(SECRET, &SIGNED, BODY, NOW_S - TOLERANCE_S - 1));
         for timestamp in ["", "soon", "9223372036854775808", "-9223372036854775808"] {
-            assert!(!holds(SECRET, &Signed { timestamp, ..SIGNED }, BODY, NOW_S), "{timestamp}");
+            assert!(
+                !holds(SECRET, &Signed { timestamp, ..SIGNED }, BODY, NOW_S),
+                "{timestamp}"
+            );
         }
         let bare = SIGNED.signatures.trim_start_matches("v1,");
         for signatures in ["", "v1,", "v1,!", bare] {
-            assert!(!holds(SECRET, &Signed { signatures, ..SIGNED }, BODY, NOW_S), "{signatures}");
+            assert!(
+                !holds(SECRET, &Signed { signatures, ..SIGNED }, BODY, NOW_S),
+                "{signatures}"
+            );
         }
     }
 }

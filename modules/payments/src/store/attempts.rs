@@ -2,12 +2,13 @@
 
 use kernel::{PaymentId, Timestamp};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -63,12 +64,17 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
     pub(crate) fn movement(&self) -> Result<Movement, DbErr> {
-        Movement::parse(&self.kind).ok_or_else(|| DbErr::Custom(format!("attempt {} cannot be read", self.id)))
+        Movement::parse(&self.kind)
+            .ok_or_else(|| DbErr::Custom(format!("attempt {} cannot be read", self.id)))
     }
 
     /// The id under which the client's idempotency key knows this movement.
     pub(crate) fn resource_id(&self) -> Result<Uuid, DbErr> {
-        Ok(if self.movement()?.begins() { self.payment_id } else { self.id })
+        Ok(if self.movement()?.begins() {
+            self.payment_id
+        } else {
+            self.id
+        })
     }
 }
 
@@ -77,7 +83,10 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option
 }
 
 /// The attempt that began a payment.
-pub(crate) async fn first_of(conn: &impl ConnectionTrait, payment_id: PaymentId) -> Result<Option<Model>, DbErr> {
+pub(crate) async fn first_of(
+    conn: &impl ConnectionTrait,
+    payment_id: PaymentId,
+) -> Result<Option<Model>, DbErr> {
     Entity::find()
         .filter(Column::PaymentId.eq(payment_id.uuid()))
         .filter(Column::Kind.is_in([Movement::Authorize.as_str(), Movement::Charge.as_str()]))
@@ -96,12 +105,21 @@ pub(crate) async fn open_by_provider_key(
         .await
 }
 
-pub(crate) async fn by_provider_keys(conn: &impl ConnectionTrait, keys: &[String]) -> Result<Vec<Model>, DbErr> {
-    Entity::find().filter(Column::ProviderKey.is_in(keys.iter().map(String::as_str))).all(conn).await
+pub(crate) async fn by_provider_keys(
+    conn: &impl ConnectionTrait,
+    keys: &[String],
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::ProviderKey.is_in(keys.iter().map(String::as_str)))
+        .all(conn)
+        .await
 }
 
 /// Whether a movement of the hold (begin, capture, void) is under way.
-pub(crate) async fn hold_is_moving(conn: &impl ConnectionTrait, payment_id: PaymentId) -> Result<bool, DbErr> {
+pub(crate) async fn hold_is_moving(
+    conn: &impl ConnectionTrait,
+    payment_id: PaymentId,
+) -> Result<bool, DbErr> {
     let open = Entity::find()
         .filter(Column::PaymentId.eq(payment_id.uuid()))
         .filter(Column::State.eq(OPEN))
@@ -136,7 +154,10 @@ pub(crate) async fn succeeded_after(
     after: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut query = Entity::find().filter(Column::State.eq(SUCCEEDED)).order_by_asc(Column::Id).limit(limit);
+    let mut query = Entity::find()
+        .filter(Column::State.eq(SUCCEEDED))
+        .order_by_asc(Column::Id)
+        .limit(limit);
     if let Some(after) = after {
         query = query.filter(Column::Id.gt(after));
     }

@@ -3,10 +3,14 @@
 
 use kernel::{OrderId, PaymentId, Timestamp};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect,
+};
 use uuid::Uuid;
 
 /// Somebody is at work on it.
@@ -32,7 +36,10 @@ pub(crate) struct Model {
 // By hand, because the token must not come into logs.
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Intent").field("id", &self.id).field("order_id", &self.order_id).finish_non_exhaustive()
+        f.debug_struct("Intent")
+            .field("id", &self.id)
+            .field("order_id", &self.order_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,14 +78,21 @@ pub(crate) async fn resume(
 
 /// Takes an open intent away, to become a payment. False if it is no longer open.
 pub(crate) async fn take(conn: &impl ConnectionTrait, id: PaymentId) -> Result<bool, DbErr> {
-    let taken =
-        Entity::delete_many().filter(Column::Id.eq(id.uuid())).filter(Column::State.eq(OPEN)).exec(conn).await?;
+    let taken = Entity::delete_many()
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(Column::State.eq(OPEN))
+        .exec(conn)
+        .await?;
     Ok(taken.rows_affected == 1)
 }
 
 /// Forgets an intent, whatever its state.
 pub(crate) async fn forget(conn: &impl ConnectionTrait, id: PaymentId) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::Id.eq(id.uuid())).exec(conn).await.map(|_| ())
+    Entity::delete_many()
+        .filter(Column::Id.eq(id.uuid()))
+        .exec(conn)
+        .await
+        .map(|_| ())
 }
 
 /// From now on nobody goes on with it. False if there is none.

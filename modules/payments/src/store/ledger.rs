@@ -3,9 +3,10 @@
 use kernel::Timestamp;
 use platform::system::System;
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
-use sea_orm::{ConnectionTrait, DbErr, IntoActiveModel};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DbErr, IntoActiveModel};
 use uuid::Uuid;
 
 use crate::domain::entries::Entry;
@@ -55,5 +56,8 @@ pub(crate) async fn append(
         };
         row.into_active_model().reset_all()
     });
-    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
+    Entity::insert_many(rows)
+        .exec_without_returning(conn)
+        .await
+        .map(|_| ())
 }

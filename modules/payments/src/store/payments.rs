@@ -2,11 +2,13 @@
 
 use kernel::{Currency, Cursor, CursorError, Limit, Money, OrderId, Page, PaymentId, Timestamp, UserId};
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select, UpdateMany,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Select, UpdateMany,
 };
 use uuid::Uuid;
 
@@ -95,12 +97,19 @@ pub(crate) struct Filter {
     pub(crate) status: Option<Status>,
 }
 
-pub(crate) async fn find(conn: &impl ConnectionTrait, scope: Scope, id: PaymentId) -> Result<Option<Model>, DbErr> {
+pub(crate) async fn find(
+    conn: &impl ConnectionTrait,
+    scope: Scope,
+    id: PaymentId,
+) -> Result<Option<Model>, DbErr> {
     scope.find().filter(Column::Id.eq(id.uuid())).one(conn).await
 }
 
 /// The row, locked until the transaction ends (SQLite: the whole database is).
-pub(crate) async fn find_for_update(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Model>, DbErr> {
+pub(crate) async fn find_for_update(
+    conn: &impl ConnectionTrait,
+    id: PaymentId,
+) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id.uuid()).lock_exclusive().one(conn).await
 }
 
@@ -120,14 +129,18 @@ pub(crate) async fn page(
         query = query.filter(Column::Status.eq(status.as_str()));
     }
     if let Some(cursor) = cursor {
-        let before = cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError));
+        let before = cursor
+            .unpack::<1>()
+            .and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError));
         match before {
             Ok(before) => query = query.filter(Column::Id.lt(before)),
             Err(error) => return Ok(Err(error)),
         }
     }
     let rows = query.all(conn).await?;
-    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
+    Ok(Ok(Page::from_probe(rows, limit, |row| {
+        Cursor::pack(&[&row.id.to_string()])
+    })))
 }
 
 fn is_live() -> sea_orm::Condition {
@@ -140,7 +153,11 @@ fn is_live() -> sea_orm::Condition {
 
 /// The payment that holds, took or is about to take money for an order.
 pub(crate) async fn live_of(conn: &impl ConnectionTrait, order_id: OrderId) -> Result<Option<Model>, DbErr> {
-    Entity::find().filter(Column::OrderId.eq(order_id.uuid())).filter(is_live()).one(conn).await
+    Entity::find()
+        .filter(Column::OrderId.eq(order_id.uuid()))
+        .filter(is_live())
+        .one(conn)
+        .await
 }
 
 /// The same, begun no later than that time, locked until the transaction ends.
@@ -174,10 +191,16 @@ pub(crate) async fn reserve_refund(
     amount_minor: i64,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
-    let set_aside =
-        || Expr::col(Column::RefundedMinor).add(Expr::col(Column::RefundPendingMinor)).add(amount_minor);
+    let set_aside = || {
+        Expr::col(Column::RefundedMinor)
+            .add(Expr::col(Column::RefundPendingMinor))
+            .add(amount_minor)
+    };
     let reserved = Entity::update_many()
-        .col_expr(Column::RefundPendingMinor, Expr::col(Column::RefundPendingMinor).add(amount_minor))
+        .col_expr(
+            Column::RefundPendingMinor,
+            Expr::col(Column::RefundPendingMinor).add(amount_minor),
+        )
         .col_expr(Column::UpdatedAtMs, Expr::value(now.ms()))
         .filter(Column::Id.eq(id.uuid()))
         .filter(set_aside().lte(Expr::col(Column::CapturedMinor)))
@@ -186,25 +209,28 @@ pub(crate) async fn reserve_refund(
     Ok(reserved.rows_affected == 1)
 }
 
-/// Replaces one balance by the next, if it still is what was read. False if it is not.
+/// Replaces one balance by the next, if it still is what was read; the new row. The caller has locked the row, so
+/// anything else is an error.
 pub(crate) async fn replace_balance(
     conn: &impl ConnectionTrait,
-    id: PaymentId,
+    row: &Model,
     before: &Balance,
     after: &Balance,
     charge: Option<&str>,
     now: Timestamp,
-) -> Result<bool, DbErr> {
-    let failed = after.status == Status::Failed;
+) -> Result<Model, DbErr> {
     let mut update: UpdateMany<Entity> = Entity::update_many()
         .col_expr(Column::Status, Expr::value(after.status.as_str()))
         .col_expr(Column::AuthorizedMinor, Expr::value(after.authorized_minor))
         .col_expr(Column::CapturedMinor, Expr::value(after.captured_minor))
         .col_expr(Column::RefundedMinor, Expr::value(after.refunded_minor))
-        .col_expr(Column::RefundPendingMinor, Expr::value(after.refund_pending_minor))
-        .col_expr(Column::ReleaseDue, Expr::value(failed))
+        .col_expr(
+            Column::RefundPendingMinor,
+            Expr::value(after.refund_pending_minor),
+        )
+        .col_expr(Column::ReleaseDue, Expr::value(after.status == Status::Failed))
         .col_expr(Column::UpdatedAtMs, Expr::value(now.ms()))
-        .filter(Column::Id.eq(id.uuid()))
+        .filter(Column::Id.eq(row.id))
         .filter(Column::Status.eq(before.status.as_str()))
         .filter(Column::AuthorizedMinor.eq(before.authorized_minor))
         .filter(Column::CapturedMinor.eq(before.captured_minor))
@@ -213,11 +239,20 @@ pub(crate) async fn replace_balance(
     if let Some(charge) = charge {
         update = update.col_expr(Column::Charge, Expr::value(Some(charge.to_owned())));
     }
-    Ok(update.exec(conn).await?.rows_affected == 1)
+    update
+        .exec_with_returning(conn)
+        .await?
+        .into_iter()
+        .next()
+        .ok_or(DbErr::RecordNotUpdated)
 }
 
 /// The order of this payment was cancelled.
-pub(crate) async fn call_off(conn: &impl ConnectionTrait, id: PaymentId, now: Timestamp) -> Result<(), DbErr> {
+pub(crate) async fn call_off(
+    conn: &impl ConnectionTrait,
+    id: PaymentId,
+    now: Timestamp,
+) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::CalledOffAtMs, Expr::value(Some(now.ms())))
         .filter(Column::Id.eq(id.uuid()))
@@ -229,7 +264,12 @@ pub(crate) async fn call_off(conn: &impl ConnectionTrait, id: PaymentId, now: Ti
 
 /// Failed payments whose order has not been told yet.
 pub(crate) async fn release_due(conn: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
-    Entity::find().filter(Column::ReleaseDue.eq(true)).order_by_asc(Column::Id).limit(limit).all(conn).await
+    Entity::find()
+        .filter(Column::ReleaseDue.eq(true))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await
 }
 
 /// The order has been told.

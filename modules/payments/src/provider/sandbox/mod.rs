@@ -52,13 +52,19 @@ impl Sandbox {
     async fn operate(&self, order: Order<'_>) -> Result<(Verdict, bool), DbErr> {
         let system = self.db.system();
         let begins = order.movement.is_some_and(Movement::begins);
-        let charge_id = if begins { Some(system.id()) } else { order.charge.and_then(|id| Uuid::parse_str(id).ok()) };
+        let charge_id = if begins {
+            Some(system.id())
+        } else {
+            order.charge.and_then(|id| Uuid::parse_str(id).ok())
+        };
         let row = books::operations::Model {
             provider_key: order.key.to_owned(),
             kind: order.movement.map_or("abandon", Movement::as_str).to_owned(),
             charge_id,
             amount_minor: order.amount.map_or(0, |amount| amount.amount_minor),
-            currency: order.amount.map_or_else(|| "XXX".to_owned(), |amount| amount.currency.to_string()),
+            currency: order
+                .amount
+                .map_or_else(|| "XXX".to_owned(), |amount| amount.currency.to_string()),
             refusal: order.refusal.map(str::to_owned),
             at_ms: system.now().ms(),
         };
@@ -86,15 +92,21 @@ impl Sandbox {
         row: &books::operations::Model,
         movement: Option<Movement>,
     ) -> Result<bool, DbErr> {
-        let (Some(movement), Some(charge_id)) = (movement, row.charge_id) else { return Ok(false) };
+        let (Some(movement), Some(charge_id)) = (movement, row.charge_id) else {
+            return Ok(false);
+        };
         let amount_minor = row.amount_minor;
         match movement {
             Movement::Authorize | Movement::Charge if amount_minor <= 0 => Ok(false),
             Movement::Authorize => books::charges::open(tx.conn(), charge_id, row, false).await,
             Movement::Charge => books::charges::open(tx.conn(), charge_id, row, true).await,
-            Movement::Capture => books::charges::take(tx.conn(), charge_id, amount_minor, &row.currency).await,
+            Movement::Capture => {
+                books::charges::take(tx.conn(), charge_id, amount_minor, &row.currency).await
+            }
             Movement::Void => books::charges::let_go(tx.conn(), charge_id).await,
-            Movement::Refund => books::charges::give_back(tx.conn(), charge_id, amount_minor, &row.currency).await,
+            Movement::Refund => {
+                books::charges::give_back(tx.conn(), charge_id, amount_minor, &row.currency).await
+            }
         }
     }
 }
@@ -122,9 +134,19 @@ impl PaymentProvider for Sandbox {
             "tok_insufficient_funds" => Some("insufficient_funds"),
             _ => Some("unknown_token"),
         };
-        let movement = if call.capture { Movement::Charge } else { Movement::Authorize };
+        let movement = if call.capture {
+            Movement::Charge
+        } else {
+            Movement::Authorize
+        };
         let (verdict, first) = self
-            .operate(Order { key: call.key, movement: Some(movement), charge: None, amount: Some(call.amount), refusal })
+            .operate(Order {
+                key: call.key,
+                movement: Some(movement),
+                charge: None,
+                amount: Some(call.amount),
+                refusal,
+            })
             .await?;
         match call.token {
             // The money has moved, and the answer is lost.
@@ -137,7 +159,16 @@ impl PaymentProvider for Sandbox {
 
     async fn capture(&self, key: &str, charge: &str, amount: Money) -> Result<Verdict, NoAnswer> {
         let (charge, amount) = (Some(charge), Some(amount));
-        Ok(self.operate(Order { key, movement: Some(Movement::Capture), charge, amount, refusal: None }).await?.0)
+        Ok(self
+            .operate(Order {
+                key,
+                movement: Some(Movement::Capture),
+                charge,
+                amount,
+                refusal: None,
+            })
+            .await?
+            .0)
     }
 
     async fn void(&self, key: &str, charge: &str) -> Result<Verdict, NoAnswer> {
@@ -145,14 +176,33 @@ impl PaymentProvider for Sandbox {
             Ok(id) => books::charges::find(self.db.reader(), id).await?,
             Err(_) => None,
         };
-        let amount = held.and_then(|row| Some(Money::new(row.amount_minor, Currency::parse(&row.currency).ok()?)));
+        let amount =
+            held.and_then(|row| Some(Money::new(row.amount_minor, Currency::parse(&row.currency).ok()?)));
         let charge = Some(charge);
-        Ok(self.operate(Order { key, movement: Some(Movement::Void), charge, amount, refusal: None }).await?.0)
+        Ok(self
+            .operate(Order {
+                key,
+                movement: Some(Movement::Void),
+                charge,
+                amount,
+                refusal: None,
+            })
+            .await?
+            .0)
     }
 
     async fn refund(&self, key: &str, charge: &str, amount: Money) -> Result<Verdict, NoAnswer> {
         let (charge, amount) = (Some(charge), Some(amount));
-        Ok(self.operate(Order { key, movement: Some(Movement::Refund), charge, amount, refusal: None }).await?.0)
+        Ok(self
+            .operate(Order {
+                key,
+                movement: Some(Movement::Refund),
+                charge,
+                amount,
+                refusal: None,
+            })
+            .await?
+            .0)
     }
 
     async fn find(&self, key: &str) -> Result<Option<Verdict>, NoAnswer> {
@@ -161,7 +211,13 @@ impl PaymentProvider for Sandbox {
     }
 
     async fn abandon(&self, key: &str) -> Result<Verdict, NoAnswer> {
-        let order = Order { key, movement: None, charge: None, amount: None, refusal: Some(ABANDONED) };
+        let order = Order {
+            key,
+            movement: None,
+            charge: None,
+            amount: None,
+            refusal: Some(ABANDONED),
+        };
         Ok(self.operate(order).await?.0)
     }
 

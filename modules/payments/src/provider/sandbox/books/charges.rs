@@ -1,7 +1,8 @@
 //! Money of customers that the bank holds, took or gave back.
 
 use sea_orm::entity::prelude::{
-    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, PrimaryKeyTrait,
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter};
@@ -46,7 +47,11 @@ pub(crate) async fn open(
         taken_minor: if taken { amount_minor } else { 0 },
         returned_minor: 0,
     };
-    row.into_active_model().reset_all().insert(conn).await.map(|_| true)
+    row.into_active_model()
+        .reset_all()
+        .insert(conn)
+        .await
+        .map(|_| true)
 }
 
 /// Takes part of what is held and lets the rest go. False if so much is not held.
