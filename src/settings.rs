@@ -61,11 +61,8 @@ pub enum SettingsError {
     Invalid { setting: String, problem: String },
 }
 
-fn invalid(setting: &'static str, problem: impl Into<String>) -> SettingsError {
-    SettingsError::Invalid {
-        setting,
-        problem: problem.into(),
-    }
+fn invalid(setting: &str, problem: impl Into<String>) -> SettingsError {
+    SettingsError::Invalid { setting: setting.to_owned(), problem: problem.into() }
 }
 
 /// Where and how HTTP is served.

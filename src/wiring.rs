@@ -52,7 +52,7 @@ impl ModuleSettings {
         config: &config::Config,
         currency: Currency,
         data_dir: &Path,
-    ) -> Result<Self, config::ConfigError> {
+    ) -> Result<Self, SettingsError> {
         let mut shared = config::Config::builder();
         for key in ["catalog.currency", "cart.currency", "orders.currency"] {
             shared = shared.set_default(key, currency.as_str())?;

@@ -68,10 +68,7 @@ impl Cache {
 
     /// Call it before the query whose result will be kept.
     pub(crate) fn mark(&self) -> ReadMark {
-        ReadMark {
-            generation: self.generation.load(Ordering::SeqCst),
-            read_at: self.clock.now(),
-        }
+        ReadMark { generation: self.generation.load(Ordering::SeqCst), read_at: self.clock.now() }
     }
 
     /// Call it after every commit, whatever became of it.
@@ -79,29 +76,45 @@ impl Cache {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) async fn product(&self, reference: &ProductRef) -> Option<Arc<Versioned>> {
+    /// The product, or what `read` gives, which is asked only if needed and then remembered.
+    pub(crate) async fn product<E>(
+        &self,
+        reference: &ProductRef,
+        read: impl Future<Output = Result<Arc<Versioned>, E>>,
+    ) -> Result<Arc<Versioned>, E> {
+        if let Some(shown) = self.known_product(reference).await {
+            return Ok(shown);
+        }
+        let mark = self.mark();
+        let shown = read.await?;
+        self.keep_product(mark, &shown).await;
+        Ok(shown)
+    }
+
+    /// The product, if it is remembered.
+    pub(crate) async fn known_product(&self, reference: &ProductRef) -> Option<Arc<Versioned>> {
         self.current(self.products.get(reference).await)
     }
 
     pub(crate) async fn keep_product(&self, mark: ReadMark, shown: &Arc<Versioned>) {
-        let entry = Entry {
-            mark,
-            value: shown.clone(),
-        };
-        self.products
-            .insert(ProductRef::Id(shown.product.id), entry.clone())
-            .await;
-        self.products
-            .insert(ProductRef::Sku(shown.product.sku.clone()), entry)
-            .await;
+        let entry = Entry { mark, value: shown.clone() };
+        self.products.insert(ProductRef::Id(shown.product.id), entry.clone()).await;
+        self.products.insert(ProductRef::Sku(shown.product.sku.clone()), entry).await;
     }
 
-    pub(crate) async fn page(&self, key: &PageKey) -> Option<Bytes> {
-        self.current(self.pages.get(key).await)
-    }
-
-    pub(crate) async fn keep_page(&self, mark: ReadMark, key: PageKey, page: Bytes) {
-        self.pages.insert(key, Entry { mark, value: page }).await;
+    /// The page, or what `read` gives, which is asked only if needed and then remembered.
+    pub(crate) async fn page<E>(
+        &self,
+        key: PageKey,
+        read: impl Future<Output = Result<Bytes, E>>,
+    ) -> Result<Bytes, E> {
+        if let Some(page) = self.current(self.pages.get(&key).await) {
+            return Ok(page);
+        }
+        let mark = self.mark();
+        let page = read.await?;
+        self.pages.insert(key, Entry { mark, value: page.clone() }).await;
+        Ok(page)
     }
 
     fn current<V>(&self, entry: Option<Entry<V>>) -> Option<V> {
@@ -137,4 +150,40 @@ fn size_of_product(shown: &Versioned) -> usize {
         + product.description.as_ref().map_or(0, String::len)
         + product.image_url.as_ref().map_or(0, String::len)
         + attributes
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::TestClock;
+
+    use super::*;
+
+    /// Reads a page that the database would give as `answer`.
+    async fn read(cache: &Cache, answer: &'static str) -> Bytes {
+        cache
+            .page(PageKey::Categories, async { Ok::<_, ()>(Bytes::from_static(answer.as_bytes())) })
+            .await
+            .unwrap()
+    }
+
+    #[test]
+    fn what_a_slow_reader_read_before_a_change_is_not_used_after_it() {
+        testkit::run(async {
+            let clock = Arc::new(TestClock::default());
+            let cache = Cache::new(&Settings::default(), clock.clone());
+            let slow = cache.page(PageKey::Categories, async {
+                cache.forget();
+                Ok::<_, ()>(Bytes::from_static(b"old"))
+            });
+            assert_eq!(slow.await.unwrap(), "old");
+            assert_eq!(read(&cache, "new").await, "new");
+            assert_eq!(read(&cache, "newer").await, "new", "it is remembered");
+            cache.forget();
+            assert_eq!(read(&cache, "newer").await, "newer");
+            clock.advance(Duration::from_secs(29));
+            assert_eq!(read(&cache, "newest").await, "newer");
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(read(&cache, "newest").await, "newest");
+        });
+    }
 }

@@ -33,11 +33,7 @@ pub(crate) async fn checks(db: &Db, shop: Currency) -> Result<Vec<Check>, DbErr>
             "every SKU is in upper case",
             violations(db, UPPER_CASE).await?,
         ),
-        Check::new(
-            "catalog.skus_unique",
-            "a SKU names one product",
-            violations(db, UNIQUE).await?,
-        ),
+        Check::new("catalog.skus_unique", "a SKU names one product", violations(db, UNIQUE).await?),
         Check::new(
             "catalog.prices_in_range",
             "every price is 0 to 1,000,000.00 in the shop's currency",
@@ -51,8 +47,5 @@ pub(crate) async fn checks(db: &Db, shop: Currency) -> Result<Vec<Check>, DbErr>
 async fn violations(db: &Db, sql: &str) -> Result<Vec<String>, DbErr> {
     let statement = Statement::from_string(db.backend(), format!("{sql}{MAX_VIOLATIONS}"));
     let rows = Violation::find_by_statement(statement).all(db.reader()).await?;
-    Ok(rows
-        .iter()
-        .map(|row| format!("{}: {}", row.subject, row.detail))
-        .collect())
+    Ok(rows.iter().map(|row| format!("{}: {}", row.subject, row.detail)).collect())
 }

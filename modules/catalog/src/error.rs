@@ -16,19 +16,12 @@ pub(crate) const SKU_TAKEN: ErrorCode = ErrorCode::new("sku_taken", 409, "Anothe
 /// The same row as inventory's: the client asked for the same thing by another path.
 pub(crate) const INSUFFICIENT_STOCK: ErrorCode =
     ErrorCode::new("insufficient_stock", 409, "There is not enough stock");
-pub(crate) const STOCK_CHANGE_UNKNOWN: ErrorCode = ErrorCode::new(
-    "stock_change_unknown",
-    409,
-    "It is not known whether the stock was changed",
-);
+pub(crate) const STOCK_CHANGE_UNKNOWN: ErrorCode =
+    ErrorCode::new("stock_change_unknown", 409, "It is not known whether the stock was changed");
 
 /// The codes of this module.
-pub(crate) const CODES: &[ErrorCode] = &[
-    SKU_TAKEN,
-    INSUFFICIENT_STOCK,
-    STOCK_CHANGE_UNKNOWN,
-    platform::csv::CSV_MALFORMED,
-];
+pub(crate) const CODES: &[ErrorCode] =
+    &[SKU_TAKEN, INSUFFICIENT_STOCK, STOCK_CHANGE_UNKNOWN, platform::csv::CSV_MALFORMED];
 
 /// What can go wrong in a use case.
 #[derive(Debug, Error)]
@@ -112,15 +105,10 @@ fn invalid_query(error: &dyn std::error::Error) -> Problem {
 
 /// Every broken rule with its pointer.
 fn invalid(refusals: &[Refusal]) -> Problem {
-    let detail = refusals
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
-    refusals.iter().fold(
-        Problem::new(codes::INVALID_BODY, format!("{detail}.")),
-        |problem, refusal| problem.at(format!("/{}", refusal.field), refusal.rule.to_string()),
-    )
+    let detail = refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    refusals.iter().fold(Problem::new(codes::INVALID_BODY, format!("{detail}.")), |problem, refusal| {
+        problem.at(format!("/{}", refusal.field), refusal.rule.to_string())
+    })
 }
 
 /// Inventory refuses nothing when it is only read, so a failure is always silence.

@@ -58,11 +58,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            currency: Currency::GBP,
-            cache_entries: 10_000,
-            cache_ttl_s: 30,
-        }
+        Self { currency: Currency::GBP, cache_entries: 10_000, cache_ttl_s: 30 }
     }
 }
 
@@ -91,22 +87,13 @@ impl Catalog {
     /// Puts the module together.
     pub fn new(deps: Deps) -> Self {
         let cache = cache::Cache::new(&deps.settings, deps.db.system().clock.clone());
-        let context = Context {
-            db: deps.db,
-            settings: deps.settings,
-            inventory: deps.inventory,
-            cache,
-        };
-        Self {
-            context: Arc::new(context),
-        }
+        let context = Context { db: deps.db, settings: deps.settings, inventory: deps.inventory, cache };
+        Self { context: Arc::new(context) }
     }
 
     /// What other modules call.
     pub fn port(&self) -> Arc<dyn CatalogPort> {
-        Arc::new(port::LocalCatalog {
-            context: self.context.clone(),
-        })
+        Arc::new(port::LocalCatalog { context: self.context.clone() })
     }
 }
 
@@ -138,20 +125,14 @@ impl Module for Catalog {
 
     fn workers(&self) -> Vec<Worker> {
         let context = self.context.clone();
-        vec![Worker::every(
-            "catalog.close_stock_changes",
-            Duration::from_secs(60),
-            move || {
-                let context = context.clone();
-                async move { Ok(app::close_stock_changes::close_stock_changes(&context).await?) }
-            },
-        )]
+        vec![Worker::every("catalog.close_stock_changes", Duration::from_secs(60), move || {
+            let context = context.clone();
+            async move { Ok(app::close_stock_changes::close_stock_changes(&context).await?) }
+        })]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {
-        vec![Arc::new(app::transfer_products::TransferProducts {
-            context: self.context.clone(),
-        })]
+        vec![Arc::new(app::transfer_products::TransferProducts { context: self.context.clone() })]
     }
 
     async fn doctor(&self) -> Result<Vec<Check>, AnyError> {

@@ -22,10 +22,7 @@ fn unavailable<R: std::fmt::Display + std::fmt::Debug>(error: CatalogError) -> P
 #[async_trait]
 impl CatalogPort for LocalCatalog {
     async fn quote(&self, products: &[ProductRef]) -> Result<Vec<CatalogProduct>, PortError<QuoteRefusal>> {
-        app::quote::quote(&self.context, products)
-            .await
-            .map_err(unavailable)?
-            .map_err(PortError::Refused)
+        app::quote::quote(&self.context, products).await.map_err(unavailable)?.map_err(PortError::Refused)
     }
 
     async fn find(&self, skus: &[Sku]) -> Result<Vec<CatalogProduct>, PortError<NoRefusal>> {

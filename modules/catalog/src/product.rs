@@ -110,14 +110,8 @@ impl Attributes {
         // PostgreSQL cannot store NUL in a text.
         let fits = map.len() <= MAX_ATTRIBUTES
             && bytes <= MAX_ATTRIBUTES_BYTES
-            && !map
-                .iter()
-                .any(|(key, value)| key.contains('\0') || has_nul(value));
-        if fits {
-            Ok(Self(map))
-        } else {
-            Err(Rule::Attributes)
-        }
+            && !map.iter().any(|(key, value)| key.contains('\0') || has_nul(value));
+        if fits { Ok(Self(map)) } else { Err(Rule::Attributes) }
     }
 
     pub(crate) fn as_map(&self) -> &Map<String, Value> {
@@ -133,9 +127,7 @@ fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(values) => values.iter().any(has_nul),
-        Value::Object(map) => map
-            .iter()
-            .any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -153,10 +145,7 @@ impl Contents {
         attributes: Map<String, Value>,
         shop: Currency,
     ) -> Result<Self, Vec<Refusal>> {
-        let attributes = Attributes::parse(attributes).map_err(|rule| Refusal {
-            field: "attributes",
-            rule,
-        });
+        let attributes = Attributes::parse(attributes).map_err(|rule| Refusal { field: "attributes", rule });
         match (Details::parse(draft, shop), attributes) {
             (Ok(details), Ok(attributes)) => Ok(Self { details, attributes }),
             (details, attributes) => {
@@ -204,10 +193,7 @@ mod tests {
 
     #[test]
     fn a_path_names_an_id_or_a_sku() {
-        assert!(matches!(
-            reference("019357a0-7b2c-7c3e-9f00-5d1c2b3a4f5e"),
-            Some(ProductRef::Id(_))
-        ));
+        assert!(matches!(reference("019357a0-7b2c-7c3e-9f00-5d1c2b3a4f5e"), Some(ProductRef::Id(_))));
         assert!(matches!(reference("mug-1"), Some(ProductRef::Sku(_))));
         assert_eq!(reference("a/b"), None);
     }

@@ -1,6 +1,10 @@
 //! Stories of the catalogue, on every database.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a story that goes wrong stops where it does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a story that goes wrong stops where it does"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,10 +21,8 @@ use testkit::{Bench, Engine, Response, Sent, TestApp, TestUser};
 use uuid::Uuid;
 
 /// 3,126 products of a real shop.
-const RETAIL: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../tests/data/retail/products.csv"
-));
+const RETAIL: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/retail/products.csv"));
 
 struct Shop {
     bench: Bench,
@@ -39,30 +41,16 @@ impl Shop {
         let bench = Bench::new(engine).await;
         let inventory = Arc::new(FakeInventory::default());
         let db = bench.db("catalog").await;
-        let module = Catalog::new(Deps {
-            db,
-            settings,
-            inventory: inventory.clone(),
-        });
+        let module = Catalog::new(Deps { db, settings, inventory: inventory.clone() });
         let app = TestApp::start(module.clone(), bench.tokens.verifier()).await;
         let admin = bench.tokens.admin();
-        Self {
-            bench,
-            app,
-            module,
-            inventory,
-            admin,
-        }
+        Self { bench, app, module, inventory, admin }
     }
 
     /// Another process on the same database.
     async fn twin(&self) -> Catalog {
         let db = self.bench.open("catalog").await;
-        Catalog::new(Deps {
-            db,
-            settings: Settings::default(),
-            inventory: self.inventory.clone(),
-        })
+        Catalog::new(Deps { db, settings: Settings::default(), inventory: self.inventory.clone() })
     }
 
     fn post(&self, body: Value) -> Sent {
@@ -70,18 +58,12 @@ impl Shop {
     }
 
     async fn create(&self, sku: &str, name: &str, price: i64, category: &str) -> Value {
-        let created = self
-            .post(product(sku, name, price, category))
-            .send()
-            .await
-            .expect(201);
+        let created = self.post(product(sku, name, price, category)).send().await.expect(201);
         created.json
     }
 
     fn call(&self, method: &str, sku: &str) -> Sent {
-        self.app
-            .call(method, &format!("/catalog/products/{sku}"))
-            .by(&self.admin)
+        self.app.call(method, &format!("/catalog/products/{sku}")).by(&self.admin)
     }
 
     async fn read(&self, sku: &str) -> Response {
@@ -103,28 +85,14 @@ impl Shop {
             [("search", text)],
         )
         .unwrap();
-        let found: Value = self
-            .app
-            .client
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let found: Value = self.app.client.get(url).send().await.unwrap().json().await.unwrap();
         let mut found = skus(&found);
         found.sort();
         found
     }
 
     async fn import(&self, file: &str) -> Response {
-        self.app
-            .post("/catalog/import")
-            .by(&self.admin)
-            .body("text/csv", file.to_owned())
-            .send()
-            .await
+        self.app.post("/catalog/import").by(&self.admin).body("text/csv", file.to_owned()).send().await
     }
 
     async fn events(&self) -> Vec<ProductChanged> {
@@ -137,12 +105,7 @@ fn product(sku: &str, name: &str, price: i64, category: &str) -> Value {
 }
 
 fn skus(page: &Value) -> Vec<String> {
-    page["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|item| item["sku"].as_str().unwrap().to_owned())
-        .collect()
+    page["items"].as_array().unwrap().iter().map(|item| item["sku"].as_str().unwrap().to_owned()).collect()
 }
 
 /// How many lines have a first cell that is no SKU.
@@ -153,13 +116,7 @@ fn foreign_skus(file: &str) -> i64 {
 
 fn counts(summary: &Value) -> (i64, i64, i64, i64, i64) {
     let count = |name: &str| summary[name].as_i64().unwrap();
-    (
-        count("rows_read"),
-        count("created"),
-        count("updated"),
-        count("unchanged"),
-        count("refused"),
-    )
+    (count("rows_read"), count("created"), count("updated"), count("unchanged"), count("refused"))
 }
 
 testkit::on_every_database! {

@@ -57,10 +57,8 @@ pub(crate) async fn adjust_stock(
     let level = match adjust_now(context, &ticket, wanted).await {
         Ok(level) => level,
         Err(error) => {
-            let moved_nothing = matches!(
-                error,
-                CatalogError::NotFound | CatalogError::Adjust(PortError::Refused(_))
-            );
+            let moved_nothing =
+                matches!(error, CatalogError::NotFound | CatalogError::Adjust(PortError::Refused(_)));
             if moved_nothing {
                 ticket.withdraw(&context.db).await?;
             }
@@ -80,9 +78,7 @@ async fn adjust_now(
     ticket: &Ticket,
     wanted: StockChange,
 ) -> Result<StockLevel, CatalogError> {
-    let row = products::find(context.db.reader(), &wanted.product)
-        .await?
-        .ok_or(CatalogError::NotFound)?;
+    let row = products::find(context.db.reader(), &wanted.product).await?.ok_or(CatalogError::NotFound)?;
     let level = context
         .inventory
         .adjust(AdjustStock {

@@ -13,24 +13,17 @@ const MAX_CATEGORIES: u64 = 1_000;
 
 /// The list as JSON.
 pub(crate) async fn categories(context: &Context) -> Result<Bytes, CatalogError> {
-    if let Some(page) = context.cache.page(&PageKey::Categories).await {
-        return Ok(page);
-    }
-    let mark = context.cache.mark();
-    let counted = products::categories(context.db.reader(), MAX_CATEGORIES).await?;
-    let mut categories: Vec<Category> = counted
-        .into_iter()
-        .map(|row| Category {
-            name: row.name,
-            products: row.products,
-        })
-        .collect();
-    // PostgreSQL may sort by the rules of a language, SQLite does by bytes: here both give the same.
-    categories.sort_by(|left, right| left.name.cmp(&right.name));
-    let page = Bytes::from(serde_json::to_vec(&CategoryList { categories })?);
     context
         .cache
-        .keep_page(mark, PageKey::Categories, page.clone())
-        .await;
-    Ok(page)
+        .page(PageKey::Categories, async { Ok(Bytes::from(serde_json::to_vec(&read(context).await?)?)) })
+        .await
+}
+
+async fn read(context: &Context) -> Result<CategoryList, CatalogError> {
+    let counted = products::categories(context.db.reader(), MAX_CATEGORIES).await?;
+    let mut categories: Vec<Category> =
+        counted.into_iter().map(|row| Category { name: row.name, products: row.products }).collect();
+    // PostgreSQL may sort by the rules of a language, SQLite does by bytes: here both give the same.
+    categories.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(CategoryList { categories })
 }

@@ -51,8 +51,6 @@ pub(crate) async fn change(
     changes: Changes,
 ) -> Result<Versioned, CatalogError> {
     let shop = context.settings.currency;
-    edit(context, reference, expected_version, |row, now| {
-        Ok(row.changed(&changes.over(row, shop)?, now))
-    })
-    .await
+    edit(context, reference, expected_version, |row, now| Ok(row.changed(&changes.over(row, shop)?, now)))
+        .await
 }

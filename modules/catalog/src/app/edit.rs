@@ -18,9 +18,7 @@ pub(crate) async fn edit(
     next: impl FnOnce(&Row, Timestamp) -> Result<Option<Row>, CatalogError> + Send,
 ) -> Result<Versioned, CatalogError> {
     let mut tx = context.db.begin().await?;
-    let row = products::find_for_update(tx.conn(), reference)
-        .await?
-        .ok_or(CatalogError::NotFound)?;
+    let row = products::find_for_update(tx.conn(), reference).await?.ok_or(CatalogError::NotFound)?;
     if expected_version.is_some_and(|version| version != row.version) {
         return Err(CatalogError::Changed { version: row.version });
     }

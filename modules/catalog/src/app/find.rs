@@ -20,7 +20,7 @@ pub(crate) async fn find(context: &Context, skus: &[Sku]) -> Result<Vec<CatalogP
     let mut missing = Vec::new();
     for sku in skus {
         let reference = ProductRef::Sku(sku.clone());
-        match context.cache.product(&reference).await {
+        match context.cache.known_product(&reference).await {
             Some(shown) => {
                 known.insert(sku.clone(), shown);
             }
@@ -33,9 +33,5 @@ pub(crate) async fn find(context: &Context, skus: &[Sku]) -> Result<Vec<CatalogP
         context.cache.keep_product(mark, &shown).await;
         known.insert(shown.product.sku.clone(), shown);
     }
-    Ok(skus
-        .iter()
-        .filter_map(|sku| known.get(sku))
-        .map(|shown| shown.product.known_to_others())
-        .collect())
+    Ok(skus.iter().filter_map(|sku| known.get(sku)).map(|shown| shown.product.known_to_others()).collect())
 }

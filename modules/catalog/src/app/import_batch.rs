@@ -51,12 +51,7 @@ pub(crate) async fn import_batch(context: &Context, mut batch: Vec<Line>) -> Res
     let opening: Vec<OpeningStock> = batch
         .into_iter()
         .filter(|line| !refused.contains(&line.number))
-        .filter_map(|line| {
-            Some(OpeningStock {
-                sku: line.sku,
-                on_hand: line.stock?,
-            })
-        })
+        .filter_map(|line| Some(OpeningStock { sku: line.sku, on_hand: line.stock? }))
         .collect();
     if !opening.is_empty() {
         context.inventory.open(opening).await.map_err(|error| {
@@ -112,9 +107,7 @@ fn changes(line: &Line) -> Changes {
         category: Some(fields.category.clone()),
         price: Some(fields.price),
         active: line.says_active.then_some(fields.active),
-        attributes: line
-            .says_attributes
-            .then(|| line.contents.attributes.as_map().clone()),
+        attributes: line.says_attributes.then(|| line.contents.attributes.as_map().clone()),
         image_url: fields.image_url.clone().map(Some),
     }
 }
@@ -166,26 +159,13 @@ async fn with_free_slugs<'a>(
         .iter()
         .map(|line| {
             let id = tx.system().id();
-            (
-                *line,
-                id,
-                slug::candidates(&line.contents.details.fields().name, &line.sku, id),
-            )
+            (*line, id, slug::candidates(&line.contents.details.fields().name, &line.sku, id))
         })
         .collect();
-    let wanted: Vec<String> = named
-        .iter()
-        .flat_map(|(_, _, slugs)| slugs.iter().take(2).cloned())
-        .collect();
-    let mut taken: HashSet<String> = products::taken_slugs(tx.conn(), &wanted)
-        .await?
-        .into_iter()
-        .collect();
+    let wanted: Vec<String> = named.iter().flat_map(|(_, _, slugs)| slugs.iter().take(2).cloned()).collect();
+    let mut taken: HashSet<String> = products::taken_slugs(tx.conn(), &wanted).await?.into_iter().collect();
     let rows = named.into_iter().map(|(line, id, [best, with_sku, with_id])| {
-        let slug = [best, with_sku]
-            .into_iter()
-            .find(|slug| !taken.contains(slug))
-            .unwrap_or(with_id);
+        let slug = [best, with_sku].into_iter().find(|slug| !taken.contains(slug)).unwrap_or(with_id);
         taken.insert(slug.clone());
         (line, Row::new(id, &line.contents, slug, now))
     });

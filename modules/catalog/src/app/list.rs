@@ -37,13 +37,10 @@ pub(crate) struct Listing {
 /// The page as JSON.
 pub(crate) async fn list(context: &Context, listing: Listing) -> Result<Bytes, CatalogError> {
     let key = PageKey::Products(listing.clone());
-    if let Some(page) = context.cache.page(&key).await {
-        return Ok(page);
-    }
-    let mark = context.cache.mark();
-    let page = Bytes::from(serde_json::to_vec(&read(context, &listing).await?)?);
-    context.cache.keep_page(mark, key, page.clone()).await;
-    Ok(page)
+    context
+        .cache
+        .page(key, async { Ok(Bytes::from(serde_json::to_vec(&read(context, &listing).await?)?)) })
+        .await
 }
 
 async fn read(context: &Context, listing: &Listing) -> Result<ProductPage, CatalogError> {
@@ -54,37 +51,17 @@ async fn read(context: &Context, listing: &Listing) -> Result<ProductPage, Catal
         Place::Page(page) => (None, offset(*page, limit)?),
     };
     let conn = context.db.reader();
-    let rows = products::page(
-        conn,
-        &listing.filter,
-        listing.sort,
-        limit,
-        cursor.as_ref(),
-        offset,
-    )
-    .await?;
+    let rows = products::page(conn, &listing.filter, listing.sort, limit, cursor.as_ref(), offset).await?;
     let pagination = match listing.place {
         Place::Page(page) => {
             let total = products::count(conn, &listing.filter).await?;
-            Some(Pagination {
-                page,
-                limit: limit.get(),
-                total,
-                pages: total.div_ceil(limit.get()),
-            })
+            Some(Pagination { page, limit: limit.get(), total, pages: total.div_ceil(limit.get()) })
         }
         Place::Start | Place::After(_) => None,
     };
-    let items = rows
-        .items
-        .iter()
-        .map(|row| row.shown().map(|shown| shown.product))
-        .collect::<Result<_, _>>()?;
-    Ok(ProductPage {
-        items,
-        next_cursor: rows.next_cursor,
-        pagination,
-    })
+    let items =
+        rows.items.iter().map(|row| row.shown().map(|shown| shown.product)).collect::<Result<_, _>>()?;
+    Ok(ProductPage { items, next_cursor: rows.next_cursor, pagination })
 }
 
 /// How many rows lie before a page.

@@ -27,10 +27,7 @@ pub(crate) const MAX_PRODUCTS_A_CALL: usize = 100;
 
 /// Publishes what a product is now.
 async fn announce(tx: &mut Tx, product: &Product) -> Result<(), DbErr> {
-    tx.emit(&ProductChanged {
-        product: product.known_to_others(),
-    })
-    .await
+    tx.emit(&ProductChanged { product: product.known_to_others() }).await
 }
 
 /// Commits, and forgets what was read before, also if the commit failed: it may have reached the disk all the same.

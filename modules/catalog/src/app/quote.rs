@@ -23,11 +23,7 @@ pub(crate) async fn quote(
         known.insert(ProductRef::Sku(product.sku.clone()), product.clone());
         known.insert(ProductRef::Id(product.product_id), product);
     }
-    let unknown: Vec<_> = wanted
-        .iter()
-        .filter(|reference| !known.contains_key(reference))
-        .cloned()
-        .collect();
+    let unknown: Vec<_> = wanted.iter().filter(|reference| !known.contains_key(reference)).cloned().collect();
     if !unknown.is_empty() {
         return Ok(Err(QuoteRefusal::Unknown(unknown)));
     }
@@ -36,9 +32,5 @@ pub(crate) async fn quote(
     if !retired.is_empty() {
         return Ok(Err(QuoteRefusal::Retired(retired)));
     }
-    Ok(Ok(wanted
-        .iter()
-        .filter_map(|reference| known.get(reference))
-        .cloned()
-        .collect()))
+    Ok(Ok(wanted.iter().filter_map(|reference| known.get(reference)).cloned().collect()))
 }

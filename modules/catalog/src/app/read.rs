@@ -11,14 +11,9 @@ use crate::store::products;
 
 /// Retired products too. Unknown ones are not remembered: anyone could fill the memory with them.
 pub(crate) async fn read(context: &Context, reference: &ProductRef) -> Result<Arc<Versioned>, CatalogError> {
-    if let Some(shown) = context.cache.product(reference).await {
-        return Ok(shown);
-    }
-    let mark = context.cache.mark();
-    let row = products::find(context.db.reader(), reference)
-        .await?
-        .ok_or(CatalogError::NotFound)?;
-    let shown = Arc::new(row.shown()?);
-    context.cache.keep_product(mark, &shown).await;
-    Ok(shown)
+    let read = async {
+        let row = products::find(context.db.reader(), reference).await?.ok_or(CatalogError::NotFound)?;
+        Ok(Arc::new(row.shown()?))
+    };
+    context.cache.product(reference, read).await
 }

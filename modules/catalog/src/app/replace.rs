@@ -13,8 +13,5 @@ pub(crate) async fn replace(
     expected_version: Option<i64>,
     contents: &Contents,
 ) -> Result<Versioned, CatalogError> {
-    edit(context, reference, expected_version, |row, now| {
-        Ok(row.changed(contents, now))
-    })
-    .await
+    edit(context, reference, expected_version, |row, now| Ok(row.changed(contents, now))).await
 }

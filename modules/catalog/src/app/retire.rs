@@ -11,9 +11,5 @@ pub(crate) async fn retire(
     reference: &ProductRef,
     expected_version: Option<i64>,
 ) -> Result<(), CatalogError> {
-    edit(context, reference, expected_version, |row, now| {
-        Ok(row.retired(now))
-    })
-    .await
-    .map(|_| ())
+    edit(context, reference, expected_version, |row, now| Ok(row.retired(now))).await.map(|_| ())
 }

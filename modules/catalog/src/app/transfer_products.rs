@@ -96,10 +96,7 @@ impl Transfer for TransferProducts {
                     return Ok::<_, Problem>(None);
                 };
                 let (rows, last) = export_page(&context, after).await?;
-                Ok(Some((
-                    futures_util::stream::iter(rows.into_iter().map(Ok)),
-                    last.map(Some),
-                )))
+                Ok(Some((futures_util::stream::iter(rows.into_iter().map(Ok)), last.map(Some))))
             }
         })
         .try_flatten()
@@ -114,12 +111,8 @@ impl TransferProducts {
             return Ok(());
         }
         let context = self.context.clone();
-        let done = self
-            .context
-            .db
-            .system()
-            .to_the_end(async move { import_batch(&context, batch).await })
-            .await;
+        let done =
+            self.context.db.system().to_the_end(async move { import_batch(&context, batch).await }).await;
         let done = done.map_err(|panicked| Problem::internal(&panicked))??;
         summary.created += done.created;
         summary.updated += done.updated;
@@ -138,29 +131,16 @@ async fn export_page(
 ) -> Result<(Vec<Vec<String>>, Option<Uuid>), Problem> {
     let size = u64::try_from(MAX_PRODUCTS_A_CALL).unwrap_or_default();
     let rows = products::all_after(context.db.reader(), after, size).await?;
-    let skus = rows
-        .iter()
-        .map(|row| row.shown().map(|shown| shown.product.sku))
-        .collect::<Result<Vec<_>, _>>()?;
+    let skus =
+        rows.iter().map(|row| row.shown().map(|shown| shown.product.sku)).collect::<Result<Vec<_>, _>>()?;
     let levels = if skus.is_empty() {
         Vec::new()
     } else {
-        context
-            .inventory
-            .levels(&skus)
-            .await
-            .map_err(inventory_is_silent)?
+        context.inventory.levels(&skus).await.map_err(inventory_is_silent)?
     };
-    let on_hand = |row: &Row| {
-        levels
-            .iter()
-            .find(|level| level.sku.as_str() == row.sku)
-            .map(|level| level.on_hand)
-    };
-    let cells = rows
-        .iter()
-        .map(|row| cells(row, on_hand(row)))
-        .collect::<Result<_, _>>()?;
+    let on_hand =
+        |row: &Row| levels.iter().find(|level| level.sku.as_str() == row.sku).map(|level| level.on_hand);
+    let cells = rows.iter().map(|row| cells(row, on_hand(row))).collect::<Result<_, _>>()?;
     let is_last = rows.len() < MAX_PRODUCTS_A_CALL;
     Ok((cells, rows.last().filter(|_| !is_last).map(|row| row.id)))
 }
@@ -182,22 +162,11 @@ fn cells(row: &Row, on_hand: Option<i64>) -> Result<Vec<String>, Problem> {
 }
 
 fn parse(record: &Record, shop: Currency) -> Result<Line, String> {
-    let currency = record
-        .get("currency")
-        .map(|_| record.parse("currency", Currency::parse))
-        .transpose()?;
-    let active = record
-        .get("active")
-        .map(|_| record.parse("active", parse_bool))
-        .transpose()?;
-    let attributes = record
-        .get("attributes")
-        .map(|_| record.parse("attributes", parse_object))
-        .transpose()?;
-    let stock = record
-        .get("stock")
-        .map(|_| record.whole_number("stock"))
-        .transpose()?;
+    let currency = record.get("currency").map(|_| record.parse("currency", Currency::parse)).transpose()?;
+    let active = record.get("active").map(|_| record.parse("active", parse_bool)).transpose()?;
+    let attributes =
+        record.get("attributes").map(|_| record.parse("attributes", parse_object)).transpose()?;
+    let stock = record.get("stock").map(|_| record.whole_number("stock")).transpose()?;
     if stock.is_some_and(|pieces| !(0..=MAX_STOCK).contains(&pieces)) {
         return Err(format!("stock: a whole number from 0 to {MAX_STOCK}"));
     }
@@ -211,14 +180,8 @@ fn parse(record: &Record, shop: Currency) -> Result<Line, String> {
         active: active.unwrap_or(true),
         image_url: record.get("image_url").map(str::to_owned),
     };
-    let contents =
-        Contents::parse(draft, attributes.clone().unwrap_or_default(), shop).map_err(|refusals| {
-            refusals
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("; ")
-        })?;
+    let contents = Contents::parse(draft, attributes.clone().unwrap_or_default(), shop)
+        .map_err(|refusals| refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     Ok(Line {
         number: record.line,
         sku: contents.details.sku().clone(),

@@ -92,28 +92,17 @@ impl Details {
         keep("sku", sku.as_ref().map(|_| ()).map_err(Clone::clone));
         keep("name", line(&fields.name, MAX_NAME));
         keep("category", line(&fields.category, MAX_CATEGORY));
-        keep(
-            "description",
-            fields.description.as_deref().map_or(Ok(()), description),
-        );
+        keep("description", fields.description.as_deref().map_or(Ok(()), description));
         keep("image_url", fields.image_url.as_deref().map_or(Ok(()), image_url));
         keep("price/amount", price(fields.price));
         keep(
             "price/currency",
-            if fields.price.currency == shop {
-                Ok(())
-            } else {
-                Err(Rule::Currency(shop))
-            },
+            if fields.price.currency == shop { Ok(()) } else { Err(Rule::Currency(shop)) },
         );
         match sku {
-            Ok(sku) if refusals.is_empty() => Ok(Self {
-                fields: Draft {
-                    sku: sku.as_str().to_owned(),
-                    ..fields
-                },
-                sku,
-            }),
+            Ok(sku) if refusals.is_empty() => {
+                Ok(Self { fields: Draft { sku: sku.as_str().to_owned(), ..fields }, sku })
+            }
             _ => Err(refusals),
         }
     }
@@ -129,8 +118,7 @@ impl Details {
 }
 
 fn trimmed(text: Option<String>) -> Option<String> {
-    text.map(|text| text.trim().to_owned())
-        .filter(|text| !text.is_empty())
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 fn parse_sku(text: &str) -> Result<Sku, Rule> {
@@ -142,11 +130,7 @@ fn parse_sku(text: &str) -> Result<Sku, Rule> {
 
 /// A text in the one form in which ids are written: 36 characters with hyphens.
 pub(crate) fn as_id(text: &str) -> Option<Uuid> {
-    if text.len() == 36 {
-        Uuid::parse_str(text).ok()
-    } else {
-        None
-    }
+    if text.len() == 36 { Uuid::parse_str(text).ok() } else { None }
 }
 
 /// A text of one line.
@@ -158,10 +142,7 @@ fn line(text: &str, longest: usize) -> Result<(), Rule> {
 /// A category to list; the same rule as a product's own.
 pub(crate) fn parse_category(text: &str) -> Result<String, Refusal> {
     let text = text.trim();
-    line(text, MAX_CATEGORY).map_err(|rule| Refusal {
-        field: "category",
-        rule,
-    })?;
+    line(text, MAX_CATEGORY).map_err(|rule| Refusal { field: "category", rule })?;
     Ok(text.to_owned())
 }
 
@@ -172,11 +153,7 @@ fn description(text: &str) -> Result<(), Rule> {
 }
 
 fn price(price: Money) -> Result<(), Rule> {
-    if (0..=MAX_PRICE_MINOR).contains(&price.amount_minor) {
-        Ok(())
-    } else {
-        Err(Rule::Price)
-    }
+    if (0..=MAX_PRICE_MINOR).contains(&price.amount_minor) { Ok(()) } else { Err(Rule::Price) }
 }
 
 /// Only the web's own schemes: a page that shows the image must not run it.
@@ -213,11 +190,7 @@ mod tests {
     }
 
     fn fields_at_fault(draft: Draft) -> Vec<&'static str> {
-        Details::parse(draft, Currency::GBP)
-            .unwrap_err()
-            .into_iter()
-            .map(|refusal| refusal.field)
-            .collect()
+        Details::parse(draft, Currency::GBP).unwrap_err().into_iter().map(|refusal| refusal.field).collect()
     }
 
     #[test]
@@ -242,15 +215,7 @@ mod tests {
             active: true,
             image_url: Some("javascript:alert(1)".to_owned()),
         };
-        let all = [
-            "sku",
-            "name",
-            "category",
-            "description",
-            "image_url",
-            "price/amount",
-            "price/currency",
-        ];
+        let all = ["sku", "name", "category", "description", "image_url", "price/amount", "price/currency"];
         assert_eq!(fields_at_fault(broken), all);
     }
 
@@ -264,38 +229,11 @@ mod tests {
             ..mug()
         };
         assert!(Details::parse(widest, Currency::GBP).is_ok());
-        assert!(
-            Details::parse(
-                Draft {
-                    price: Money::zero(Currency::GBP),
-                    ..mug()
-                },
-                Currency::GBP
-            )
-            .is_ok()
-        );
+        assert!(Details::parse(Draft { price: Money::zero(Currency::GBP), ..mug() }, Currency::GBP).is_ok());
         let too_dear = Money::new(MAX_PRICE_MINOR + 1, Currency::GBP);
-        assert_eq!(
-            fields_at_fault(Draft {
-                price: too_dear,
-                ..mug()
-            }),
-            ["price/amount"]
-        );
-        assert_eq!(
-            fields_at_fault(Draft {
-                name: "a\u{7}".to_owned(),
-                ..mug()
-            }),
-            ["name"]
-        );
-        assert_eq!(
-            fields_at_fault(Draft {
-                name: "x".repeat(MAX_NAME + 1),
-                ..mug()
-            }),
-            ["name"]
-        );
+        assert_eq!(fields_at_fault(Draft { price: too_dear, ..mug() }), ["price/amount"]);
+        assert_eq!(fields_at_fault(Draft { name: "a\u{7}".to_owned(), ..mug() }), ["name"]);
+        assert_eq!(fields_at_fault(Draft { name: "x".repeat(MAX_NAME + 1), ..mug() }), ["name"]);
     }
 
     #[test]

@@ -22,11 +22,7 @@ impl Words {
             return Err(SearchError);
         }
         let words: Vec<String> = fold(text).split_whitespace().map(str::to_owned).collect();
-        if words.len() <= MAX_WORDS {
-            Ok(Self(words))
-        } else {
-            Err(SearchError)
-        }
+        if words.len() <= MAX_WORDS { Ok(Self(words)) } else { Err(SearchError) }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {

@@ -16,11 +16,7 @@ pub(crate) fn candidates(name: &str, sku: &Sku, id: Uuid) -> [String; 3] {
     if name.is_empty() {
         return [sku.clone(), format!("product-{sku}"), format!("{sku}-{tail}")];
     }
-    [
-        name.clone(),
-        format!("{name}-{sku}"),
-        format!("{name}-{sku}-{tail}"),
-    ]
+    [name.clone(), format!("{name}-{sku}"), format!("{name}-{sku}-{tail}")]
 }
 
 /// Letters and digits of ASCII in lower case; whatever lies between two of them becomes one hyphen.
@@ -81,24 +77,13 @@ mod tests {
     use super::*;
 
     fn slugs(name: &str, sku: &str) -> [String; 3] {
-        candidates(
-            name,
-            &Sku::parse(sku).unwrap(),
-            Uuid::from_u128(0x019357a07b2c7c3e9f005d1c2b3a4f5e),
-        )
+        candidates(name, &Sku::parse(sku).unwrap(), Uuid::from_u128(0x019357a07b2c7c3e9f005d1c2b3a4f5e))
     }
 
     #[test]
     fn a_slug_is_the_name_then_the_sku_then_the_id() {
-        let expected = [
-            "blue-mug-0-5-l",
-            "blue-mug-0-5-l-MUG.B_1",
-            "blue-mug-0-5-l-MUG.B_1-5d1c2b3a4f5e",
-        ];
-        assert_eq!(
-            slugs("  Blue MUG, 0.5 l! ", "MUG.B_1"),
-            expected.map(str::to_ascii_lowercase)
-        );
+        let expected = ["blue-mug-0-5-l", "blue-mug-0-5-l-MUG.B_1", "blue-mug-0-5-l-MUG.B_1-5d1c2b3a4f5e"];
+        assert_eq!(slugs("  Blue MUG, 0.5 l! ", "MUG.B_1"), expected.map(str::to_ascii_lowercase));
         assert_eq!(slugs("Children's Größe", "X")[0], "childrens-groesse");
     }
 

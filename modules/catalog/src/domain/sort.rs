@@ -26,37 +26,16 @@ pub(crate) struct SortError;
 impl Sort {
     /// Every sort that there is.
     pub(crate) const ALL: [Sort; 6] = [
-        Sort {
-            key: SortKey::Name,
-            descending: false,
-        },
-        Sort {
-            key: SortKey::Name,
-            descending: true,
-        },
-        Sort {
-            key: SortKey::Price,
-            descending: false,
-        },
-        Sort {
-            key: SortKey::Price,
-            descending: true,
-        },
-        Sort {
-            key: SortKey::CreatedAt,
-            descending: false,
-        },
-        Sort {
-            key: SortKey::CreatedAt,
-            descending: true,
-        },
+        Sort { key: SortKey::Name, descending: false },
+        Sort { key: SortKey::Name, descending: true },
+        Sort { key: SortKey::Price, descending: false },
+        Sort { key: SortKey::Price, descending: true },
+        Sort { key: SortKey::CreatedAt, descending: false },
+        Sort { key: SortKey::CreatedAt, descending: true },
     ];
 
     pub(crate) fn parse(text: &str) -> Result<Self, SortError> {
-        Self::ALL
-            .into_iter()
-            .find(|sort| sort.as_str() == text)
-            .ok_or(SortError)
+        Self::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or(SortError)
     }
 
     /// As clients write it, and as cursors remember it.
@@ -74,10 +53,7 @@ impl Sort {
 
 impl Default for Sort {
     fn default() -> Self {
-        Self {
-            key: SortKey::Name,
-            descending: false,
-        }
+        Self { key: SortKey::Name, descending: false }
     }
 }
 

@@ -101,11 +101,7 @@ fn listing(query: ListProducts) -> Result<Listing, Problem> {
             min_price_minor: query.min_price,
             max_price_minor: query.max_price,
         },
-        sort: query
-            .sort
-            .as_deref()
-            .map_or(Ok(Sort::default()), Sort::parse)
-            .map_err(CatalogError::from)?,
+        sort: query.sort.as_deref().map_or(Ok(Sort::default()), Sort::parse).map_err(CatalogError::from)?,
         limit: Limit::get(limit),
         place,
     })

@@ -98,9 +98,7 @@ pub(crate) async fn patch_product(
     let context = context.into_inner();
     let at_work = context.clone();
     let changes = Changes::from(body);
-    let done = to_the_end(&context, async move {
-        change(&at_work, &product, version, changes).await
-    })
-    .await?;
+    let done =
+        to_the_end(&context, async move { change(&at_work, &product, version, changes).await }).await?;
     Ok(shown(&done))
 }

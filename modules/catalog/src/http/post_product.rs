@@ -89,17 +89,11 @@ pub(crate) async fn post_product(
     let contents = body.contents(context.settings.currency)?;
     let context = context.into_inner();
     let at_work = context.clone();
-    let answer = to_the_end(
-        &context,
-        async move { create(&at_work, request, &contents).await },
-    )
-    .await?;
+    let answer = to_the_end(&context, async move { create(&at_work, request, &contents).await }).await?;
     let (tag, id) = (ETag::of(answer.value.version), answer.value.product.id);
     let mut response = answer.map(|current| current.product).respond(StatusCode::CREATED);
-    let headers = [
-        (header::ETAG, tag.as_str().to_owned()),
-        (header::LOCATION, format!("/catalog/products/{id}")),
-    ];
+    let headers =
+        [(header::ETAG, tag.as_str().to_owned()), (header::LOCATION, format!("/catalog/products/{id}"))];
     for (name, value) in headers {
         let value = header::HeaderValue::from_str(&value).map_err(|error| Problem::internal(&error))?;
         response.headers_mut().insert(name, value);

@@ -17,9 +17,7 @@ pub(crate) async fn expected_version(
     if !conditional.has_if_match() {
         return Ok(None);
     }
-    let row = products::find(context.db.reader(), product)
-        .await?
-        .ok_or(CatalogError::NotFound)?;
+    let row = products::find(context.db.reader(), product).await?.ok_or(CatalogError::NotFound)?;
     conditional.check(&ETag::of(row.version))?;
     Ok(Some(row.version))
 }

@@ -45,9 +45,7 @@ pub(crate) async fn put_product(
     let version = expected_version(&context, &conditional, &product).await?;
     let context = context.into_inner();
     let at_work = context.clone();
-    let done = to_the_end(&context, async move {
-        replace(&at_work, &product, version, &contents).await
-    })
-    .await?;
+    let done =
+        to_the_end(&context, async move { replace(&at_work, &product, version, &contents).await }).await?;
     Ok(shown(&done))
 }

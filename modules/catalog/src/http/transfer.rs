@@ -33,13 +33,7 @@ pub(crate) async fn import_products(
     _admin: Admin,
     upload: Upload,
 ) -> Result<HttpResponse, Problem> {
-    respond_import(
-        &TransferProducts {
-            context: context.into_inner(),
-        },
-        upload,
-    )
-    .await
+    respond_import(&TransferProducts { context: context.into_inner() }, upload).await
 }
 
 /// Export products as CSV
@@ -62,7 +56,5 @@ pub(crate) async fn export_products(
 ) -> Result<HttpResponse, Problem> {
     // A stream that has begun can only break off, so whether inventory answers is asked before.
     context.inventory.levels(&[]).await.map_err(inventory_is_silent)?;
-    Ok(respond_export(&TransferProducts {
-        context: context.into_inner(),
-    }))
+    Ok(respond_export(&TransferProducts { context: context.into_inner() }))
 }

@@ -121,22 +121,13 @@ impl Row {
         if same == *self {
             return None;
         }
-        Some(Self {
-            version: self.version + 1,
-            updated_at_ms: self.later(now),
-            ..same
-        })
+        Some(Self { version: self.version + 1, updated_at_ms: self.later(now), ..same })
     }
 
     /// The next version, taken out of the shop; `None` if it is already.
     pub(crate) fn retired(&self, now: Timestamp) -> Option<Self> {
         let updated_at_ms = self.later(now);
-        let next = Self {
-            active: false,
-            version: self.version + 1,
-            updated_at_ms,
-            ..self.clone()
-        };
+        let next = Self { active: false, version: self.version + 1, updated_at_ms, ..self.clone() };
         self.active.then_some(next)
     }
 
@@ -230,11 +221,7 @@ pub(crate) async fn find_for_update(
     conn: &impl ConnectionTrait,
     reference: &ProductRef,
 ) -> Result<Option<Row>, DbErr> {
-    one(reference)
-        .lock_exclusive()
-        .into_partial_model::<Row>()
-        .one(conn)
-        .await
+    one(reference).lock_exclusive().into_partial_model::<Row>().one(conn).await
 }
 
 fn many(references: &[ProductRef]) -> Select<Entity> {
@@ -340,13 +327,7 @@ pub(crate) async fn create_all(conn: &impl ConnectionTrait, rows: &[&Row]) -> Re
 
 /// Those of some ids that there are.
 pub(crate) async fn existing(conn: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<Vec<Uuid>, DbErr> {
-    Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::Id.is_in(ids))
-        .into_tuple()
-        .all(conn)
-        .await
+    Entity::find().select_only().column(Column::Id).filter(Column::Id.is_in(ids)).into_tuple().all(conn).await
 }
 
 /// Writes the next version over the one before it, which the transaction has locked.
@@ -395,9 +376,7 @@ fn sort_column(sort: Sort) -> Column {
 /// A list in order. The id breaks ties, in the direction of the sort, so that one index serves both directions.
 fn ordered(filter: &Filter, sort: Sort) -> Select<Entity> {
     let direction = if sort.descending { Order::Desc } else { Order::Asc };
-    filtered(filter)
-        .order_by(sort_column(sort), direction.clone())
-        .order_by(Column::Id, direction)
+    filtered(filter).order_by(sort_column(sort), direction.clone()).order_by(Column::Id, direction)
 }
 
 fn ordered_after(
@@ -410,11 +389,7 @@ fn ordered_after(
     let (key, id) = position(cursor, sort)?;
     let place = Expr::tuple([Expr::col(sort_column(sort)), Expr::col(Column::Id)]);
     let last = Expr::tuple([Expr::value(key), Expr::value(id)]);
-    Ok(query.filter(if sort.descending {
-        place.lt(last)
-    } else {
-        place.gt(last)
-    }))
+    Ok(query.filter(if sort.descending { place.lt(last) } else { place.gt(last) }))
 }
 
 fn cursor(row: &Row, sort: Sort) -> Cursor {
@@ -458,12 +433,8 @@ pub(crate) async fn page(
 
 /// How many products a list has.
 pub(crate) async fn count(conn: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
-    let total: Option<i64> = filtered(filter)
-        .select_only()
-        .column_as(Column::Id.count(), "total")
-        .into_tuple()
-        .one(conn)
-        .await?;
+    let total: Option<i64> =
+        filtered(filter).select_only().column_as(Column::Id.count(), "total").into_tuple().one(conn).await?;
     Ok(total.and_then(|total| u64::try_from(total).ok()).unwrap_or(0))
 }
 
@@ -522,10 +493,7 @@ mod tests {
         statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let rows = db.reader().query_all_raw(statement).await.unwrap();
         db.close().await.unwrap();
-        rows.iter()
-            .map(|row| row.try_get::<String>("", "detail").unwrap())
-            .collect::<Vec<_>>()
-            .join("; ")
+        rows.iter().map(|row| row.try_get::<String>("", "detail").unwrap()).collect::<Vec<_>>().join("; ")
     }
 
     #[test]
@@ -539,10 +507,8 @@ mod tests {
                     SortKey::Price | SortKey::CreatedAt => "100",
                 };
                 let after = Cursor::pack(&[sort.as_str(), key, &Uuid::nil().to_string()]);
-                for (category, index) in [
-                    (None, "products_by_"),
-                    (Some("Gifts"), "products_of_category_by_"),
-                ] {
+                for (category, index) in [(None, "products_by_"), (Some("Gifts"), "products_of_category_by_")]
+                {
                     for cursor in [None, Some(&after)] {
                         let query = ordered_after(&filter(category), sort, cursor).unwrap().limit(21);
                         let plan = plan(&bench, query).await;
@@ -571,14 +537,10 @@ mod tests {
                 let plan = plan(&bench, query).await;
                 assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{plan}");
             }
-            let counted = filtered(&filter(Some("Gifts")))
-                .select_only()
-                .column_as(Column::Id.count(), "total");
+            let counted =
+                filtered(&filter(Some("Gifts"))).select_only().column_as(Column::Id.count(), "total");
             let counted = plan(&bench, counted).await;
-            assert!(
-                counted.contains("COVERING INDEX products_of_category"),
-                "{counted}"
-            );
+            assert!(counted.contains("COVERING INDEX products_of_category"), "{counted}");
         });
     }
 
@@ -586,27 +548,9 @@ mod tests {
     fn a_cursor_is_bound_to_its_sort() {
         let name = Cursor::pack(&["name", "lamp", &Uuid::nil().to_string()]);
         assert!(position(&name, Sort::default()).is_ok());
-        assert!(
-            position(
-                &name,
-                Sort {
-                    key: SortKey::Name,
-                    descending: true
-                }
-            )
-            .is_err()
-        );
-        let price = Sort {
-            key: SortKey::Price,
-            descending: false,
-        };
-        assert!(
-            position(
-                &Cursor::pack(&["price", "cheap", &Uuid::nil().to_string()]),
-                price
-            )
-            .is_err()
-        );
+        assert!(position(&name, Sort { key: SortKey::Name, descending: true }).is_err());
+        let price = Sort { key: SortKey::Price, descending: false };
+        assert!(position(&Cursor::pack(&["price", "cheap", &Uuid::nil().to_string()]), price).is_err());
         assert!(position(&Cursor::pack(&["price", "1", "no id"]), price).is_err());
     }
 }
