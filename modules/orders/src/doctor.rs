@@ -105,12 +105,8 @@ async fn undone_in_time(db: &Db) -> Result<Check, DbErr> {
     let before = db.system().now().minus(UNDO_BOUND);
     let abandoned = abandoned_reservations::before(db.reader(), before, MAX_VIOLATIONS).await?;
     let reactivating = orders::reactivating_since(db.reader(), before, MAX_VIOLATIONS).await?;
-    let abandoned = abandoned
-        .iter()
-        .map(|row| format!("abandoned reservation {}", row.reservation_id));
-    let reactivating = reactivating
-        .iter()
-        .map(|(order, _)| format!("reactivation of order {order}"));
+    let abandoned = abandoned.iter().map(|row| format!("abandoned reservation {}", row.reservation_id));
+    let reactivating = reactivating.iter().map(|(order, _)| format!("reactivation of order {order}"));
     Ok(Check::new(
         "orders.undone_in_time",
         "stock of placements and reactivations that came to nothing is released within five minutes",
@@ -123,11 +119,6 @@ async fn violations(db: &Db, sql: &str, left: &str, right: &str) -> Result<Vec<S
     let rows = Violation::find_by_statement(statement).all(db.reader()).await?;
     Ok(rows
         .iter()
-        .map(|row| {
-            format!(
-                "{}: {} {left}, {} {right}",
-                row.subject, row.left_side, row.right_side
-            )
-        })
+        .map(|row| format!("{}: {} {left}, {} {right}", row.subject, row.left_side, row.right_side))
         .collect())
 }

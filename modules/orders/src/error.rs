@@ -15,16 +15,10 @@ use crate::domain::transitions::TransitionRefusal;
 
 pub(crate) const INSUFFICIENT_STOCK: ErrorCode =
     ErrorCode::new("insufficient_stock", 409, "There is not enough stock");
-pub(crate) const CART_ALREADY_ORDERED: ErrorCode = ErrorCode::new(
-    "cart_already_ordered",
-    409,
-    "This cart has already become an order",
-);
-pub(crate) const INVALID_TRANSITION: ErrorCode = ErrorCode::new(
-    "invalid_transition",
-    409,
-    "The order cannot go from its status to that one",
-);
+pub(crate) const CART_ALREADY_ORDERED: ErrorCode =
+    ErrorCode::new("cart_already_ordered", 409, "This cart has already become an order");
+pub(crate) const INVALID_TRANSITION: ErrorCode =
+    ErrorCode::new("invalid_transition", 409, "The order cannot go from its status to that one");
 pub(crate) const PAYMENT_IN_PROGRESS: ErrorCode =
     ErrorCode::new("payment_in_progress", 409, "A payment of this order is under way");
 pub(crate) const PRICE_CHANGED: ErrorCode =
@@ -74,10 +68,7 @@ pub(crate) enum OrdersError {
     Refused(Refused),
     /// Not placed or not reactivated; of a placement this is the final word for its key.
     #[error("there is not enough stock")]
-    Insufficient {
-        shortages: Vec<Shortage>,
-        replayed: bool,
-    },
+    Insufficient { shortages: Vec<Shortage>, replayed: bool },
     #[error(transparent)]
     Transition(#[from] TransitionRefusal),
     /// It is no longer what the client, or this use case, has read.
@@ -155,23 +146,14 @@ fn of_placement(refused: Refused) -> Problem {
         PlaceRefusal::PriceTooHigh(_) => (PRICE_TOO_HIGH, ""),
     };
     let problem = Problem::new(code, detail.clone());
-    lines.iter().fold(problem, |problem, line| {
-        problem.at(format!("/items/{line}{field}"), detail.clone())
-    })
+    lines.iter().fold(problem, |problem, line| problem.at(format!("/items/{line}{field}"), detail.clone()))
 }
 
 fn insufficient(shortages: Vec<Shortage>, replayed: bool) -> Problem {
     let skus: Vec<&str> = shortages.iter().map(|shortage| shortage.sku.as_str()).collect();
-    let problem = Problem::new(
-        INSUFFICIENT_STOCK,
-        format!("There is not enough of: {}.", skus.join(", ")),
-    )
-    .with("shortages", &shortages);
-    if replayed {
-        problem.header(HeaderName::from_static("idempotency-replayed"), "true")
-    } else {
-        problem
-    }
+    let problem = Problem::new(INSUFFICIENT_STOCK, format!("There is not enough of: {}.", skus.join(", ")))
+        .with("shortages", &shortages);
+    if replayed { problem.header(HeaderName::from_static("idempotency-replayed"), "true") } else { problem }
 }
 
 fn of_transition(refusal: TransitionRefusal) -> Problem {
@@ -185,9 +167,9 @@ fn of_transition(refusal: TransitionRefusal) -> Problem {
     };
     let problem = Problem::new(code, sentence(&refusal.to_string()));
     match refusal {
-        TransitionRefusal::Invalid { from, to } => problem
-            .with("from", OrderStatus::as_str(from))
-            .with("to", OrderStatus::as_str(to)),
+        TransitionRefusal::Invalid { from, to } => {
+            problem.with("from", OrderStatus::as_str(from)).with("to", OrderStatus::as_str(to))
+        }
         _ => problem,
     }
 }
@@ -195,8 +177,5 @@ fn of_transition(refusal: TransitionRefusal) -> Problem {
 /// Begins with a capital and ends with a full stop.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    letters
-        .next()
-        .map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
-        .unwrap_or_default()
+    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }

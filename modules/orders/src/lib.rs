@@ -97,27 +97,13 @@ pub struct Orders {
 impl Orders {
     /// Puts the module together.
     pub fn new(deps: Deps) -> Self {
-        let Deps {
-            db,
-            settings,
-            catalog,
-            inventory,
-        } = deps;
-        Self {
-            context: Arc::new(Context {
-                db,
-                settings,
-                catalog,
-                inventory,
-            }),
-        }
+        let Deps { db, settings, catalog, inventory } = deps;
+        Self { context: Arc::new(Context { db, settings, catalog, inventory }) }
     }
 
     /// What other modules call.
     pub fn port(&self) -> Arc<dyn OrdersPort> {
-        Arc::new(port::LocalOrders {
-            context: self.context.clone(),
-        })
+        Arc::new(port::LocalOrders { context: self.context.clone() })
     }
 }
 
@@ -155,36 +141,22 @@ impl Module for Orders {
     }
 
     fn workers(&self) -> Vec<Worker> {
-        let Settings {
-            recover_every_ms,
-            expire_every_ms,
-            ..
-        } = self.context.settings;
+        let Settings { recover_every_ms, expire_every_ms, .. } = self.context.settings;
         let (recovering, expiring) = (self.context.clone(), self.context.clone());
         vec![
-            Worker::every(
-                "orders.recover_placements",
-                Duration::from_millis(recover_every_ms),
-                move || {
-                    let context = recovering.clone();
-                    async move { Ok(app::recover_placements::recover_placements(&context).await?) }
-                },
-            ),
-            Worker::every(
-                "orders.expire_unpaid",
-                Duration::from_millis(expire_every_ms),
-                move || {
-                    let context = expiring.clone();
-                    async move { Ok(app::expire_unpaid::expire_unpaid(&context).await?) }
-                },
-            ),
+            Worker::every("orders.recover_placements", Duration::from_millis(recover_every_ms), move || {
+                let context = recovering.clone();
+                async move { Ok(app::recover_placements::recover_placements(&context).await?) }
+            }),
+            Worker::every("orders.expire_unpaid", Duration::from_millis(expire_every_ms), move || {
+                let context = expiring.clone();
+                async move { Ok(app::expire_unpaid::expire_unpaid(&context).await?) }
+            }),
         ]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {
-        vec![Arc::new(app::transfer_orders::TransferOrders {
-            context: self.context.clone(),
-        })]
+        vec![Arc::new(app::transfer_orders::TransferOrders { context: self.context.clone() })]
     }
 
     async fn doctor(&self) -> Result<Vec<Check>, AnyError> {

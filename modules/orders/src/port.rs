@@ -28,21 +28,19 @@ fn unavailable<R: std::fmt::Display + std::fmt::Debug>(
 #[async_trait]
 impl OrdersPort for LocalOrders {
     async fn place(&self, request: PlaceOrder) -> Result<PlacedOrder, PortError<PlaceRefusal>> {
-        app::place_order::place_order(&self.context, request)
-            .await
-            .map_err(|error| match error {
-                OrdersError::Refused(refused) => PortError::Refused(refused.refusal),
-                OrdersError::Insufficient { shortages, .. } => {
-                    PortError::Refused(PlaceRefusal::InsufficientStock(shortages))
-                }
-                OrdersError::Idempotency(IdempotencyError::KeyReused) => {
-                    PortError::Refused(PlaceRefusal::KeyReused)
-                }
-                OrdersError::Idempotency(IdempotencyError::InProgress | IdempotencyError::TakenOver) => {
-                    PortError::Refused(PlaceRefusal::KeyInProgress)
-                }
-                other => unavailable(other),
-            })
+        app::place_order::place_order(&self.context, request).await.map_err(|error| match error {
+            OrdersError::Refused(refused) => PortError::Refused(refused.refusal),
+            OrdersError::Insufficient { shortages, .. } => {
+                PortError::Refused(PlaceRefusal::InsufficientStock(shortages))
+            }
+            OrdersError::Idempotency(IdempotencyError::KeyReused) => {
+                PortError::Refused(PlaceRefusal::KeyReused)
+            }
+            OrdersError::Idempotency(IdempotencyError::InProgress | IdempotencyError::TakenOver) => {
+                PortError::Refused(PlaceRefusal::KeyInProgress)
+            }
+            other => unavailable(other),
+        })
     }
 
     async fn begin_payment(
@@ -62,8 +60,6 @@ impl OrdersPort for LocalOrders {
         order_id: OrderId,
         payment_id: PaymentId,
     ) -> Result<(), PortError<NoRefusal>> {
-        app::give_up_payment::give_up_payment(&self.context, order_id, payment_id)
-            .await
-            .map_err(unavailable)
+        app::give_up_payment::give_up_payment(&self.context, order_id, payment_id).await.map_err(unavailable)
     }
 }

@@ -79,10 +79,8 @@ pub(crate) async fn analyse(
     let series = series(&snapshot, span, group_by).await?;
     snapshot.rollback().await?;
 
-    let mut by_status: BTreeMap<_, _> = OrderStatus::ALL
-        .into_iter()
-        .map(|status| (status.as_str(), 0))
-        .collect();
+    let mut by_status: BTreeMap<_, _> =
+        OrderStatus::ALL.into_iter().map(|status| (status.as_str(), 0)).collect();
     let (mut orders, mut revenue_minor) = (0_i64, 0_i64);
     for sum in statuses {
         let Some(status) = OrderStatus::parse(&sum.status) else {
@@ -99,12 +97,7 @@ pub(crate) async fn analyse(
         .map(|sum| {
             let sku =
                 Sku::parse(&sum.sku).map_err(|error| DbErr::Custom(format!("a stored SKU: {error}")))?;
-            Ok(TopProduct {
-                sku,
-                name: sum.name,
-                quantity: sum.quantity,
-                revenue: money(sum.revenue_minor),
-            })
+            Ok(TopProduct { sku, name: sum.name, quantity: sum.quantity, revenue: money(sum.revenue_minor) })
         })
         .collect::<Result<_, DbErr>>()?;
     let average_order_value = money(revenue_minor.checked_div(orders).unwrap_or(0));
@@ -135,33 +128,20 @@ async fn snapshot(context: &Context) -> Result<DatabaseTransaction, DbErr> {
 }
 
 async fn series(snapshot: &DatabaseTransaction, span: Span, group_by: GroupBy) -> Result<Vec<Point>, DbErr> {
-    let point = |key, orders, minor| Point {
-        key,
-        orders,
-        revenue: Money::new(minor, span.currency),
-    };
+    let point = |key, orders, minor| Point { key, orders, revenue: Money::new(minor, span.currency) };
     if group_by == GroupBy::Country {
         let rows = analytics::by_country(snapshot, span).await?.into_iter();
         let key = |country: Option<String>| country.unwrap_or_else(|| NO_COUNTRY.to_owned());
-        return Ok(rows
-            .map(|row| point(key(row.country), row.orders, row.revenue_minor))
-            .collect());
+        return Ok(rows.map(|row| point(key(row.country), row.orders, row.revenue_minor)).collect());
     }
     // No expression for months reads the same in both databases, so they are folded from days here.
     let mut by_key: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     for row in analytics::by_day(snapshot, span).await? {
         let day = Timestamp::from_day_number(row.day);
-        let key = if group_by == GroupBy::Month {
-            day.month()
-        } else {
-            day.date()
-        };
+        let key = if group_by == GroupBy::Month { day.month() } else { day.date() };
         let sums = by_key.entry(key).or_default();
         sums.0 += row.orders;
         sums.1 += row.revenue_minor;
     }
-    Ok(by_key
-        .into_iter()
-        .map(|(key, (orders, minor))| point(key, orders, minor))
-        .collect())
+    Ok(by_key.into_iter().map(|(key, (orders, minor))| point(key, orders, minor)).collect())
 }

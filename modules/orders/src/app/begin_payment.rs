@@ -27,12 +27,7 @@ pub(crate) async fn begin_payment(
     let Some(user_id) = before.user_id.map(UserId) else {
         return Ok(Err(BeginPaymentRefusal::AlreadyPaid));
     };
-    let due = PayableOrder {
-        order_id,
-        number: before.number.clone(),
-        user_id,
-        amount: before.total()?,
-    };
+    let due = PayableOrder { order_id, number: before.number.clone(), user_id, amount: before.total()? };
     if payment != before.payment()? {
         let now = tx.system().now();
         let mut after = before.clone();

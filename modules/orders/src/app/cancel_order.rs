@@ -22,11 +22,7 @@ pub(crate) async fn cancel_order(
     key: Option<KeyedRequest>,
 ) -> Result<Answer<Order>, OrdersError> {
     let working = context.clone();
-    context
-        .db
-        .system()
-        .to_the_end(async move { cancel(&working, order_id, actor, key).await })
-        .await?
+    context.db.system().to_the_end(async move { cancel(&working, order_id, actor, key).await }).await?
 }
 
 async fn cancel(
@@ -61,16 +57,8 @@ async fn work(
     let Some(before) = orders::find_for_update(tx.conn(), order_id, actor).await? else {
         return Err(OrdersError::NotFound);
     };
-    let by = if actor.is_admin() {
-        By::Admin
-    } else {
-        By::OwnerByCancel
-    };
-    let step = Step {
-        to: OrderStatus::Cancelled,
-        actor_id: Some(actor.user_id),
-        reason: None,
-    };
+    let by = if actor.is_admin() { By::Admin } else { By::OwnerByCancel };
+    let step = Step { to: OrderStatus::Cancelled, actor_id: Some(actor.user_id), reason: None };
     let after = move_to(&mut tx, &before, step, by).await?;
     let order = after.order(&lines::of(tx.conn(), after.id).await?)?;
     ticket.complete(&tx, &order).await?;

@@ -51,11 +51,7 @@ pub(crate) async fn change_status(
 async fn change(context: &Context, request: ChangeStatus) -> Result<(Order, i64), OrdersError> {
     let mut tx = context.db.begin().await?;
     let before = find_expected(&tx, request).await?;
-    let step = Step {
-        to: request.to,
-        actor_id: Some(request.actor.user_id),
-        reason: None,
-    };
+    let step = Step { to: request.to, actor_id: Some(request.actor.user_id), reason: None };
     let after = move_to(&mut tx, &before, step, by_status(request.actor)).await?;
     let order = after.order(&lines::of(tx.conn(), after.id).await?)?;
     let committed = tx.commit().await?;
@@ -67,11 +63,7 @@ async fn change(context: &Context, request: ChangeStatus) -> Result<(Order, i64)
 
 /// Through this door an owner is held to stricter rules than through `POST /orders/{id}/cancel`.
 pub(super) fn by_status(actor: Actor) -> By {
-    if actor.is_admin() {
-        By::Admin
-    } else {
-        By::OwnerByStatus
-    }
+    if actor.is_admin() { By::Admin } else { By::OwnerByStatus }
 }
 
 /// The locked order, if the actor may see it and it is still what the client has read.
@@ -121,9 +113,7 @@ pub(super) async fn record(
     let now = tx.system().now();
     let from = before.status()?;
     let Some(after) = orders::save(tx.conn(), before, after, now).await? else {
-        return Err(OrdersError::Changed {
-            version: before.version,
-        });
+        return Err(OrdersError::Changed { version: before.version });
     };
     let entry = Entry {
         actor_id: step.actor_id,

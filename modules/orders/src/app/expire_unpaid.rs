@@ -37,17 +37,11 @@ async fn expire(context: &Context, order_id: OrderId) -> Result<(), OrdersError>
     // A payment may have begun, or the window have been restarted, since the look.
     let is_overdue = before.status()? == OrderStatus::Pending
         && before.payment()?.status == PaymentStatus::Unpaid
-        && before
-            .payment_due_at_ms
-            .is_some_and(|due_at_ms| due_at_ms <= tx.system().now().ms());
+        && before.payment_due_at_ms.is_some_and(|due_at_ms| due_at_ms <= tx.system().now().ms());
     if !is_overdue {
         return Ok(());
     }
-    let step = Step {
-        to: OrderStatus::Cancelled,
-        actor_id: None,
-        reason: Some("payment_window_passed"),
-    };
+    let step = Step { to: OrderStatus::Cancelled, actor_id: None, reason: Some("payment_window_passed") };
     move_to(&mut tx, &before, step, By::Shop).await?;
     tx.commit().await?;
     Ok(())

@@ -51,11 +51,7 @@ enum Verdict {
 
 impl<'a> ImportRun<'a> {
     pub(super) fn new(context: &'a Context) -> Self {
-        Self {
-            context,
-            id: context.db.system().id(),
-            products: HashMap::new(),
-        }
+        Self { context, id: context.db.system().id(), products: HashMap::new() }
     }
 
     /// Writes a batch in one transaction. Power fails before its commit: none of it is in, and the file can be imported again.
@@ -101,24 +97,12 @@ impl<'a> ImportRun<'a> {
         if self.products.len() + wanted.len() > MOST_REMEMBERED {
             self.products.clear();
         }
-        let unheard: Vec<Sku> = wanted
-            .into_iter()
-            .filter(|sku| !self.products.contains_key(sku))
-            .cloned()
-            .collect();
+        let unheard: Vec<Sku> =
+            wanted.into_iter().filter(|sku| !self.products.contains_key(sku)).cloned().collect();
         for some in unheard.chunks(ASKED_AT_ONCE) {
-            let found = self
-                .context
-                .catalog
-                .find(some)
-                .await
-                .map_err(OrdersError::silent)?;
+            let found = self.context.catalog.find(some).await.map_err(OrdersError::silent)?;
             self.products.extend(some.iter().map(|sku| (sku.clone(), None)));
-            self.products.extend(
-                found
-                    .into_iter()
-                    .map(|product| (product.sku.clone(), Some(product))),
-            );
+            self.products.extend(found.into_iter().map(|product| (product.sku.clone(), Some(product))));
         }
         Ok(())
     }
@@ -196,11 +180,7 @@ impl<'a> ImportRun<'a> {
             number: header.number.clone(),
             user_id: None,
             customer_ref: header.customer.clone(),
-            status: header
-                .status
-                .unwrap_or(OrderStatus::Delivered)
-                .as_str()
-                .to_owned(),
+            status: header.status.unwrap_or(OrderStatus::Delivered).as_str().to_owned(),
             // The past was paid, outside this shop: no payment of this one holds the order.
             payment_status: PaymentStatus::Captured.as_str().to_owned(),
             payment_id: None,
@@ -235,18 +215,13 @@ impl<'a> ImportRun<'a> {
             after.status = status.as_str().to_owned();
         }
         lines::delete_of(tx.conn(), before.id).await?;
-        Ok(orders::save(tx.conn(), before, after, tx.system().now())
-            .await?
-            .is_some())
+        Ok(orders::save(tx.conn(), before, after, tx.system().now()).await?.is_some())
     }
 
     fn line_rows(&self, order_id: Uuid, order: &PastOrder) -> Vec<lines::Model> {
         let rows = (1..).zip(&order.lines).map(|(line_no, line)| {
             let product = self.products.get(&line.sku).and_then(Option::as_ref);
-            let name = line
-                .name
-                .clone()
-                .or_else(|| product.map(|product| product.name.clone()));
+            let name = line.name.clone().or_else(|| product.map(|product| product.name.clone()));
             lines::Model {
                 order_id,
                 line_no,
@@ -298,14 +273,9 @@ fn is_same(order: &PastOrder, known: &orders::Model, lines: &[lines::Model]) -> 
 }
 
 fn address_of(country: Option<&str>) -> Result<Option<serde_json::Value>, DbErr> {
-    let address = country
-        .map(Address::of_country)
-        .transpose()
-        .map_err(|error| DbErr::Custom(error.to_string()))?;
-    address
-        .map(serde_json::to_value)
-        .transpose()
-        .map_err(|error| DbErr::Custom(error.to_string()))
+    let address =
+        country.map(Address::of_country).transpose().map_err(|error| DbErr::Custom(error.to_string()))?;
+    address.map(serde_json::to_value).transpose().map_err(|error| DbErr::Custom(error.to_string()))
 }
 
 fn count(verdicts: Vec<Verdict>, summary: &mut ImportSummary) {

@@ -44,14 +44,8 @@ impl EventHandler for OnPaymentCaptured {
         let mut row = record(&self.context, &tx, &before, payment, false, captured).await?;
         // An admin may have moved it on by hand, or cancelled it; then only the money is noted.
         if row.status()? == OrderStatus::Pending {
-            let step = Step {
-                to: OrderStatus::Confirmed,
-                actor_id: None,
-                reason: Some("payment_captured"),
-            };
-            row = move_to(&mut tx, &row, step, By::Shop)
-                .await
-                .map_err(HandleError::other)?;
+            let step = Step { to: OrderStatus::Confirmed, actor_id: None, reason: Some("payment_captured") };
+            row = move_to(&mut tx, &row, step, By::Shop).await.map_err(HandleError::other)?;
         }
         announce(&mut tx, &row).await?;
         tx.commit().await?;

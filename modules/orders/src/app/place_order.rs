@@ -61,11 +61,7 @@ pub(crate) async fn place_order(
 ) -> Result<PlacedOrder, OrdersError> {
     placement::check_request(&request.lines)?;
     let working = context.clone();
-    context
-        .db
-        .system()
-        .to_the_end(async move { place(&working, &request).await })
-        .await?
+    context.db.system().to_the_end(async move { place(&working, &request).await }).await?
 }
 
 async fn place(context: &Context, request: &PlaceOrder) -> Result<PlacedOrder, OrdersError> {
@@ -102,25 +98,17 @@ async fn attempt(context: &Context, request: &PlaceOrder, ticket: &Ticket) -> Re
     let order_id = OrderId(ticket.resource_id);
 
     // Steps 1 and 2 only read. Power fails in them: the open key is undone, which releases nothing.
-    refuse_ordered_cart(context, request.cart_id)
-        .await
-        .map_err(Stopped::BeforeStock)?;
+    refuse_ordered_cart(context, request.cart_id).await.map_err(Stopped::BeforeStock)?;
     let priced = price(context, request).await.map_err(Stopped::BeforeStock)?;
 
     // Step 3 holds the stock, all lines or none. Power fails before, in or after it: the key is open and names the
     // reservation; undoing releases it, and a `reserve` that is still on its way finds its id burnt.
-    match context
-        .inventory
-        .reserve(demand(order_id, request, &priced))
-        .await
-    {
+    match context.inventory.reserve(demand(order_id, request, &priced)).await {
         Ok(()) => {}
         Err(PortError::Refused(ReserveRefusal::Insufficient(shortages))) => {
             // Nothing is held. The refusal is the final word for this key, so it is stored.
             let outcome = Outcome::InsufficientStock(shortages);
-            store_outcome(context, ticket, &outcome)
-                .await
-                .map_err(Stopped::StockMayBeHeld)?;
+            store_outcome(context, ticket, &outcome).await.map_err(Stopped::StockMayBeHeld)?;
             return Ok(outcome);
         }
         // This attempt was given up for dead and undone while it still ran.
@@ -132,10 +120,7 @@ async fn attempt(context: &Context, request: &PlaceOrder, ticket: &Ticket) -> Re
 
     // Step 4 writes everything at once, if the key is still open. Power fails before the commit: as after step 3.
     // After it: the order stands, the key is done, its event is in the outbox; a retry gets the stored answer.
-    write_order(context, request, ticket, priced)
-        .await
-        .map(Outcome::Placed)
-        .map_err(Stopped::StockMayBeHeld)
+    write_order(context, request, ticket, priced).await.map(Outcome::Placed).map_err(Stopped::StockMayBeHeld)
 }
 
 /// A look before stock is held for nothing; the constraint decides in [`write_order`].
@@ -151,20 +136,11 @@ async fn refuse_ordered_cart(context: &Context, cart_id: Option<CartId>) -> Resu
 /// Asks the catalogue what the lines cost.
 async fn price(context: &Context, request: &PlaceOrder) -> Result<PricedOrder, OrdersError> {
     let wanted: Vec<_> = request.lines.iter().map(|line| line.product.clone()).collect();
-    let quoted = context
-        .catalog
-        .quote(&wanted)
-        .await
-        .map_err(|error| match error {
-            PortError::Refused(refusal) => refused_quote(request, refusal).into(),
-            silent @ PortError::Unavailable { .. } => OrdersError::silent(silent),
-        })?;
-    Ok(placement::price(
-        &request.lines,
-        quoted,
-        request.expected_total,
-        context.settings.currency,
-    )?)
+    let quoted = context.catalog.quote(&wanted).await.map_err(|error| match error {
+        PortError::Refused(refusal) => refused_quote(request, refusal).into(),
+        silent @ PortError::Unavailable { .. } => OrdersError::silent(silent),
+    })?;
+    Ok(placement::price(&request.lines, quoted, request.expected_total, context.settings.currency)?)
 }
 
 fn refused_quote(request: &PlaceOrder, refusal: QuoteRefusal) -> Refused {
@@ -172,10 +148,7 @@ fn refused_quote(request: &PlaceOrder, refusal: QuoteRefusal) -> Refused {
         QuoteRefusal::Unknown(products) => (PlaceRefusal::UnknownProduct(products.clone()), products),
         QuoteRefusal::Retired(products) => (PlaceRefusal::RetiredProduct(products.clone()), products),
     };
-    Refused {
-        refusal,
-        lines: placement::lines_naming(&request.lines, &products),
-    }
+    Refused { refusal, lines: placement::lines_naming(&request.lines, &products) }
 }
 
 fn demand(order_id: OrderId, request: &PlaceOrder, priced: &PricedOrder) -> ReserveStock {
@@ -184,16 +157,9 @@ fn demand(order_id: OrderId, request: &PlaceOrder, priced: &PricedOrder) -> Rese
         .lines
         .iter()
         .zip(quantities)
-        .map(|(line, quantity): (_, Quantity)| StockLine {
-            sku: line.product.sku.clone(),
-            quantity,
-        })
+        .map(|(line, quantity): (_, Quantity)| StockLine { sku: line.product.sku.clone(), quantity })
         .collect();
-    ReserveStock {
-        reservation_id: ReservationId(order_id.uuid()),
-        order_id,
-        lines,
-    }
+    ReserveStock { reservation_id: ReservationId(order_id.uuid()), order_id, lines }
 }
 
 async fn store_outcome(context: &Context, ticket: &Ticket, outcome: &Outcome) -> Result<(), OrdersError> {
@@ -226,11 +192,7 @@ async fn write_order(
         ..Entry::new(order.id, "created", order.created_at)
     };
     timeline::append(tx.conn(), vec![created]).await?;
-    tx.emit(&OrderCreated {
-        order: order.clone(),
-        cart_id: request.cart_id,
-    })
-    .await?;
+    tx.emit(&OrderCreated { order: order.clone(), cart_id: request.cart_id }).await?;
     ticket.complete(&tx, &Outcome::Placed(order.clone())).await?;
     tx.commit().await?;
     tracing::info!(order.id = %order.id, order.number = %order.number, lines = order.items.len(), "placed order");
@@ -246,10 +208,8 @@ fn order_row(
     let now = context.db.system().now();
     let status = OrderStatus::Pending;
     let address = request.shipping_address.as_ref();
-    let shipping_address = address
-        .map(serde_json::to_value)
-        .transpose()
-        .map_err(|error| DbErr::Custom(error.to_string()))?;
+    let shipping_address =
+        address.map(serde_json::to_value).transpose().map_err(|error| DbErr::Custom(error.to_string()))?;
     Ok(orders::Model {
         id: ticket.resource_id,
         number: number::number(ticket.resource_id, now),

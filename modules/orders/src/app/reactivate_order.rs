@@ -25,19 +25,14 @@ pub(super) async fn reactivate_order(
     let reservation_id = intend(context, request).await?;
     // Step 2. Power fails before, in or after it: the same. Released, the id is burnt for a call still on its way.
     let taken = match demand(context, request.order_id, reservation_id).await {
-        Ok(demand) => context
-            .inventory
-            .reserve(demand)
-            .await
-            .map_err(|error| match error {
-                PortError::Refused(ReserveRefusal::Insufficient(shortages)) => OrdersError::Insufficient {
-                    shortages,
-                    replayed: false,
-                },
-                // The worker gave this attempt up for dead while it still ran.
-                PortError::Refused(ReserveRefusal::Released) => TransitionRefusal::BeingReactivated.into(),
-                silent @ PortError::Unavailable { .. } => OrdersError::silent(silent),
-            }),
+        Ok(demand) => context.inventory.reserve(demand).await.map_err(|error| match error {
+            PortError::Refused(ReserveRefusal::Insufficient(shortages)) => {
+                OrdersError::Insufficient { shortages, replayed: false }
+            }
+            // The worker gave this attempt up for dead while it still ran.
+            PortError::Refused(ReserveRefusal::Released) => TransitionRefusal::BeingReactivated.into(),
+            silent @ PortError::Unavailable { .. } => OrdersError::silent(silent),
+        }),
         Err(error) => Err(error),
     };
     // Step 3, one transaction. Power fails before its commit: as above. After it: the order is pending again.
@@ -58,12 +53,7 @@ pub(super) async fn reactivate_order(
 async fn intend(context: &Context, request: ChangeStatus) -> Result<ReservationId, OrdersError> {
     let tx = context.db.begin().await?;
     let before = find_expected(&tx, request).await?;
-    transitions::check(
-        before.status()?,
-        request.to,
-        before.payment()?.status,
-        by_status(request.actor),
-    )?;
+    transitions::check(before.status()?, request.to, before.payment()?.status, by_status(request.actor))?;
     if before.pending_reservation_id.is_some() {
         return Err(TransitionRefusal::BeingReactivated.into());
     }
@@ -73,9 +63,7 @@ async fn intend(context: &Context, request: ChangeStatus) -> Result<ReservationI
     after.pending_reservation_id = Some(reservation_id);
     after.reactivating_since_ms = Some(now.ms());
     if orders::save(tx.conn(), &before, after, now).await?.is_none() {
-        return Err(OrdersError::Changed {
-            version: before.version,
-        });
+        return Err(OrdersError::Changed { version: before.version });
     }
     tx.commit().await?;
     Ok(ReservationId(reservation_id))
@@ -98,11 +86,7 @@ async fn demand(
             })
         })
         .collect::<Result<Vec<_>, DbErr>>()?;
-    Ok(ReserveStock {
-        reservation_id,
-        order_id,
-        lines,
-    })
+    Ok(ReserveStock { reservation_id, order_id, lines })
 }
 
 /// The order is pending under its new reservation, and its payment window starts anew.
@@ -117,23 +101,14 @@ async fn confirm(
     if before.pending_reservation_id != Some(reservation_id.uuid()) {
         return Err(TransitionRefusal::BeingReactivated.into());
     }
-    transitions::check(
-        before.status()?,
-        request.to,
-        before.payment()?.status,
-        by_status(request.actor),
-    )?;
+    transitions::check(before.status()?, request.to, before.payment()?.status, by_status(request.actor))?;
     let mut after = before.clone();
     after.status = OrderStatus::Pending.as_str().to_owned();
     after.reservation_id = Some(reservation_id.uuid());
     after.pending_reservation_id = None;
     after.reactivating_since_ms = None;
     after.payment_due_at_ms = Some(tx.system().now().plus(context.payment_window()).ms());
-    let step = Step {
-        to: request.to,
-        actor_id: Some(request.actor.user_id),
-        reason: Some("reactivated"),
-    };
+    let step = Step { to: request.to, actor_id: Some(request.actor.user_id), reason: Some("reactivated") };
     let after = record(&mut tx, &before, after, step).await?;
     let order = after.order(&lines::of(tx.conn(), after.id).await?)?;
     tx.commit().await?;

@@ -35,14 +35,7 @@ const COLUMNS: &[&str] = &[
     "name",
     "status",
 ];
-const NEEDED: &[&str] = &[
-    "order_number",
-    "placed_at",
-    "sku",
-    "quantity",
-    "unit_price",
-    "currency",
-];
+const NEEDED: &[&str] = &["order_number", "placed_at", "sku", "quantity", "unit_price", "currency"];
 
 pub(crate) struct TransferOrders {
     pub(crate) context: Arc<Context>,
@@ -112,12 +105,9 @@ impl TransferOrders {
         loop {
             let record = records.next().await?;
             let ended = record.is_none();
-            let number = record
-                .as_ref()
-                .map(|record| record.get("order_number").unwrap_or_default().to_owned());
-            if group
-                .as_ref()
-                .is_some_and(|group| Some(&group.number) != number.as_ref())
+            let number =
+                record.as_ref().map(|record| record.get("order_number").unwrap_or_default().to_owned());
+            if group.as_ref().is_some_and(|group| Some(&group.number) != number.as_ref())
                 && let Some(complete) = group.take()
             {
                 lines += complete.lines.len();
@@ -162,13 +152,7 @@ struct Group {
 
 impl Group {
     fn new(line: u64, number: String) -> Self {
-        Self {
-            number,
-            line,
-            header: None,
-            lines: Vec::new(),
-            fault: None,
-        }
+        Self { number, line, header: None, lines: Vec::new(), fault: None }
     }
 
     /// The first fault refuses the whole order; its other lines are only passed over.
@@ -197,13 +181,7 @@ impl Group {
     }
 
     fn finish(self) -> Told {
-        let Self {
-            number,
-            line,
-            header,
-            lines,
-            fault,
-        } = self;
+        let Self { number, line, header, lines, fault } = self;
         let order = match (fault, header) {
             (Some(fault), _) => Err(fault),
             (None, Some(header)) => PastOrder::new(line, header, lines).map_err(|reason| (line, reason)),
@@ -228,9 +206,7 @@ fn header(record: &Record) -> Result<PastHeader, String> {
 fn line(record: &Record, shop_currency: Currency) -> Result<PastLine, String> {
     let currency = record.parse("currency", Currency::parse)?;
     if currency != shop_currency {
-        return Err(format!(
-            "currency: this shop counts in {shop_currency}, not in {currency}"
-        ));
+        return Err(format!("currency: this shop counts in {shop_currency}, not in {currency}"));
     }
     PastLine::new(
         record.parse("sku", Sku::parse)?,
@@ -246,17 +222,12 @@ fn optional<T>(
     column: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, String> {
-    record
-        .get(column)
-        .map(|_| record.parse(column, parse))
-        .transpose()
+    record.get(column).map(|_| record.parse(column, parse)).transpose()
 }
 
 /// What the file calls the customer: the reference of the imported file, or the account.
 pub(super) fn customer_of(row: &orders::Model) -> Option<String> {
-    row.customer_ref
-        .clone()
-        .or_else(|| row.user_id.map(|user| user.to_string()))
+    row.customer_ref.clone().or_else(|| row.user_id.map(|user| user.to_string()))
 }
 
 fn cells(order: &orders::Model, line: &lines::Model) -> Result<Vec<String>, DbErr> {

@@ -61,9 +61,7 @@ pub(super) async fn release_abandoned(
     order_id: OrderId,
 ) -> bool {
     match context.inventory.release(reservation_id, order_id).await {
-        Ok(()) => abandoned_reservations::forget(context.db.writer(), reservation_id)
-            .await
-            .is_ok(),
+        Ok(()) => abandoned_reservations::forget(context.db.writer(), reservation_id).await.is_ok(),
         Err(PortError::Refused(ReleaseRefusal::Shipped)) => {
             // No order ever named this reservation, so nothing can have shipped it. The row stays for `souk doctor`.
             tracing::error!(reservation.id = %reservation_id, "an abandoned reservation was shipped");

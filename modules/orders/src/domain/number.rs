@@ -11,12 +11,7 @@ const CHARACTERS: u32 = 10;
 /// `YYMMDD-` and ten characters from the random bits of the order's id: short enough to say, and nothing in it tells
 /// how many orders the shop has. The schema keeps it unique.
 pub(crate) fn number(id: Uuid, placed_at: Timestamp) -> String {
-    let day: String = placed_at
-        .date()
-        .chars()
-        .skip(2)
-        .filter(char::is_ascii_digit)
-        .collect();
+    let day: String = placed_at.date().chars().skip(2).filter(char::is_ascii_digit).collect();
     let letters: String = (0..CHARACTERS)
         .rev()
         .map(|place| {

@@ -48,17 +48,9 @@ impl PastOrder {
         let Some(first) = lines.first() else {
             return Err("it has no line".to_owned());
         };
-        let total = total::total(
-            lines.iter().map(|line| line.line_total),
-            first.unit_price.currency,
-        )
-        .map_err(|error| error.to_string())?;
-        Ok(Self {
-            line,
-            header,
-            lines,
-            total,
-        })
+        let total = total::total(lines.iter().map(|line| line.line_total), first.unit_price.currency)
+            .map_err(|error| error.to_string())?;
+        Ok(Self { line, header, lines, total })
     }
 }
 
@@ -71,35 +63,20 @@ impl PastLine {
         name: Option<String>,
     ) -> Result<Self, String> {
         if !(1..=MAX_QUANTITY).contains(&quantity) {
-            return Err(format!(
-                "quantity: must be from 1 to {MAX_QUANTITY}, not {quantity}"
-            ));
+            return Err(format!("quantity: must be from 1 to {MAX_QUANTITY}, not {quantity}"));
         }
         if unit_price.amount_minor < 0 {
-            return Err(format!(
-                "unit_price: must not be negative, not {}",
-                unit_price.to_decimal()
-            ));
+            return Err(format!("unit_price: must not be negative, not {}", unit_price.to_decimal()));
         }
         let line_total = total::line_total(unit_price, quantity)
             .map_err(|error: MoneyError| format!("unit_price: {error}"))?;
-        Ok(Self {
-            sku,
-            quantity,
-            unit_price,
-            line_total,
-            name,
-        })
+        Ok(Self { sku, quantity, unit_price, line_total, name })
     }
 }
 
 /// What the file calls an order, 1 to 64 characters.
 pub(crate) fn number(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        Err("must not be empty".to_owned())
-    } else {
-        plain(text, 64)
-    }
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { plain(text, 64) }
 }
 
 /// A text of at most so many characters, none of them a control character.
@@ -112,9 +89,7 @@ pub(crate) fn plain(text: &str, most: usize) -> Result<String, String> {
 
 /// A country that an address can hold.
 pub(crate) fn country(text: &str) -> Result<String, String> {
-    Address::of_country(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
+    Address::of_country(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -124,12 +99,7 @@ mod tests {
     use super::*;
 
     fn line(quantity: i64, price_minor: i64) -> Result<PastLine, String> {
-        PastLine::new(
-            Sku::parse("A").unwrap(),
-            quantity,
-            Money::new(price_minor, Currency::GBP),
-            None,
-        )
+        PastLine::new(Sku::parse("A").unwrap(), quantity, Money::new(price_minor, Currency::GBP), None)
     }
 
     #[test]

@@ -13,18 +13,11 @@ pub(crate) struct PaymentState {
 }
 
 impl PaymentState {
-    const UNPAID: PaymentState = PaymentState {
-        status: PaymentStatus::Unpaid,
-        payment_id: None,
-        refunded_minor: 0,
-    };
+    const UNPAID: PaymentState =
+        PaymentState { status: PaymentStatus::Unpaid, payment_id: None, refunded_minor: 0 };
 
     fn of(self, status: PaymentStatus, payment_id: PaymentId) -> Self {
-        Self {
-            status,
-            payment_id: Some(payment_id),
-            ..self
-        }
+        Self { status, payment_id: Some(payment_id), ..self }
     }
 
     fn is_held_by(self, payment_id: PaymentId) -> bool {
@@ -99,16 +92,8 @@ impl PaymentState {
         }
         let refunded_minor = self.refunded_minor.max(refunded_minor);
         let all = refunded_minor >= captured_minor;
-        let status = if all {
-            PaymentStatus::Refunded
-        } else {
-            PaymentStatus::PartiallyRefunded
-        };
-        Some(Self {
-            status,
-            refunded_minor,
-            ..self
-        })
+        let status = if all { PaymentStatus::Refunded } else { PaymentStatus::PartiallyRefunded };
+        Some(Self { status, refunded_minor, ..self })
     }
 }
 
@@ -122,11 +107,7 @@ mod tests {
     const P2: PaymentId = PaymentId(Uuid::from_u128(2));
 
     fn held(status: PaymentStatus) -> PaymentState {
-        PaymentState {
-            status,
-            payment_id: Some(P1),
-            refunded_minor: 0,
-        }
+        PaymentState { status, payment_id: Some(P1), refunded_minor: 0 }
     }
 
     #[test]
@@ -134,15 +115,9 @@ mod tests {
         let begun = PaymentState::UNPAID.begin(OrderStatus::Pending, P1).unwrap();
         assert_eq!(begun, held(PaymentStatus::InProgress));
         assert_eq!(begun.begin(OrderStatus::Pending, P1), Ok(begun));
-        assert_eq!(
-            begun.begin(OrderStatus::Pending, P2),
-            Err(BeginPaymentRefusal::InProgress)
-        );
+        assert_eq!(begun.begin(OrderStatus::Pending, P2), Err(BeginPaymentRefusal::InProgress));
         let captured = held(PaymentStatus::Captured);
-        assert_eq!(
-            captured.begin(OrderStatus::Confirmed, P2),
-            Err(BeginPaymentRefusal::AlreadyPaid)
-        );
+        assert_eq!(captured.begin(OrderStatus::Confirmed, P2), Err(BeginPaymentRefusal::AlreadyPaid));
         for order in [OrderStatus::Cancelled, OrderStatus::Shipped] {
             let refusal = PaymentState::UNPAID.begin(order, P1);
             assert_eq!(refusal, Err(BeginPaymentRefusal::NotPayable(order)));
@@ -151,30 +126,18 @@ mod tests {
 
     #[test]
     fn only_the_holder_gives_up_and_voids() {
-        assert_eq!(
-            held(PaymentStatus::InProgress).give_up(P1),
-            Some(PaymentState::UNPAID)
-        );
+        assert_eq!(held(PaymentStatus::InProgress).give_up(P1), Some(PaymentState::UNPAID));
         assert_eq!(held(PaymentStatus::InProgress).give_up(P2), None);
         assert_eq!(held(PaymentStatus::Captured).give_up(P1), None);
-        assert_eq!(
-            held(PaymentStatus::Authorized).void(P1),
-            Some(PaymentState::UNPAID)
-        );
+        assert_eq!(held(PaymentStatus::Authorized).void(P1), Some(PaymentState::UNPAID));
         assert_eq!(held(PaymentStatus::Authorized).void(P2), None);
         assert_eq!(held(PaymentStatus::Captured).void(P1), None);
     }
 
     #[test]
     fn money_that_moved_is_a_fact() {
-        assert_eq!(
-            PaymentState::UNPAID.capture(P1),
-            Some(held(PaymentStatus::Captured))
-        );
-        assert_eq!(
-            held(PaymentStatus::InProgress).capture(P1),
-            Some(held(PaymentStatus::Captured))
-        );
+        assert_eq!(PaymentState::UNPAID.capture(P1), Some(held(PaymentStatus::Captured)));
+        assert_eq!(held(PaymentStatus::InProgress).capture(P1), Some(held(PaymentStatus::Captured)));
         assert_eq!(held(PaymentStatus::InProgress).capture(P2), None);
         assert_eq!(held(PaymentStatus::Captured).authorize(P1), None);
         assert_eq!(held(PaymentStatus::Refunded).capture(P1), None);
@@ -183,10 +146,7 @@ mod tests {
     #[test]
     fn refunds_only_grow() {
         let half = held(PaymentStatus::Captured).refund(P1, 50, 100).unwrap();
-        assert_eq!(
-            (half.status, half.refunded_minor),
-            (PaymentStatus::PartiallyRefunded, 50)
-        );
+        assert_eq!((half.status, half.refunded_minor), (PaymentStatus::PartiallyRefunded, 50));
         let late = half.refund(P1, 20, 100).unwrap();
         assert_eq!(late, half);
         let all = half.refund(P1, 100, 100).unwrap();

@@ -20,19 +20,13 @@ pub(crate) struct Refused {
 
 impl Refused {
     fn line(line: usize, refusal: PlaceRefusal) -> Self {
-        Self {
-            refusal,
-            lines: vec![line],
-        }
+        Self { refusal, lines: vec![line] }
     }
 }
 
 impl From<PlaceRefusal> for Refused {
     fn from(refusal: PlaceRefusal) -> Self {
-        Self {
-            refusal,
-            lines: Vec::new(),
-        }
+        Self { refusal, lines: Vec::new() }
     }
 }
 
@@ -56,13 +50,10 @@ pub(crate) fn check_request(lines: &[NewOrderLine]) -> Result<(), Refused> {
     if lines.is_empty() || lines.len() > MAX_LINES {
         return Err(PlaceRefusal::LineCount.into());
     }
-    let by_sku = lines
-        .iter()
-        .enumerate()
-        .filter_map(|(at, line)| match &line.product {
-            ProductRef::Sku(sku) => Some((at, sku)),
-            ProductRef::Id(_) => None,
-        });
+    let by_sku = lines.iter().enumerate().filter_map(|(at, line)| match &line.product {
+        ProductRef::Sku(sku) => Some((at, sku)),
+        ProductRef::Id(_) => None,
+    });
     refuse_duplicates(by_sku)
 }
 
@@ -86,11 +77,9 @@ pub(crate) fn price(
     let total = total::total(priced.iter().map(|line| line.line_total), currency)
         .map_err(|_| PlaceRefusal::TotalTooLarge)?;
     match expected_total {
-        Some(expected) if expected != total => Err(PlaceRefusal::TotalMismatch {
-            expected,
-            actual: total,
+        Some(expected) if expected != total => {
+            Err(PlaceRefusal::TotalMismatch { expected, actual: total }.into())
         }
-        .into()),
         _ => Ok(PricedOrder { lines: priced, total }),
     }
 }
@@ -109,19 +98,11 @@ fn price_line(
         return Err(PlaceRefusal::PriceTooHigh(product.sku));
     }
     if let Some(expected) = line.expected_price.filter(|expected| *expected != actual) {
-        return Err(PlaceRefusal::PriceChanged {
-            sku: product.sku,
-            expected,
-            actual,
-        });
+        return Err(PlaceRefusal::PriceChanged { sku: product.sku, expected, actual });
     }
     let quantity = line.quantity.get();
     let line_total = total::line_total(actual, quantity).map_err(|_| PlaceRefusal::TotalTooLarge)?;
-    Ok(PricedLine {
-        product,
-        quantity,
-        line_total,
-    })
+    Ok(PricedLine { product, quantity, line_total })
 }
 
 fn refuse_duplicates<'a>(skus: impl Iterator<Item = (usize, &'a Sku)>) -> Result<(), Refused> {
@@ -136,12 +117,7 @@ fn refuse_duplicates<'a>(skus: impl Iterator<Item = (usize, &'a Sku)>) -> Result
 
 /// Which lines name one of these products.
 pub(crate) fn lines_naming(lines: &[NewOrderLine], products: &[ProductRef]) -> Vec<usize> {
-    lines
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| products.contains(&line.product))
-        .map(|(at, _)| at)
-        .collect()
+    lines.iter().enumerate().filter(|(_, line)| products.contains(&line.product)).map(|(at, _)| at).collect()
 }
 
 #[cfg(test)]
@@ -169,38 +145,23 @@ mod tests {
 
     fn product(text: &str, unit_price: Money) -> CatalogProduct {
         let product_id = ProductId(Uuid::from_u128(1));
-        CatalogProduct {
-            product_id,
-            sku: sku(text),
-            name: text.to_owned(),
-            unit_price,
-            active: true,
-        }
+        CatalogProduct { product_id, sku: sku(text), name: text.to_owned(), unit_price, active: true }
     }
 
     #[test]
     fn an_order_has_one_to_a_hundred_lines() {
         let lines = |n: usize| (0..n).map(|at| line(&format!("S{at}"), 1)).collect::<Vec<_>>();
-        assert_eq!(
-            check_request(&lines(0)).unwrap_err().refusal,
-            PlaceRefusal::LineCount
-        );
+        assert_eq!(check_request(&lines(0)).unwrap_err().refusal, PlaceRefusal::LineCount);
         assert_eq!(check_request(&lines(1)), Ok(()));
         assert_eq!(check_request(&lines(100)), Ok(()));
-        assert_eq!(
-            check_request(&lines(101)).unwrap_err().refusal,
-            PlaceRefusal::LineCount
-        );
+        assert_eq!(check_request(&lines(101)).unwrap_err().refusal, PlaceRefusal::LineCount);
     }
 
     #[test]
     fn a_sku_stands_on_one_line_however_it_was_named() {
         let twice = Refused::line(1, PlaceRefusal::DuplicateSku(sku("A")));
         assert_eq!(check_request(&[line("a", 1), line("A", 2)]), Err(twice.clone()));
-        let by_id = NewOrderLine {
-            product: ProductRef::Id(ProductId(Uuid::from_u128(1))),
-            ..line("X", 1)
-        };
+        let by_id = NewOrderLine { product: ProductRef::Id(ProductId(Uuid::from_u128(1))), ..line("X", 1) };
         let lines = [line("A", 1), by_id];
         assert_eq!(check_request(&lines), Ok(()));
         let quoted = vec![product("A", gbp(1)), product("A", gbp(1))];
@@ -209,38 +170,22 @@ mod tests {
 
     #[test]
     fn the_catalogue_prices_and_the_client_may_only_agree() {
-        let believes = |minor| NewOrderLine {
-            expected_price: Some(gbp(minor)),
-            ..line("A", 3)
-        };
+        let believes = |minor| NewOrderLine { expected_price: Some(gbp(minor)), ..line("A", 3) };
         let priced = |line: NewOrderLine, total| {
             price(&[line], vec![product("A", gbp(250))], total, Currency::GBP).map(|order| order.total)
         };
         assert_eq!(priced(line("A", 3), None), Ok(gbp(750)));
         assert_eq!(priced(believes(250), Some(gbp(750))), Ok(gbp(750)));
-        let changed = PlaceRefusal::PriceChanged {
-            sku: sku("A"),
-            expected: gbp(1),
-            actual: gbp(250),
-        };
+        let changed = PlaceRefusal::PriceChanged { sku: sku("A"), expected: gbp(1), actual: gbp(250) };
         assert_eq!(priced(believes(1), None), Err(Refused::line(0, changed)));
-        let mismatch = PlaceRefusal::TotalMismatch {
-            expected: gbp(1),
-            actual: gbp(750),
-        };
+        let mismatch = PlaceRefusal::TotalMismatch { expected: gbp(1), actual: gbp(750) };
         assert_eq!(priced(line("A", 3), Some(gbp(1))), Err(mismatch.into()));
     }
 
     #[test]
     fn prices_are_bounded_and_in_the_currency_of_the_shop() {
-        let priced = |unit_price: Money| {
-            price(
-                &[line("A", 1)],
-                vec![product("A", unit_price)],
-                None,
-                Currency::GBP,
-            )
-        };
+        let priced =
+            |unit_price: Money| price(&[line("A", 1)], vec![product("A", unit_price)], None, Currency::GBP);
         assert!(priced(gbp(100_000_000)).is_ok());
         let refusal = |unit_price| priced(unit_price).unwrap_err().refusal;
         assert_eq!(refusal(gbp(100_000_001)), PlaceRefusal::PriceTooHigh(sku("A")));

@@ -12,9 +12,7 @@ pub(crate) fn total(
     line_totals: impl IntoIterator<Item = Money>,
     currency: Currency,
 ) -> Result<Money, MoneyError> {
-    line_totals
-        .into_iter()
-        .try_fold(Money::zero(currency), Money::checked_add)
+    line_totals.into_iter().try_fold(Money::zero(currency), Money::checked_add)
 }
 
 #[cfg(test)]
@@ -28,14 +26,8 @@ mod tests {
         assert_eq!(total([gbp(10), gbp(20)], Currency::GBP), Ok(gbp(30)));
         assert_eq!(total([], Currency::GBP), Ok(gbp(0)));
         assert_eq!(line_total(gbp(i64::MAX), 2), Err(MoneyError::Overflow));
-        assert_eq!(
-            total([gbp(i64::MAX), gbp(1)], Currency::GBP),
-            Err(MoneyError::Overflow)
-        );
+        assert_eq!(total([gbp(i64::MAX), gbp(1)], Currency::GBP), Err(MoneyError::Overflow));
         let yen = Money::new(1, Currency::parse("JPY").unwrap());
-        assert!(matches!(
-            total([yen], Currency::GBP),
-            Err(MoneyError::CurrencyMismatch { .. })
-        ));
+        assert!(matches!(total([yen], Currency::GBP), Err(MoneyError::CurrencyMismatch { .. })));
     }
 }

@@ -88,10 +88,7 @@ pub(crate) fn check(
 
 /// Whether an order of this status holds stock in the house.
 pub(crate) fn holds_stock(status: OrderStatus) -> bool {
-    matches!(
-        status,
-        OrderStatus::Pending | OrderStatus::Confirmed | OrderStatus::Processing
-    )
+    matches!(status, OrderStatus::Pending | OrderStatus::Confirmed | OrderStatus::Processing)
 }
 
 #[cfg(test)]
@@ -123,12 +120,7 @@ mod tests {
     #[test]
     fn an_owner_may_only_cancel_and_only_early() {
         let may = |by, from| check(from, Cancelled, PaymentStatus::Unpaid, by).is_ok();
-        let statuses = |by| {
-            OrderStatus::ALL
-                .into_iter()
-                .filter(|from| may(by, *from))
-                .collect::<Vec<_>>()
-        };
+        let statuses = |by| OrderStatus::ALL.into_iter().filter(|from| may(by, *from)).collect::<Vec<_>>();
         assert_eq!(statuses(By::OwnerByStatus), vec![Pending]);
         assert_eq!(statuses(By::OwnerByCancel), vec![Pending, Confirmed]);
         for to in [Pending, Confirmed, Processing, Shipped, Delivered] {
@@ -143,14 +135,8 @@ mod tests {
         let under_way = Some(TransitionRefusal::PaymentInProgress);
         assert_eq!(check(Pending, Cancelled, PaymentStatus::InProgress), under_way);
         assert_eq!(check(Confirmed, Cancelled, PaymentStatus::Captured), None);
-        assert_eq!(
-            check(Cancelled, Pending, PaymentStatus::Refunded),
-            Some(TransitionRefusal::WasPaid)
-        );
-        assert_eq!(
-            check(Cancelled, Pending, PaymentStatus::Captured),
-            Some(TransitionRefusal::WasPaid)
-        );
+        assert_eq!(check(Cancelled, Pending, PaymentStatus::Refunded), Some(TransitionRefusal::WasPaid));
+        assert_eq!(check(Cancelled, Pending, PaymentStatus::Captured), Some(TransitionRefusal::WasPaid));
         assert_eq!(
             check(Cancelled, Pending, PaymentStatus::Authorized),
             Some(TransitionRefusal::NotYetVoided)

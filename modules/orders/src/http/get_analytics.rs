@@ -85,20 +85,13 @@ impl From<Analysis> for Analytics {
             quantity: sum.quantity,
             revenue: sum.revenue,
         };
-        let point = |point: analyse::Point| Point {
-            key: point.key,
-            orders: point.orders,
-            revenue: point.revenue,
-        };
+        let point =
+            |point: analyse::Point| Point { key: point.key, orders: point.orders, revenue: point.revenue };
         Self {
             orders: analysis.orders,
             revenue: analysis.revenue,
             average_order_value: analysis.average_order_value,
-            by_status: analysis
-                .by_status
-                .into_iter()
-                .map(|(status, n)| (status.to_owned(), n))
-                .collect(),
+            by_status: analysis.by_status.into_iter().map(|(status, n)| (status.to_owned(), n)).collect(),
             top_products: analysis.top_products.into_iter().map(product).collect(),
             series: analysis.series.into_iter().map(point).collect(),
         }
@@ -131,7 +124,5 @@ pub(crate) async fn get_analytics(
         Some(GroupBy::Month) => analyse::GroupBy::Month,
         Some(GroupBy::Country) => analyse::GroupBy::Country,
     };
-    Ok(ok(&Analytics::from(
-        analyse(&context, query.from, query.to, group_by).await?,
-    )))
+    Ok(ok(&Analytics::from(analyse(&context, query.from, query.to, group_by).await?)))
 }

@@ -32,9 +32,7 @@ pub(crate) async fn get_order(
     Path(id): Path<OrderId>,
     conditional: Conditional,
 ) -> Result<HttpResponse, Problem> {
-    let row = orders::find(context.db.reader(), id, reader.actor())
-        .await?
-        .ok_or(OrdersError::NotFound)?;
+    let row = orders::find(context.db.reader(), id, reader.actor()).await?.ok_or(OrdersError::NotFound)?;
     let order = row.order(&lines::of(context.db.reader(), row.id).await?)?;
     Ok(conditional.answer(&ETag::of(row.version), &order))
 }

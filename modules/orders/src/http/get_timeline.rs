@@ -73,13 +73,7 @@ pub(crate) async fn get_timeline(
     Path(id): Path<OrderId>,
 ) -> Result<HttpResponse, Problem> {
     let conn = context.db.reader();
-    let row = orders::find(conn, id, reader.actor())
-        .await?
-        .ok_or(OrdersError::NotFound)?;
-    let events = timeline::of(conn, row.order_id())
-        .await?
-        .into_iter()
-        .map(TimelineEvent::from)
-        .collect();
+    let row = orders::find(conn, id, reader.actor()).await?.ok_or(OrdersError::NotFound)?;
+    let events = timeline::of(conn, row.order_id()).await?.into_iter().map(TimelineEvent::from).collect();
     Ok(ok(&Timeline { events }))
 }

@@ -54,20 +54,11 @@ pub(crate) async fn list_orders(
 ) -> Result<HttpResponse, Problem> {
     let (limit, cursor) = page_of(query.limit, query.cursor.as_deref())?;
     check_span(query.from, query.to)?;
-    let owner = if reader.actor().is_admin() {
-        query.user_id
-    } else {
-        Some(reader.user_id)
-    };
+    let owner = if reader.actor().is_admin() { query.user_id } else { Some(reader.user_id) };
     if query.user_id.is_some_and(|asked| !reader.actor().may_see(asked)) {
         return Err(OrdersError::NotFound.into());
     }
-    let filter = OrderFilter {
-        owner,
-        status: query.status,
-        from: query.from,
-        to: query.to,
-    };
+    let filter = OrderFilter { owner, status: query.status, from: query.from, to: query.to };
     let page = orders::page(context.db.reader(), filter, limit, cursor.as_ref()).await??;
     Ok(ok(&with_lines(&context, page).await?))
 }

@@ -46,10 +46,7 @@ pub(crate) async fn list_orders_of_user(
     if !reader.actor().may_see(user_id) {
         return Err(OrdersError::NotFound.into());
     }
-    let filter = OrderFilter {
-        owner: Some(user_id),
-        ..OrderFilter::default()
-    };
+    let filter = OrderFilter { owner: Some(user_id), ..OrderFilter::default() };
     let page = orders::page(context.db.reader(), filter, limit, cursor.as_ref()).await??;
     Ok(ok(&with_lines(&context, page).await?))
 }

@@ -43,12 +43,6 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
 /// A page with the lines of all its orders, which are read in one query.
 async fn with_lines(context: &Context, page: Page<orders::Model>) -> Result<Page<Order>, DbErr> {
     let mut lines = lines::of_all(context.db.reader(), page.items.iter().map(|row| row.id)).await?;
-    let items = page
-        .items
-        .iter()
-        .map(|row| row.order(&lines.remove(&row.id).unwrap_or_default()));
-    Ok(Page {
-        items: items.collect::<Result<_, _>>()?,
-        next_cursor: page.next_cursor,
-    })
+    let items = page.items.iter().map(|row| row.order(&lines.remove(&row.id).unwrap_or_default()));
+    Ok(Page { items: items.collect::<Result<_, _>>()?, next_cursor: page.next_cursor })
 }

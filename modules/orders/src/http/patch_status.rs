@@ -52,22 +52,13 @@ pub(crate) async fn patch_status(
     Json(body): Json<PatchStatus>,
 ) -> Result<HttpResponse, Problem> {
     let actor = caller.actor();
-    let mut request = ChangeStatus {
-        order_id,
-        to: body.status,
-        actor,
-        expected_version: None,
-    };
+    let mut request = ChangeStatus { order_id, to: body.status, actor, expected_version: None };
     if conditional.has_if_match() {
         // Checked twice: here against the tag, and again under the lock.
-        let row = orders::find(context.db.reader(), order_id, actor)
-            .await?
-            .ok_or(OrdersError::NotFound)?;
+        let row = orders::find(context.db.reader(), order_id, actor).await?.ok_or(OrdersError::NotFound)?;
         conditional.check(&ETag::of(row.version))?;
         request.expected_version = Some(row.version);
     }
     let (order, version) = change_status(&context.into_inner(), request).await?;
-    Ok(HttpResponse::Ok()
-        .insert_header((http::header::ETAG, ETag::of(version).as_str()))
-        .json(order))
+    Ok(HttpResponse::Ok().insert_header((http::header::ETAG, ETag::of(version).as_str())).json(order))
 }

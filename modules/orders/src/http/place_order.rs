@@ -76,11 +76,7 @@ pub(crate) async fn place_order(
     let keyed = key.covering(&customer.scope(), ROUTE, &body);
     let request = PlaceOrder {
         customer: customer.user_id,
-        key: PlacementKey {
-            route: keyed.route,
-            key: keyed.key,
-            request_hash: keyed.request_hash,
-        },
+        key: PlacementKey { route: keyed.route, key: keyed.key, request_hash: keyed.request_hash },
         lines: body
             .items
             .into_iter()
@@ -93,15 +89,9 @@ pub(crate) async fn place_order(
     };
     let placed = place(&context.into_inner(), request).await?;
     let location = format!("/orders/{}", placed.order.id);
-    let mut response = Answer {
-        value: placed.order,
-        replayed: placed.replayed,
-    }
-    .respond(StatusCode::CREATED);
+    let mut response = Answer { value: placed.order, replayed: placed.replayed }.respond(StatusCode::CREATED);
     if let Ok(location) = actix_web::http::header::HeaderValue::from_str(&location) {
-        response
-            .headers_mut()
-            .insert(actix_web::http::header::LOCATION, location);
+        response.headers_mut().insert(actix_web::http::header::LOCATION, location);
     }
     Ok(response)
 }
@@ -121,9 +111,5 @@ fn line(at: usize, item: NewItem) -> Result<NewOrderLine, Problem> {
         Problem::new(QUANTITY_OUT_OF_RANGE, format!("Line {}: {error}.", at + 1))
             .at(format!("/items/{at}/quantity"), error.to_string())
     })?;
-    Ok(NewOrderLine {
-        product,
-        quantity,
-        expected_price: item.price,
-    })
+    Ok(NewOrderLine { product, quantity, expected_price: item.price })
 }

@@ -35,13 +35,7 @@ pub(crate) async fn import_orders(
     _admin: Admin,
     upload: Upload,
 ) -> Result<HttpResponse, Problem> {
-    respond_import(
-        &TransferOrders {
-            context: context.into_inner(),
-        },
-        upload,
-    )
-    .await
+    respond_import(&TransferOrders { context: context.into_inner() }, upload).await
 }
 
 /// Export all orders as CSV
@@ -61,7 +55,5 @@ pub(crate) async fn export_orders(
     context: web::Data<Context>,
     _admin: Admin,
 ) -> Result<HttpResponse, Problem> {
-    Ok(respond_export(&TransferOrders {
-        context: context.into_inner(),
-    }))
+    Ok(respond_export(&TransferOrders { context: context.into_inner() }))
 }

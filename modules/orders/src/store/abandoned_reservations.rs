@@ -42,19 +42,12 @@ pub(crate) async fn remember(
 }
 
 pub(crate) async fn forget(conn: &impl ConnectionTrait, reservation_id: ReservationId) -> Result<(), DbErr> {
-    Entity::delete_by_id(reservation_id.uuid())
-        .exec(conn)
-        .await
-        .map(|_| ())
+    Entity::delete_by_id(reservation_id.uuid()).exec(conn).await.map(|_| ())
 }
 
 /// The oldest ones.
 pub(crate) async fn oldest(conn: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .order_by_asc(Column::SinceMs)
-        .limit(limit)
-        .all(conn)
-        .await
+    Entity::find().order_by_asc(Column::SinceMs).limit(limit).all(conn).await
 }
 
 /// Those that are older than an instant: nobody manages to give them back.

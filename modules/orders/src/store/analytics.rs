@@ -66,9 +66,7 @@ pub(crate) async fn by_status(conn: &impl ConnectionTrait, span: Span) -> Result
     let sql = format!(
         "SELECT o.status AS status, {COUNT_AND_REVENUE} FROM orders o WHERE {IN_SPAN} GROUP BY o.status"
     );
-    StatusSum::find_by_statement(statement(conn, span, sql))
-        .all(conn)
-        .await
+    StatusSum::find_by_statement(statement(conn, span, sql)).all(conn).await
 }
 
 /// Days with orders that count, oldest first.
@@ -77,9 +75,7 @@ pub(crate) async fn by_day(conn: &impl ConnectionTrait, span: Span) -> Result<Ve
         "SELECT o.created_at_ms / 86400000 AS day, {COUNT_AND_REVENUE} FROM orders o \
          WHERE {IN_SPAN} AND {SOLD} GROUP BY o.created_at_ms / 86400000 ORDER BY 1 LIMIT {MOST_DAYS}"
     );
-    DaySum::find_by_statement(statement(conn, span, sql))
-        .all(conn)
-        .await
+    DaySum::find_by_statement(statement(conn, span, sql)).all(conn).await
 }
 
 /// Countries by revenue, the most first.
@@ -88,9 +84,7 @@ pub(crate) async fn by_country(conn: &impl ConnectionTrait, span: Span) -> Resul
         "SELECT o.country AS country, {COUNT_AND_REVENUE} FROM orders o \
          WHERE {IN_SPAN} AND {SOLD} GROUP BY o.country ORDER BY 3 DESC, 1 LIMIT {MOST_COUNTRIES}"
     );
-    CountrySum::find_by_statement(statement(conn, span, sql))
-        .all(conn)
-        .await
+    CountrySum::find_by_statement(statement(conn, span, sql)).all(conn).await
 }
 
 /// The products with the most revenue, refunds not deducted: they belong to orders, not to lines.
@@ -101,16 +95,10 @@ pub(crate) async fn top_products(conn: &impl ConnectionTrait, span: Span) -> Res
          FROM orders o JOIN order_lines l ON l.order_id = o.id \
          WHERE {IN_SPAN} AND {SOLD} GROUP BY l.sku ORDER BY 4 DESC, 1 LIMIT {TOP_PRODUCTS}"
     );
-    ProductSum::find_by_statement(statement(conn, span, sql))
-        .all(conn)
-        .await
+    ProductSum::find_by_statement(statement(conn, span, sql)).all(conn).await
 }
 
 fn statement(conn: &impl ConnectionTrait, span: Span, sql: String) -> Statement {
-    let values: [Value; 3] = [
-        span.from.ms().into(),
-        span.to.ms().into(),
-        span.currency.as_str().into(),
-    ];
+    let values: [Value; 3] = [span.from.ms().into(), span.to.ms().into(), span.currency.as_str().into()];
     Statement::from_sql_and_values(conn.get_database_backend(), sql, values)
 }

@@ -57,10 +57,7 @@ pub(crate) async fn remember(
         number: Set(number.clone()),
         at_ms: Set(now.ms()),
     });
-    Entity::insert_many(rows)
-        .exec_without_returning(conn)
-        .await
-        .map(|_| ())
+    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
 }
 
 /// Forgets a run that has ended, and what crashed ones left behind before an instant.
@@ -69,13 +66,6 @@ pub(crate) async fn forget(
     run_id: Uuid,
     left_before: Timestamp,
 ) -> Result<(), DbErr> {
-    Entity::delete_many()
-        .filter(Column::RunId.eq(run_id))
-        .exec(conn)
-        .await?;
-    Entity::delete_many()
-        .filter(Column::AtMs.lt(left_before.ms()))
-        .exec(conn)
-        .await
-        .map(|_| ())
+    Entity::delete_many().filter(Column::RunId.eq(run_id)).exec(conn).await?;
+    Entity::delete_many().filter(Column::AtMs.lt(left_before.ms())).exec(conn).await.map(|_| ())
 }

@@ -113,10 +113,7 @@ impl Model {
             number: self.number.clone(),
             user_id: self.user_id.map(UserId),
             status: self.status()?,
-            items: lines
-                .iter()
-                .map(|line| line.item(currency))
-                .collect::<Result<_, _>>()?,
+            items: lines.iter().map(|line| line.item(currency)).collect::<Result<_, _>>()?,
             total: self.total()?,
             shipping_address,
             payment_status: self.payment()?.status,
@@ -155,10 +152,7 @@ pub(crate) async fn find(
     id: OrderId,
     actor: Actor,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id.uuid())
-        .filter(visible_to(actor))
-        .one(conn)
-        .await
+    Entity::find_by_id(id.uuid()).filter(visible_to(actor)).one(conn).await
 }
 
 /// The same row, locked until the transaction ends (SQLite: the whole database is).
@@ -167,11 +161,7 @@ pub(crate) async fn find_for_update(
     id: OrderId,
     actor: Actor,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id.uuid())
-        .filter(visible_to(actor))
-        .lock_exclusive()
-        .one(conn)
-        .await
+    Entity::find_by_id(id.uuid()).filter(visible_to(actor)).lock_exclusive().one(conn).await
 }
 
 /// The locked row for the shop itself: for workers and event handlers, never on behalf of a caller.
@@ -212,11 +202,9 @@ pub(crate) async fn page(
     if let Some(cursor) = cursor {
         match last_seen(cursor) {
             Ok((at_ms, id)) => {
-                let before = Condition::any().add(Column::CreatedAtMs.lt(at_ms)).add(
-                    Condition::all()
-                        .add(Column::CreatedAtMs.eq(at_ms))
-                        .add(Column::Id.lt(id)),
-                );
+                let before = Condition::any()
+                    .add(Column::CreatedAtMs.lt(at_ms))
+                    .add(Condition::all().add(Column::CreatedAtMs.eq(at_ms)).add(Column::Id.lt(id)));
                 // The first filter repeats the second so that an index range can serve it.
                 query = query.filter(Column::CreatedAtMs.lte(at_ms)).filter(before);
             }
@@ -230,10 +218,7 @@ pub(crate) async fn page(
 
 fn last_seen(cursor: &Cursor) -> Result<(i64, Uuid), CursorError> {
     let [at_ms, id] = cursor.unpack::<2>()?;
-    Ok((
-        at_ms.parse().map_err(|_| CursorError)?,
-        Uuid::parse_str(&id).map_err(|_| CursorError)?,
-    ))
+    Ok((at_ms.parse().map_err(|_| CursorError)?, Uuid::parse_str(&id).map_err(|_| CursorError)?))
 }
 
 /// Orders after one, oldest first, for exports.
@@ -242,16 +227,11 @@ pub(crate) async fn after(
     seen: Option<(i64, Uuid)>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut query = Entity::find()
-        .order_by_asc(Column::CreatedAtMs)
-        .order_by_asc(Column::Id)
-        .limit(limit);
+    let mut query = Entity::find().order_by_asc(Column::CreatedAtMs).order_by_asc(Column::Id).limit(limit);
     if let Some((at_ms, id)) = seen {
-        let after = Condition::any().add(Column::CreatedAtMs.gt(at_ms)).add(
-            Condition::all()
-                .add(Column::CreatedAtMs.eq(at_ms))
-                .add(Column::Id.gt(id)),
-        );
+        let after = Condition::any()
+            .add(Column::CreatedAtMs.gt(at_ms))
+            .add(Condition::all().add(Column::CreatedAtMs.eq(at_ms)).add(Column::Id.gt(id)));
         query = query.filter(Column::CreatedAtMs.gte(at_ms)).filter(after);
     }
     query.all(conn).await
@@ -267,15 +247,21 @@ pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bo
     Ok(inserted > 0)
 }
 
+/// Rows of one INSERT; see [`lines::insert_all`] for the size.
+const ROWS_AT_ONCE: usize = 100;
+
 /// Writes imported orders; returns how many of their numbers were free.
 pub(crate) async fn insert_imported(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<u64, DbErr> {
-    if rows.is_empty() {
-        return Ok(0);
+    let mut rows = rows.into_iter().map(|row| row.into_active_model().reset_all()).peekable();
+    let mut inserted = 0;
+    while rows.peek().is_some() {
+        let some: Vec<ActiveModel> = rows.by_ref().take(ROWS_AT_ONCE).collect();
+        inserted += Entity::insert_many(some)
+            .on_conflict(OnConflict::column(Column::Number).do_nothing().to_owned())
+            .exec_without_returning(conn)
+            .await?;
     }
-    Entity::insert_many(rows.into_iter().map(|row| row.into_active_model().reset_all()))
-        .on_conflict(OnConflict::column(Column::Number).do_nothing().to_owned())
-        .exec_without_returning(conn)
-        .await
+    Ok(inserted)
 }
 
 /// Replaces a row by its next state, if nobody has changed it since it was read. `None` if somebody has.
@@ -296,20 +282,11 @@ pub(crate) async fn save(
         .col_expr(Column::PaymentDueAtMs, Expr::value(after.payment_due_at_ms))
         .col_expr(Column::TotalMinor, Expr::value(after.total_minor))
         .col_expr(Column::RefundedMinor, Expr::value(after.refunded_minor))
-        .col_expr(
-            Column::ShippingAddress,
-            Expr::value(after.shipping_address.clone()),
-        )
+        .col_expr(Column::ShippingAddress, Expr::value(after.shipping_address.clone()))
         .col_expr(Column::Country, Expr::value(after.country.clone()))
         .col_expr(Column::ReservationId, Expr::value(after.reservation_id))
-        .col_expr(
-            Column::PendingReservationId,
-            Expr::value(after.pending_reservation_id),
-        )
-        .col_expr(
-            Column::ReactivatingSinceMs,
-            Expr::value(after.reactivating_since_ms),
-        )
+        .col_expr(Column::PendingReservationId, Expr::value(after.pending_reservation_id))
+        .col_expr(Column::ReactivatingSinceMs, Expr::value(after.reactivating_since_ms))
         .col_expr(Column::CreatedAtMs, Expr::value(after.created_at_ms))
         .col_expr(Column::UpdatedAtMs, Expr::value(after.updated_at_ms))
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
@@ -322,10 +299,7 @@ pub(crate) async fn save(
 
 /// Some orders by number.
 pub(crate) async fn by_numbers(conn: &impl ConnectionTrait, numbers: &[String]) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Number.is_in(numbers))
-        .all(conn)
-        .await
+    Entity::find().filter(Column::Number.is_in(numbers)).all(conn).await
 }
 
 // The conditions of the partial indexes stand as literals: with bound values no planner could use the index.
@@ -360,10 +334,7 @@ pub(crate) async fn reactivating_since(
         .into_tuple()
         .all(conn)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(order, reservation)| (OrderId(order), ReservationId(reservation)))
-        .collect())
+    Ok(rows.into_iter().map(|(order, reservation)| (OrderId(order), ReservationId(reservation))).collect())
 }
 
 /// Orders whose payment began before an instant and has not ended, the oldest first.
@@ -380,12 +351,6 @@ pub(crate) async fn being_paid_since(
 }
 
 async fn ids(conn: &impl ConnectionTrait, query: Select<Entity>, limit: u64) -> Result<Vec<OrderId>, DbErr> {
-    let ids: Vec<Uuid> = query
-        .select_only()
-        .column(Column::Id)
-        .limit(limit)
-        .into_tuple()
-        .all(conn)
-        .await?;
+    let ids: Vec<Uuid> = query.select_only().column(Column::Id).limit(limit).into_tuple().all(conn).await?;
     Ok(ids.into_iter().map(OrderId).collect())
 }

@@ -48,14 +48,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// Something that happened by itself, or that the shop did.
     pub(crate) fn new(order_id: OrderId, kind: &'static str, at: Timestamp) -> Self {
-        Self {
-            order_id,
-            kind,
-            at,
-            actor_id: None,
-            change: None,
-            data: None,
-        }
+        Self { order_id, kind, at, actor_id: None, change: None, data: None }
     }
 }
 
@@ -73,10 +66,7 @@ pub(crate) async fn append(conn: &impl ConnectionTrait, entries: Vec<Entry>) -> 
         data: Set(entry.data),
         ..Default::default()
     });
-    Entity::insert_many(rows)
-        .exec_without_returning(conn)
-        .await
-        .map(|_| ())
+    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
 }
 
 /// The entries of an order, oldest first.

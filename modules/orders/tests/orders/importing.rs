@@ -6,23 +6,14 @@ use testkit::{Engine, Response, TestUser};
 
 use crate::support::Shop;
 
-const PAST_ORDERS: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../tests/data/retail/orders.csv"
-));
-const PRODUCTS: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../tests/data/retail/products.csv"
-));
+const PAST_ORDERS: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/retail/orders.csv"));
+const PRODUCTS: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/retail/products.csv"));
 const HEADER: &str = "order_number,placed_at,customer,country,sku,quantity,unit_price,currency\n";
 
 async fn import(shop: &Shop, admin: &TestUser, file: impl Into<String>) -> Response {
-    shop.app
-        .post("/orders/import")
-        .by(admin)
-        .body("text/csv", file.into())
-        .send()
-        .await
+    shop.app.post("/orders/import").by(admin).body("text/csv", file.into()).send().await
 }
 
 /// Rows read, orders created, updated, unchanged and refused.
@@ -31,13 +22,7 @@ fn counts(summary: &Value) -> [i64; 5] {
 }
 
 async fn export(shop: &Shop, admin: &TestUser) -> String {
-    shop.app
-        .get("/orders/export")
-        .by(admin)
-        .send()
-        .await
-        .expect(200)
-        .text
+    shop.app.get("/orders/export").by(admin).send().await.expect(200).text
 }
 
 testkit::on_every_database! {

@@ -18,12 +18,7 @@ async fn begin(
     id: &str,
     payment: PaymentId,
 ) -> Result<i64, BeginPaymentRefusal> {
-    match shop
-        .module
-        .port()
-        .begin_payment(order_id(id), payment, user.actor())
-        .await
-    {
+    match shop.module.port().begin_payment(order_id(id), payment, user.actor()).await {
         Ok(due) => Ok(due.amount.amount_minor),
         Err(PortError::Refused(refusal)) => Err(refusal),
         Err(other) => panic!("{other:?}"),
@@ -31,9 +26,7 @@ async fn begin(
 }
 
 async fn captured(shop: &Shop, customer: &TestUser, id: &str, payment: PaymentId, minor: i64) {
-    let event = PaymentCaptured {
-        payment: facts(id, payment, customer, (minor, minor, 0)),
-    };
+    let event = PaymentCaptured { payment: facts(id, payment, customer, (minor, minor, 0)) };
     shop.app.deliver(fresh_id(), &event).await.unwrap();
 }
 

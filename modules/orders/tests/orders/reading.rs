@@ -7,12 +7,7 @@ use crate::support::Shop;
 
 async fn ids(shop: &Shop, reader: &TestUser, query: &str) -> Vec<String> {
     let list = shop.app.get(query).by(reader).send().await.expect(200).json;
-    list["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|order| order["id"].as_str().unwrap().to_owned())
-        .collect()
+    list["items"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
 }
 
 testkit::on_every_database! {

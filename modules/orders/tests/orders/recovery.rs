@@ -33,17 +33,8 @@ struct Line {
 async fn open_key(shop: &Shop, customer: &TestUser, key: &str, route: &str, order: OrderId, seconds: i64) {
     let db = shop.app.module().db();
     let now_ms = db.system().now().ms();
-    let line = Line {
-        sku: "MUG",
-        product_id: None,
-        quantity: 1,
-        price: None,
-    };
-    let body = Body {
-        items: vec![line],
-        shipping_address: None,
-        total: None,
-    };
+    let line = Line { sku: "MUG", product_id: None, quantity: 1, price: None };
+    let body = Body { items: vec![line], shipping_address: None, total: None };
     let row = idempotency::ActiveModel {
         principal: Set(format!("user:{}", customer.id)),
         route: Set(route.to_owned()),
@@ -55,22 +46,13 @@ async fn open_key(shop: &Shop, customer: &TestUser, key: &str, route: &str, orde
         created_at_ms: Set(now_ms - seconds * 1_000),
         lease_until_ms: Set(now_ms - (seconds - 30) * 1_000),
     };
-    idempotency::Entity::insert(row)
-        .exec_without_returning(db.writer())
-        .await
-        .unwrap();
+    idempotency::Entity::insert(row).exec_without_returning(db.writer()).await.unwrap();
 }
 
 async fn hold(shop: &Shop, order: OrderId) {
-    let line = StockLine {
-        sku: sku("MUG"),
-        quantity: Quantity::parse(1).unwrap(),
-    };
-    let request = ReserveStock {
-        reservation_id: ReservationId(order.uuid()),
-        order_id: order,
-        lines: vec![line],
-    };
+    let line = StockLine { sku: sku("MUG"), quantity: Quantity::parse(1).unwrap() };
+    let request =
+        ReserveStock { reservation_id: ReservationId(order.uuid()), order_id: order, lines: vec![line] };
     shop.stock.reserve(request).await.unwrap();
 }
 

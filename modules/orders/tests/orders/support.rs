@@ -29,29 +29,16 @@ pub struct Shop {
 impl Shop {
     pub async fn open(engine: Engine) -> Self {
         let bench = Bench::new(engine).await;
-        let (catalog, stock) = (
-            Arc::new(FakeCatalog::default()),
-            Arc::new(FakeInventory::default()),
-        );
+        let (catalog, stock) = (Arc::new(FakeCatalog::default()), Arc::new(FakeInventory::default()));
         let faults = Arc::new(Faults::default());
         let module = Orders::new(Deps {
             db: bench.db("orders").await,
             settings: Settings::default(),
             catalog: catalog.clone(),
-            inventory: Arc::new(FaultyInventory {
-                stock: stock.clone(),
-                faults: faults.clone(),
-            }),
+            inventory: Arc::new(FaultyInventory { stock: stock.clone(), faults: faults.clone() }),
         });
         let app = TestApp::start(module.clone(), bench.tokens.verifier()).await;
-        let shop = Self {
-            bench,
-            app,
-            module,
-            catalog,
-            stock,
-            faults,
-        };
+        let shop = Self { bench, app, module, catalog, stock, faults };
         shop.sell("MUG", 850, 100);
         shop.sell("LAMP", 2_999, 50);
         shop
@@ -64,13 +51,7 @@ impl Shop {
     }
 
     pub async fn post(&self, customer: &TestUser, key: &str, body: Value) -> Response {
-        self.app
-            .post("/orders")
-            .by(customer)
-            .key(key)
-            .json(body)
-            .send()
-            .await
+        self.app.post("/orders").by(customer).key(key).json(body).send().await
     }
 
     /// Places an order of these lines and returns its id.
@@ -81,13 +62,7 @@ impl Shop {
     }
 
     pub async fn order(&self, reader: &TestUser, id: &str) -> Value {
-        self.app
-            .get(&format!("/orders/{id}"))
-            .by(reader)
-            .send()
-            .await
-            .expect(200)
-            .json
+        self.app.get(&format!("/orders/{id}")).by(reader).send().await.expect(200).json
     }
 
     /// An order's status and payment status.
@@ -99,33 +74,18 @@ impl Shop {
 
     pub async fn set_status(&self, actor: &TestUser, id: &str, status: &str) -> Response {
         let body = json!({"status": status});
-        self.app
-            .call("PATCH", &format!("/orders/{id}/status"))
-            .by(actor)
-            .json(body)
-            .send()
-            .await
+        self.app.call("PATCH", &format!("/orders/{id}/status")).by(actor).json(body).send().await
     }
 
     pub async fn cancel(&self, actor: &TestUser, id: &str) -> Response {
-        self.app
-            .post(&format!("/orders/{id}/cancel"))
-            .by(actor)
-            .send()
-            .await
+        self.app.post(&format!("/orders/{id}/cancel")).by(actor).send().await
     }
 
     /// The types of an order's timeline.
     pub async fn timeline(&self, id: &str) -> Vec<String> {
         let admin = self.bench.tokens.admin();
-        let timeline = self
-            .app
-            .get(&format!("/orders/{id}/timeline"))
-            .by(&admin)
-            .send()
-            .await
-            .expect(200)
-            .json;
+        let timeline =
+            self.app.get(&format!("/orders/{id}/timeline")).by(&admin).send().await.expect(200).json;
         timeline["events"]
             .as_array()
             .unwrap()
@@ -136,11 +96,7 @@ impl Shop {
 
     pub async fn begin_payment(&self, customer: &TestUser, id: &str) -> PaymentId {
         let payment_id = PaymentId(fresh_id());
-        self.module
-            .port()
-            .begin_payment(order_id(id), payment_id, customer.actor())
-            .await
-            .unwrap();
+        self.module.port().begin_payment(order_id(id), payment_id, customer.actor()).await.unwrap();
         payment_id
     }
 
@@ -162,24 +118,12 @@ impl Shop {
         use sea_orm::{ConnectionTrait, Statement};
         let db = self.app.module().db();
         let statement = Statement::from_string(db.backend(), format!("SELECT COUNT(*) AS n FROM {table}"));
-        db.reader()
-            .query_one_raw(statement)
-            .await
-            .unwrap()
-            .unwrap()
-            .try_get("", "n")
-            .unwrap()
+        db.reader().query_one_raw(statement).await.unwrap().unwrap().try_get("", "n").unwrap()
     }
 
     pub async fn execute(&self, sql: &str) {
         use sea_orm::ConnectionTrait;
-        self.app
-            .module()
-            .db()
-            .writer()
-            .execute_unprepared(sql)
-            .await
-            .unwrap();
+        self.app.module().db().writer().execute_unprepared(sql).await.unwrap();
     }
 
     pub fn advance(&self, seconds: u64) {
@@ -193,10 +137,8 @@ impl Shop {
 }
 
 pub fn basket(lines: &[(&str, i64)]) -> Value {
-    let items: Vec<_> = lines
-        .iter()
-        .map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity}))
-        .collect();
+    let items: Vec<_> =
+        lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect();
     json!({"items": items, "shipping_address": {"line1": "1 High Street", "country": "GB"}})
 }
 
@@ -258,20 +200,10 @@ impl InventoryPort for FaultyInventory {
             gate.reached.notify_one();
             gate.opened.notified().await;
         }
-        assert!(
-            !take(&self.faults.die_before_reserve),
-            "power failure before the reservation"
-        );
+        assert!(!take(&self.faults.die_before_reserve), "power failure before the reservation");
         let answer = self.stock.reserve(request).await;
-        assert!(
-            !take(&self.faults.die_after_reserve),
-            "power failure after the reservation"
-        );
-        if take(&self.faults.lose_answer) {
-            Err(lost())
-        } else {
-            answer
-        }
+        assert!(!take(&self.faults.die_after_reserve), "power failure after the reservation");
+        if take(&self.faults.lose_answer) { Err(lost()) } else { answer }
     }
 
     async fn release(&self, id: ReservationId, order: OrderId) -> Result<(), PortError<ReleaseRefusal>> {
