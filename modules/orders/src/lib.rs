@@ -5,11 +5,11 @@
 //! - an `Idempotency-Key` places at most one order, and a cart becomes at most one;
 //! - what an order costs is what the catalogue said, line by line, never what the client sent;
 //! - an order holds exactly one reservation while it is pending, confirmed or processing, and none before or after;
-//! - a status changes only along the table of [`domain::transitions`], together with its timeline entry and event;
+//! - a status changes only along the table of `domain::transitions`, together with its timeline entry and event;
 //! - one payment holds an order at a time; while it is under way the order neither expires nor is cancelled;
 //! - what was refunded lies within the total.
 //!
-//! An order lives in this database and its stock in another, so placing one is a saga ([`app::place_order`]): every
+//! An order lives in this database and its stock in another, so placing one is a saga (`app::place_order`): every
 //! step is either repeated or undone after a crash. Rejected: a transaction across modules (they would have to share
 //! a database for ever), and orders that are written first and confirmed later (each reader would have to know the
 //! half-placed ones).

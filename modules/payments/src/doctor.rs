@@ -172,10 +172,7 @@ async fn violations(db: &Db, sql: &str, id: &str) -> Result<Vec<String>, DbErr> 
         .replace("{before}", &before_ms.to_string());
     let statement = Statement::from_string(db.backend(), format!("{sql}{MAX_VIOLATIONS}"));
     let rows = Violation::find_by_statement(statement).all(db.reader()).await?;
-    Ok(rows
-        .iter()
-        .map(|row| format!("{} {}", row.subject, row.detail))
-        .collect())
+    Ok(rows.iter().map(|row| format!("{} {}", row.subject, row.detail)).collect())
 }
 
 /// An id as text: PostgreSQL writes a UUID, SQLite keeps sixteen bytes.
@@ -243,23 +240,17 @@ async fn unknown_to_the_provider(db: &Db, provider: &dyn PaymentProvider) -> Res
             return Ok(found);
         };
         after = Some(last.id);
-        let keys: Vec<String> = succeeded
-            .iter()
-            .map(|attempt| attempt.provider_key.clone())
-            .collect();
+        let keys: Vec<String> = succeeded.iter().map(|attempt| attempt.provider_key.clone()).collect();
         let lines = provider.statement_of(&keys).await?;
         let done: std::collections::HashSet<&str> = lines.iter().map(|line| line.key.as_str()).collect();
-        found.extend(
-            succeeded
-                .iter()
-                .filter(|attempt| !done.contains(attempt.provider_key.as_str()))
-                .map(|attempt| {
-                    format!(
-                        "{}: {} in the shop, nothing at the provider",
-                        attempt.provider_key, attempt.amount_minor
-                    )
-                }),
-        );
+        found.extend(succeeded.iter().filter(|attempt| !done.contains(attempt.provider_key.as_str())).map(
+            |attempt| {
+                format!(
+                    "{}: {} in the shop, nothing at the provider",
+                    attempt.provider_key, attempt.amount_minor
+                )
+            },
+        ));
     }
 }
 

@@ -11,41 +11,23 @@ use crate::domain::balance::Impossible;
 use crate::domain::status::Status;
 
 pub(crate) const CARD_DECLINED: ErrorCode = ErrorCode::new("card_declined", 402, "The card was declined");
-pub(crate) const PAYMENT_GIVEN_UP: ErrorCode = ErrorCode::new(
-    "payment_given_up",
-    402,
-    "The payment was interrupted and nothing was charged",
-);
+pub(crate) const PAYMENT_GIVEN_UP: ErrorCode =
+    ErrorCode::new("payment_given_up", 402, "The payment was interrupted and nothing was charged");
 pub(crate) const ALREADY_PAID: ErrorCode = ErrorCode::new("already_paid", 409, "This order has been paid");
 pub(crate) const ORDER_NOT_PAYABLE: ErrorCode =
     ErrorCode::new("order_not_payable", 409, "This order cannot be paid now");
-pub(crate) const PAYMENT_IN_PROGRESS: ErrorCode = ErrorCode::new(
-    "payment_in_progress",
-    409,
-    "Another movement of this payment or order is under way",
-);
-pub(crate) const PAYMENT_NOT_AUTHORIZED: ErrorCode = ErrorCode::new(
-    "payment_not_authorized",
-    409,
-    "Only an authorized payment can be captured or voided",
-);
-pub(crate) const CAPTURE_EXCEEDS_AUTHORIZED: ErrorCode = ErrorCode::new(
-    "capture_exceeds_authorized",
-    409,
-    "More cannot be captured than was authorized",
-);
-pub(crate) const REFUND_EXCEEDS_CAPTURED: ErrorCode = ErrorCode::new(
-    "refund_exceeds_captured",
-    409,
-    "More cannot be refunded than was captured",
-);
+pub(crate) const PAYMENT_IN_PROGRESS: ErrorCode =
+    ErrorCode::new("payment_in_progress", 409, "Another movement of this payment or order is under way");
+pub(crate) const PAYMENT_NOT_AUTHORIZED: ErrorCode =
+    ErrorCode::new("payment_not_authorized", 409, "Only an authorized payment can be captured or voided");
+pub(crate) const CAPTURE_EXCEEDS_AUTHORIZED: ErrorCode =
+    ErrorCode::new("capture_exceeds_authorized", 409, "More cannot be captured than was authorized");
+pub(crate) const REFUND_EXCEEDS_CAPTURED: ErrorCode =
+    ErrorCode::new("refund_exceeds_captured", 409, "More cannot be refunded than was captured");
 pub(crate) const PROVIDER_REFUSED: ErrorCode =
     ErrorCode::new("provider_refused", 409, "The payment provider refused this");
-pub(crate) const INVALID_SIGNATURE: ErrorCode = ErrorCode::new(
-    "invalid_signature",
-    401,
-    "The signature of this webhook is not valid",
-);
+pub(crate) const INVALID_SIGNATURE: ErrorCode =
+    ErrorCode::new("invalid_signature", 401, "The signature of this webhook is not valid");
 pub(crate) const PROVIDER_SILENT: ErrorCode =
     ErrorCode::new("provider_silent", 503, "The payment provider does not answer now");
 
@@ -163,8 +145,5 @@ pub(crate) fn invalid_signature() -> Problem {
 
 /// The answer to a webhook that is too large.
 pub(crate) fn too_large(most_bytes: usize) -> Problem {
-    Problem::new(
-        codes::PAYLOAD_TOO_LARGE,
-        format!("A webhook has at most {most_bytes} bytes."),
-    )
+    Problem::new(codes::PAYLOAD_TOO_LARGE, format!("A webhook has at most {most_bytes} bytes."))
 }

@@ -173,9 +173,7 @@ impl Module for Payments {
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
-        vec![Arc::new(app::on_order_status_changed::OnOrderStatusChanged {
-            context: self.context.clone(),
-        })]
+        vec![Arc::new(app::on_order_status_changed::OnOrderStatusChanged { context: self.context.clone() })]
     }
 
     fn workers(&self) -> Vec<Worker> {
@@ -206,10 +204,7 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Settings>(text);
         assert_eq!(read("{}").unwrap(), Settings::default());
         assert!(
-            read(r#"{"provider":"strip"}"#)
-                .unwrap_err()
-                .to_string()
-                .contains("no payment provider `strip`")
+            read(r#"{"provider":"strip"}"#).unwrap_err().to_string().contains("no payment provider `strip`")
         );
         assert!(read(r#"{"unknown":1}"#).is_err());
     }

@@ -1,21 +1,26 @@
 //! Stories of paying, on every database.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a story that goes wrong stops where it does"
+)]
 
 mod shop;
 
 use std::time::Duration;
 
 use contracts::orders::{OrderStatus, OrdersPort};
-use contracts::payments::{PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided};
+use contracts::payments::{
+    PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided,
+};
 use futures_util::future::join_all;
 use kernel::PaymentId;
 use payments::Settings;
 use payments::provider::{Authorization, PaymentProvider, Verdict};
-use platform::module::Module;
 use serde_json::json;
 use shop::{Fault, Shop, money};
-use testkit::Engine;
 use testkit::fakes::gbp;
-use uuid::Uuid;
+use testkit::{Engine, fresh_id};
 
 /// Longer than any lease, shorter than the bounds of the doctor.
 const A_WHILE: Duration = Duration::from_secs(120);
@@ -47,8 +52,8 @@ testkit::on_every_database! {
             }
         }
         assert_eq!(shop.charges().await, 2);
-        assert_eq!(shop.app.published::<PaymentCaptured>().await.len(), 2);
-        assert_eq!(shop.app.published::<PaymentFailed>().await.len(), 3);
+        assert_eq!(shop.published::<PaymentCaptured>().await.len(), 2);
+        assert_eq!(shop.published::<PaymentFailed>().await.len(), 3);
         assert_eq!(shop.number("SELECT COUNT(*) AS n FROM attempts WHERE token IS NOT NULL").await, 0, "tokens are forgotten");
         shop.app.assert_healthy().await;
     }
@@ -70,7 +75,7 @@ testkit::on_every_database! {
         let answers = join_all((0..50).map(|_| shop.pay(&buyer, order, "tok_ok", "one"))).await;
         let first = answers[0].json.clone();
         assert!(answers.iter().all(|answer| answer.status == 201 && answer.json == first), "{answers:#?}");
-        assert_eq!(answers.iter().filter(|answer| answer.header("idempotency-replayed") == "").count(), 1);
+        assert_eq!(answers.iter().filter(|answer| answer.header("idempotency-replayed").is_empty()).count(), 1);
         assert_eq!((shop.charges().await, shop.payments().await), (1, 1));
         shop.app.assert_healthy().await;
     }
@@ -111,7 +116,7 @@ testkit::on_every_database! {
         post().key("k").json(body.clone()).send().await.expect_problem(401, "unauthenticated");
         post().by(&buyer).json(body.clone()).send().await.expect_problem(400, "idempotency_key_required");
         shop.pay(&stranger, order, "tok_ok", "k").await.expect_problem(404, "not_found");
-        shop.pay(&buyer, kernel::OrderId(Uuid::now_v7()), "tok_ok", "k").await.expect_problem(404, "not_found");
+        shop.pay(&buyer, kernel::OrderId(fresh_id()), "tok_ok", "k").await.expect_problem(404, "not_found");
         for (wrong, pointer) in [
             (json!({"order_id": "1", "method": {"type": "card", "token": "tok_ok"}}), "/order_id"),
             (json!({"order_id": order, "method": {"type": "cash", "token": "tok_ok"}}), "/method/type"),
@@ -146,7 +151,7 @@ testkit::on_every_database! {
         shop.app.get(&path).by(&stranger).send().await.expect_problem(404, "not_found");
         assert_eq!(shop.app.get(&path).by(&buyer).send().await.expect(200).json["amount"], money(100));
         shop.app.get(&path).by(&admin).send().await.expect(200);
-        shop.app.get(&format!("/payments/{}", Uuid::now_v7())).by(&admin).send().await.expect_problem(404, "not_found");
+        shop.app.get(&format!("/payments/{}", fresh_id())).by(&admin).send().await.expect_problem(404, "not_found");
         shop.app.get("/payments/none").by(&buyer).send().await.expect_problem(404, "not_found");
 
         shop.app.get("/payments").send().await.expect_problem(401, "unauthenticated");
@@ -187,8 +192,8 @@ testkit::on_every_database! {
         capture("more", json!({})).await.expect_problem(409, "payment_not_authorized");
         shop.operate(&admin, held, "void", "late", json!({})).await.expect_problem(409, "payment_not_authorized");
         assert_eq!(shop.number("SELECT held_minor + taken_minor AS n FROM sandbox_charges").await, 600);
-        assert_eq!(shop.app.published::<PaymentAuthorized>().await.len(), 1);
-        assert_eq!(shop.app.published::<PaymentCaptured>().await[0].payment.captured, gbp(600));
+        assert_eq!(shop.published::<PaymentAuthorized>().await.len(), 1);
+        assert_eq!(shop.published::<PaymentCaptured>().await[0].payment.captured, gbp(600));
         shop.app.assert_healthy().await;
     }
 
@@ -202,7 +207,7 @@ testkit::on_every_database! {
         let voided = shop.app.post(&path).by(&admin).key("v").send().await.expect(200);
         assert_eq!((&voided.json["status"], &voided.json["captured"]), (&json!("voided"), &money(0)));
         shop.operate(&admin, held, "capture", "c", json!({})).await.expect_problem(409, "payment_not_authorized");
-        assert_eq!(shop.app.published::<PaymentVoided>().await.len(), 1);
+        assert_eq!(shop.published::<PaymentVoided>().await.len(), 1);
         assert_eq!(shop.number("SELECT held_minor + taken_minor AS n FROM sandbox_charges").await, 0);
         shop.app.assert_healthy().await;
     }
@@ -245,7 +250,7 @@ testkit::on_every_database! {
         let again = refund("part", json!({"amount": money(300), "reason": "one arrived broken"})).await.expect(200);
         assert_eq!(again.json, part.json, "a replay tells what was then");
         refund("part", json!({"amount": money(301)})).await.expect_problem(422, "idempotency_key_reused");
-        let events = shop.app.published::<PaymentRefunded>().await;
+        let events = shop.published::<PaymentRefunded>().await;
         let told: Vec<_> = events.iter().map(|e| (e.amount, e.payment.refunded, e.reason.as_deref())).collect();
         assert_eq!(told, vec![(gbp(300), gbp(300), Some("one arrived broken")), (gbp(700), gbp(1_000), None)]);
         assert_eq!(shop.number("SELECT returned_minor AS n FROM sandbox_charges").await, 1_000);
@@ -288,7 +293,7 @@ testkit::on_every_database! {
             shop.app.post(&path).key("k").json(json!({})).send().await.expect_problem(401, "unauthenticated");
             shop.app.post(&path).by(&buyer).key("k").json(json!({})).send().await.expect_problem(403, "forbidden");
             shop.app.post(&path).by(&admin).json(json!({})).send().await.expect_problem(400, "idempotency_key_required");
-            let unknown = PaymentId(Uuid::now_v7());
+            let unknown = PaymentId(fresh_id());
             shop.operate(&admin, unknown, what, "k", json!({})).await.expect_problem(404, "not_found");
         }
         assert_eq!(shop.status_of(held).await, "authorized");
@@ -372,7 +377,7 @@ testkit::on_every_database! {
         let late = Authorization { key: &key, token: "tok_ok", amount: gbp(700), capture: true };
         assert!(matches!(shop.bank.authorize(late).await.unwrap(), Verdict::Refused { .. }));
         assert_eq!(shop.charges().await, 0);
-        assert_eq!(shop.app.published::<PaymentFailed>().await.len(), 1);
+        assert_eq!(shop.published::<PaymentFailed>().await.len(), 1);
         shop.pay(&buyer, order, "tok_ok", "new").await.expect(201);
         shop.app.assert_healthy().await;
     }
@@ -391,7 +396,7 @@ testkit::on_every_database! {
         let replay = shop.pay(&buyer, order, "tok_ok", "k").await.expect(201);
         assert_eq!((&replay.json["status"], replay.header("idempotency-replayed")), (&json!("captured"), "true"));
         assert_eq!(shop.charges().await, 1);
-        assert_eq!(shop.app.published::<PaymentCaptured>().await.len(), 1);
+        assert_eq!(shop.published::<PaymentCaptured>().await.len(), 1);
         shop.app.assert_healthy().await;
     }
 
@@ -407,7 +412,7 @@ testkit::on_every_database! {
         let paid = paid.expect(201);
         assert_eq!(paid.json["status"], "captured");
         assert_eq!((shop.charges().await, shop.payments().await), (1, 1));
-        assert_eq!(shop.app.published::<PaymentCaptured>().await.len(), 1);
+        assert_eq!(shop.published::<PaymentCaptured>().await.len(), 1);
         shop.app.assert_healthy().await;
     }
 
@@ -473,7 +478,7 @@ testkit::on_every_database! {
         }
         assert_eq!(shop.number("SELECT CAST(SUM(taken_minor) AS BIGINT) AS n FROM sandbox_charges").await, 1_800);
         assert_eq!(shop.number("SELECT CAST(SUM(returned_minor) AS BIGINT) AS n FROM sandbox_charges").await, 800);
-        assert_eq!(shop.app.published::<PaymentRefunded>().await.len(), 2);
+        assert_eq!(shop.published::<PaymentRefunded>().await.len(), 2);
         shop.app.assert_healthy().await;
     }
 
@@ -501,15 +506,15 @@ testkit::on_every_database! {
         let paid = shop.paid(&buyer, order, "pay").await;
         let bystander = shop.paid(&buyer, other, "other").await;
         shop.operate(&admin, paid, "refund", "part", json!({"amount": money(300)})).await.expect(200);
-        let event = Uuid::now_v7();
+        let event = fresh_id();
         for _redelivery in 0..2 {
             shop.order_became(event, order, OrderStatus::Cancelled).await;
         }
-        shop.order_became(Uuid::now_v7(), order, OrderStatus::Cancelled).await;
+        shop.order_became(fresh_id(), order, OrderStatus::Cancelled).await;
         shop.app.work("payments.recover").await;
         assert_eq!(shop.status_of(paid).await, "refunded");
         assert_eq!(shop.status_of(bystander).await, "captured");
-        let refunds = shop.app.published::<PaymentRefunded>().await;
+        let refunds = shop.published::<PaymentRefunded>().await;
         assert_eq!(refunds.len(), 2);
         assert_eq!((refunds[1].amount, refunds[1].reason.as_deref()), (gbp(700), Some("order_cancelled")));
         assert_eq!(shop.number("SELECT returned_minor AS n FROM sandbox_charges WHERE amount_minor = 1000").await, 1_000);
@@ -521,12 +526,12 @@ testkit::on_every_database! {
         let buyer = shop.bench.tokens.customer();
         let order = shop.orders.put(buyer.id, 1_000);
         let held = shop.hold(&buyer, order, "hold").await;
-        shop.order_became(Uuid::now_v7(), order, OrderStatus::Confirmed).await;
+        shop.order_became(fresh_id(), order, OrderStatus::Confirmed).await;
         assert_eq!(shop.status_of(held).await, "authorized");
-        shop.order_became(Uuid::now_v7(), order, OrderStatus::Cancelled).await;
+        shop.order_became(fresh_id(), order, OrderStatus::Cancelled).await;
         shop.app.work("payments.recover").await;
         assert_eq!(shop.status_of(held).await, "voided");
-        assert_eq!(shop.app.published::<PaymentVoided>().await.len(), 1);
+        assert_eq!(shop.published::<PaymentVoided>().await.len(), 1);
         shop.app.assert_healthy().await;
     }
 
@@ -536,7 +541,7 @@ testkit::on_every_database! {
         let order = shop.orders.put(buyer.id, 1_000);
         shop.bank.fail(Fault::After);
         shop.pay(&buyer, order, "tok_ok", "k").await.expect_problem(503, "provider_silent");
-        shop.order_became(Uuid::now_v7(), order, OrderStatus::Cancelled).await;
+        shop.order_became(fresh_id(), order, OrderStatus::Cancelled).await;
         shop.bank.fail(Fault::None);
         for _run in 0..2 {
             shop.bench.clock.advance(A_WHILE);
@@ -553,7 +558,7 @@ testkit::on_every_database! {
         let order = shop.orders.put(buyer.id, 1_000);
         let id = shop.die_after_opening_the_key(&buyer, order, "k").await;
         shop.leave_intent(id, order).await;
-        shop.order_became(Uuid::now_v7(), order, OrderStatus::Cancelled).await;
+        shop.order_became(fresh_id(), order, OrderStatus::Cancelled).await;
         shop.bench.clock.advance(A_WHILE);
         shop.pay(&buyer, order, "tok_ok", "k").await.expect_problem(409, "idempotency_key_in_progress");
         assert_eq!(shop.charges().await, 0);
@@ -569,12 +574,12 @@ testkit::on_every_database! {
         let order = shop.orders.put(buyer.id, 1_000);
         shop.paid(&buyer, order, "first").await;
         let cancelled_at = shop.bench.system.now();
-        shop.order_became(Uuid::now_v7(), order, OrderStatus::Cancelled).await;
+        shop.order_became(fresh_id(), order, OrderStatus::Cancelled).await;
         shop.app.work("payments.recover").await;
         shop.orders.give_up_payment(order, shop.only_payment().await).await.unwrap();
         shop.bench.clock.advance(Duration::from_millis(50));
         let second = shop.paid(&buyer, order, "second").await;
-        shop.order_became_at(Uuid::now_v7(), order, OrderStatus::Cancelled, cancelled_at).await;
+        shop.order_became_at(fresh_id(), order, OrderStatus::Cancelled, cancelled_at).await;
         shop.app.work("payments.recover").await;
         assert_eq!(shop.status_of(second).await, "captured", "cancelled before this payment was begun");
         shop.app.assert_healthy().await;

@@ -1,8 +1,8 @@
 //! The composition root: `src/wiring.rs` alone knows who there is.
 
+use crate::Violation;
 use crate::source::{Follow, Lead};
 use crate::workspace::Workspace;
-use crate::Violation;
 
 const WIRING: &str = "src/wiring.rs";
 

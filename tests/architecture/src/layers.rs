@@ -1,8 +1,8 @@
 //! What each layer of a module may not know.
 
+use crate::Violation;
 use crate::source::{Mention, Source};
 use crate::workspace::Workspace;
-use crate::Violation;
 
 /// A folder of a module with what is foreign to it.
 struct Layer {
@@ -73,7 +73,7 @@ impl Layer {
 
     fn refuses(&self, mention: &Mention) -> Option<String> {
         let is_named = |name: &&str| mention.path.iter().any(|part| part == name);
-        if self.crates.iter().any(|name| mention.has_prefix(name)) || self.names.iter().any(|name| is_named(&name)) {
+        if self.crates.iter().any(|name| mention.has_prefix(name)) || self.names.iter().any(is_named) {
             return Some(format!("{}/ names {}", self.folder, mention.written()));
         }
         if self.calls.iter().any(|name| mention.calls_method(name)) {
@@ -85,7 +85,8 @@ impl Layer {
 
 /// A statement in capitals or in small letters; `Select one from the list` is a sentence.
 fn looks_like_sql(text: &str) -> bool {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "\"\\(),;".contains(c)).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || "\"\\(),;".contains(c)).filter(|w| !w.is_empty()).collect();
     let is = |word: &str, keyword: &str| word == keyword || word == keyword.to_lowercase();
     let has = |keyword: &str| words.iter().any(|word| is(word, keyword));
     match words.as_slice() {
@@ -104,10 +105,18 @@ mod tests {
 
     #[test]
     fn sql_is_told_from_sentences() {
-        for sql in ["SELECT 1 FROM x", "select a\nfrom b", "INSERT INTO x", "UPDATE x SET y = 1", "WITH a AS (SELECT 1)"] {
+        for sql in [
+            "SELECT 1 FROM x",
+            "select a\nfrom b",
+            "INSERT INTO x",
+            "UPDATE x SET y = 1",
+            "WITH a AS (SELECT 1)",
+        ] {
             assert!(looks_like_sql(sql), "{sql}");
         }
-        for text in ["Select one from the list", "Update the price", "delete it", "WITH LOVE", "", "FROM x SELECT y"] {
+        for text in
+            ["Select one from the list", "Update the price", "delete it", "WITH LOVE", "", "FROM x SELECT y"]
+        {
             assert!(!looks_like_sql(text), "{text}");
         }
     }

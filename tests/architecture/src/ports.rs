@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::workspace::Workspace;
 use crate::Violation;
+use crate::workspace::Workspace;
 
 /// The calls that were agreed on, one `caller -> owner` a line. Changed by hand, with a reason in `docs/adr/`.
 const AGREED: &str = "tests/architecture/port-calls.txt";
@@ -53,7 +53,11 @@ pub fn port_calls_are_acyclic(workspace: &Workspace) -> Vec<Violation> {
         let Some(way_back) = way(&calls, owner, caller) else { continue };
         if way_back.iter().all(|module| caller <= module) {
             let cycle = std::iter::once(caller).chain(&way_back).cloned().collect::<Vec<_>>().join(" -> ");
-            violations.push(Violation::at(&place.file, place.line, format!("port calls in a circle: {cycle}")));
+            violations.push(Violation::at(
+                &place.file,
+                place.line,
+                format!("port calls in a circle: {cycle}"),
+            ));
         }
     }
     violations

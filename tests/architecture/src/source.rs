@@ -138,7 +138,9 @@ impl Reader {
         let mut at = 0;
         while let Some(token) = tokens.get(at) {
             match token {
-                TokenTree::Punct(sign) if sign.as_char() == '#' => at = self.read_attribute(&tokens, at, &place),
+                TokenTree::Punct(sign) if sign.as_char() == '#' => {
+                    at = self.read_attribute(&tokens, at, &place)
+                }
                 TokenTree::Punct(sign) if sign.as_char() == ';' => {
                     place.importing = false;
                     at += 1;
@@ -152,7 +154,8 @@ impl Reader {
                 }
                 TokenTree::Literal(literal) => {
                     if let Some((_, content)) = literal.to_string().split_once('"') {
-                        self.texts.push(Text { content: content.to_owned(), line: literal.span().start().line });
+                        self.texts
+                            .push(Text { content: content.to_owned(), line: literal.span().start().line });
                     }
                     at += 1;
                 }
@@ -190,7 +193,8 @@ impl Reader {
             place.importing = true;
             next += 1;
         }
-        let is_keyword = matches!(names.as_slice(), [only] if ["use", "extern", "pub", "as"].contains(&only.as_str()));
+        let is_keyword =
+            matches!(names.as_slice(), [only] if ["use", "extern", "pub", "as"].contains(&only.as_str()));
         if !is_keyword {
             names.splice(0..0, place.prefix.iter().cloned());
         }
@@ -233,7 +237,8 @@ impl Reader {
             names_attribute: false,
         });
         if let (Follow::Bang, Some(TokenTree::Group(arguments))) = (follow, tokens.get(next + 1)) {
-            let within = Place { prefix: Vec::new(), importing: false, inside: Some(macro_name), ..place.clone() };
+            let within =
+                Place { prefix: Vec::new(), importing: false, inside: Some(macro_name), ..place.clone() };
             self.read(arguments.stream(), &within);
             return next + 2;
         }
@@ -297,10 +302,14 @@ fn lead_of(tokens: &[TokenTree], at: usize) -> Lead {
 fn follow_of(tokens: &[TokenTree], next: usize) -> Follow {
     match tokens.get(next) {
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => Follow::Parenthesis,
-        Some(TokenTree::Punct(sign)) if sign.as_char() == '!' && matches!(tokens.get(next + 1), Some(TokenTree::Group(_))) => {
+        Some(TokenTree::Punct(sign))
+            if sign.as_char() == '!' && matches!(tokens.get(next + 1), Some(TokenTree::Group(_))) =>
+        {
             Follow::Bang
         }
-        Some(TokenTree::Punct(sign)) if sign.as_char() == '=' && sign.spacing() == Spacing::Alone => Follow::Equals,
+        Some(TokenTree::Punct(sign)) if sign.as_char() == '=' && sign.spacing() == Spacing::Alone => {
+            Follow::Equals
+        }
         _ => Follow::Other,
     }
 }
@@ -317,8 +326,23 @@ mod tests {
 
     #[test]
     fn imports_are_taken_apart_and_written_out() {
-        let text = "use a::{self, b::{C, D as E}, f::*}; use g as h; fn x() { h::i(); E::j(); b::k(); ::l::m() }";
-        let expected = ["use", "a", "a::b::C", "a::b::D", "a::f", "use", "g", "fn", "x", "g::i", "a::b::D::j", "b::k", "l::m"];
+        let text =
+            "use a::{self, b::{C, D as E}, f::*}; use g as h; fn x() { h::i(); E::j(); b::k(); ::l::m() }";
+        let expected = [
+            "use",
+            "a",
+            "a::b::C",
+            "a::b::D",
+            "a::f",
+            "use",
+            "g",
+            "fn",
+            "x",
+            "g::i",
+            "a::b::D::j",
+            "b::k",
+            "l::m",
+        ];
         assert_eq!(paths(text), expected);
     }
 
@@ -336,7 +360,9 @@ mod tests {
         let seen: Vec<_> = source
             .mentions
             .iter()
-            .map(|mention| (mention.written(), mention.inside.as_deref().unwrap_or("-"), mention.names_attribute))
+            .map(|mention| {
+                (mention.written(), mention.inside.as_deref().unwrap_or("-"), mention.names_attribute)
+            })
             .collect();
         let expected = [
             ("a::b", "a::b", true),
@@ -353,7 +379,10 @@ mod tests {
 
     #[test]
     fn methods_are_told_from_functions_of_the_same_name() {
-        let source = Source::parse("x.rs".to_owned(), "fn x() { t.a(); T::a(); m::a(); a(); <T as U>::a(); t.a; 0..a() }");
+        let source = Source::parse(
+            "x.rs".to_owned(),
+            "fn x() { t.a(); T::a(); m::a(); a(); <T as U>::a(); t.a; 0..a() }",
+        );
         let calls = source.mentions.iter().filter(|mention| mention.calls_method("a")).count();
         assert_eq!(calls, 3);
     }

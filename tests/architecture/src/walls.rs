@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use cargo_metadata::{Dependency, DependencyKind, Package};
 use proc_macro2::{TokenStream, TokenTree};
 
-use crate::workspace::Workspace;
 use crate::Violation;
+use crate::workspace::Workspace;
 
 /// A module crate never depends on another module crate, in no kind of dependency and under no name.
 pub fn modules_do_not_depend_on_one_another(workspace: &Workspace) -> Vec<Violation> {
@@ -14,7 +14,11 @@ pub fn modules_do_not_depend_on_one_another(workspace: &Workspace) -> Vec<Violat
     for module in &workspace.modules {
         let Some(package) = workspace.package_in(&format!("modules/{module}")) else {
             let manifest = format!("modules/{module}/Cargo.toml");
-            violations.push(Violation::at(manifest, 1, format!("the module {module} is no crate of the workspace")));
+            violations.push(Violation::at(
+                manifest,
+                1,
+                format!("the module {module} is no crate of the workspace"),
+            ));
             continue;
         };
         for (dependency, target) in local_dependencies(workspace, package) {
@@ -62,7 +66,11 @@ pub fn kernel_and_contracts_are_pure(workspace: &Workspace) -> Vec<Violation> {
     for name in PURE {
         let folder = format!("modules/shared/{name}");
         let Some(package) = workspace.package_in(&folder) else {
-            violations.push(Violation::at(format!("{folder}/Cargo.toml"), 1, format!("there is no crate {name}")));
+            violations.push(Violation::at(
+                format!("{folder}/Cargo.toml"),
+                1,
+                format!("there is no crate {name}"),
+            ));
             continue;
         };
         for dependency in &package.dependencies {
@@ -74,7 +82,11 @@ pub fn kernel_and_contracts_are_pure(workspace: &Workspace) -> Vec<Violation> {
         }
         for (file, mention) in workspace.mentions_below(&format!("{folder}/")) {
             if IMPURE.iter().any(|impure| mention.has_prefix(impure)) {
-                violations.push(Violation::at(file, mention.line, format!("{name} names {}", mention.written())));
+                violations.push(Violation::at(
+                    file,
+                    mention.line,
+                    format!("{name} names {}", mention.written()),
+                ));
             }
         }
     }
@@ -86,7 +98,8 @@ pub fn every_module_is_a_feature(workspace: &Workspace) -> Vec<Violation> {
     let Some(root) = workspace.package_in("") else {
         return vec![Violation::at("Cargo.toml", 1, "there is no root package")];
     };
-    let at = |problem: String| Violation::at("Cargo.toml", line_of(workspace, "Cargo.toml", "default"), problem);
+    let at =
+        |problem: String| Violation::at("Cargo.toml", line_of(workspace, "Cargo.toml", "default"), problem);
     let mut violations = Vec::new();
     for module in &workspace.modules {
         match root.features.get(module) {
@@ -97,7 +110,8 @@ pub fn every_module_is_a_feature(workspace: &Workspace) -> Vec<Violation> {
             Some(_) => {}
         }
     }
-    let default: BTreeSet<String> = root.features.get("default").cloned().unwrap_or_default().into_iter().collect();
+    let default: BTreeSet<String> =
+        root.features.get("default").cloned().unwrap_or_default().into_iter().collect();
     let missing = workspace.modules.difference(&default);
     violations.extend(missing.map(|module| at(format!("the default features leave out {module}"))));
     let foreign = default.difference(&workspace.modules);
@@ -111,7 +125,11 @@ const MIGRATIONS: &str = "migrations/src/lib.rs";
 pub fn every_module_has_a_migrator(workspace: &Workspace) -> Vec<Violation> {
     let listed = workspace.text(MIGRATIONS).and_then(|text| text.parse().ok()).and_then(listed_migrators);
     let Some((line, listed)) = listed else {
-        return vec![Violation::at(MIGRATIONS, 1, "there is no list `migrators! { module => Migrator, ... }`")];
+        return vec![Violation::at(
+            MIGRATIONS,
+            1,
+            "there is no list `migrators! { module => Migrator, ... }`",
+        )];
     };
     let at = |problem: String| Violation::at(MIGRATIONS, line, problem);
     let missing = workspace.modules.difference(&listed).map(|module| at(format!("{module} has no migrator")));
@@ -127,7 +145,9 @@ fn listed_migrators(tokens: TokenStream) -> Option<(usize, BTreeSet<String>)> {
         {
             let entries: Vec<TokenTree> = list.stream().into_iter().collect();
             let modules = entries.windows(2).filter_map(|two| match two {
-                [TokenTree::Ident(module), TokenTree::Punct(arrow)] if arrow.as_char() == '=' => Some(module.to_string()),
+                [TokenTree::Ident(module), TokenTree::Punct(arrow)] if arrow.as_char() == '=' => {
+                    Some(module.to_string())
+                }
                 _ => None,
             });
             Some((name.span().start().line, modules.collect()))
@@ -144,7 +164,8 @@ fn local_dependencies<'a>(
     package.dependencies.iter().filter_map(|dependency| {
         let is_target = |other: &&Package| {
             let folder = other.manifest_path.parent();
-            dependency.path.is_some() && dependency.path.as_deref() == folder || *other.name == dependency.name
+            dependency.path.is_some() && dependency.path.as_deref() == folder
+                || *other.name == dependency.name
         };
         Some((dependency, workspace.packages.iter().find(is_target)?))
     })
@@ -159,7 +180,12 @@ fn kind(dependency: &Dependency) -> &'static str {
     }
 }
 
-fn at_dependency(workspace: &Workspace, package: &Package, dependency: &Dependency, problem: String) -> Violation {
+fn at_dependency(
+    workspace: &Workspace,
+    package: &Package,
+    dependency: &Dependency,
+    problem: String,
+) -> Violation {
     let manifest = workspace.manifest_of(package);
     let line = line_of(workspace, &manifest, dependency.rename.as_ref().unwrap_or(&dependency.name));
     Violation::at(manifest, line, problem)
@@ -169,7 +195,8 @@ fn at_dependency(workspace: &Workspace, package: &Package, dependency: &Dependen
 fn line_of(workspace: &Workspace, manifest: &str, key: &str) -> usize {
     let sets_it = |line: &str| {
         let rest = line.trim_start().strip_prefix(key).map(str::trim_start);
-        rest.is_some_and(|rest| rest.starts_with(['=', '.'])) || line.trim_end().ends_with(&format!("dependencies.{key}]"))
+        rest.is_some_and(|rest| rest.starts_with(['=', '.']))
+            || line.trim_end().ends_with(&format!("dependencies.{key}]"))
     };
     workspace.text(manifest).and_then(|text| text.lines().position(sets_it)).map_or(1, |index| index + 1)
 }

@@ -85,7 +85,8 @@ impl Workspace {
     /// The module whose crate this package is.
     pub(crate) fn module_of(&self, package: &Package) -> Option<&str> {
         let is_its_crate = |module: &&String| {
-            package.manifest_path.as_std_path() == self.root.join("modules").join(module.as_str()).join("Cargo.toml")
+            package.manifest_path.as_std_path()
+                == self.root.join("modules").join(module.as_str()).join("Cargo.toml")
         };
         self.modules.iter().find(is_its_crate).map(String::as_str)
     }
@@ -107,7 +108,8 @@ impl Workspace {
 
     /// Each mention below a folder, which ends in `/`, with its file.
     pub(crate) fn mentions_below(&self, folder: &str) -> impl Iterator<Item = (&str, &Mention)> {
-        self.sources_below(folder).flat_map(|source| source.mentions.iter().map(|mention| (source.path.as_str(), mention)))
+        self.sources_below(folder)
+            .flat_map(|source| source.mentions.iter().map(|mention| (source.path.as_str(), mention)))
     }
 }
 
@@ -135,7 +137,8 @@ fn collect(root: &Path, path: &Path, files: &mut Vec<File>) -> Result<(), Unread
     match std::fs::read_to_string(path) {
         Ok(text) => files.push(File { path: relative(root, path), text }),
         // Not text, or gone since the folder was listed.
-        Err(error) if [std::io::ErrorKind::InvalidData, std::io::ErrorKind::NotFound].contains(&error.kind()) => {}
+        Err(error)
+            if [std::io::ErrorKind::InvalidData, std::io::ErrorKind::NotFound].contains(&error.kind()) => {}
         Err(source) => return Err(Unreadable::File { path: path.to_owned(), source }),
     }
     Ok(())

@@ -44,7 +44,7 @@ pub(super) struct ImportRun<'a> {
 /// What becomes of an order of the file.
 enum Verdict {
     Create(PastOrder),
-    Update(orders::Model, PastOrder),
+    Update(Box<orders::Model>, PastOrder),
     Unchanged,
     Refuse(u64, String, String),
 }
@@ -250,7 +250,7 @@ fn judge_one(
         return Verdict::Unchanged;
     }
     if known.imported {
-        return Verdict::Update(known.clone(), order.clone());
+        return Verdict::Update(Box::new(known.clone()), order.clone());
     }
     Verdict::Refuse(order.line, order.header.number.clone(), NOT_IMPORTED.to_owned())
 }

@@ -13,9 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-/// Rows of one INSERT. About 40 KiB: sqlx 0.9 leaves Nagle's algorithm on, and a message of more than one TCP segment
-/// (64 KiB on a loopback) waits up to 40 ms for a delayed acknowledgement. It is also prepared once and used again.
-const ROWS_AT_ONCE: usize = 250;
+use crate::store::LINES_OF_ONE_INSERT;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "order_lines")]
@@ -58,7 +56,7 @@ impl Model {
 pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
     let mut rows = rows.into_iter().map(|row| row.into_active_model().reset_all()).peekable();
     while rows.peek().is_some() {
-        let some: Vec<ActiveModel> = rows.by_ref().take(ROWS_AT_ONCE).collect();
+        let some: Vec<ActiveModel> = rows.by_ref().take(LINES_OF_ONE_INSERT).collect();
         Entity::insert_many(some).exec_without_returning(conn).await?;
     }
     Ok(())

@@ -18,7 +18,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::domain::payment::PaymentState;
-use crate::store::lines;
+use crate::store::{ORDERS_OF_ONE_INSERT, lines};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "orders")]
@@ -247,15 +247,12 @@ pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bo
     Ok(inserted > 0)
 }
 
-/// Rows of one INSERT; see [`lines::insert_all`] for the size.
-const ROWS_AT_ONCE: usize = 100;
-
 /// Writes imported orders; returns how many of their numbers were free.
 pub(crate) async fn insert_imported(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<u64, DbErr> {
     let mut rows = rows.into_iter().map(|row| row.into_active_model().reset_all()).peekable();
     let mut inserted = 0;
     while rows.peek().is_some() {
-        let some: Vec<ActiveModel> = rows.by_ref().take(ROWS_AT_ONCE).collect();
+        let some: Vec<ActiveModel> = rows.by_ref().take(ORDERS_OF_ONE_INSERT).collect();
         inserted += Entity::insert_many(some)
             .on_conflict(OnConflict::column(Column::Number).do_nothing().to_owned())
             .exec_without_returning(conn)

@@ -9,6 +9,8 @@ use sea_orm::entity::prelude::{
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
 use uuid::Uuid;
 
+use crate::store::ENTRIES_OF_ONE_INSERT;
+
 /// The most entries that are shown of one order: its first ones. Only an admin who cancels and reactivates an order
 /// hundreds of times comes near.
 const MOST_SHOWN: u64 = 1_000;
@@ -53,20 +55,24 @@ impl Entry {
 }
 
 pub(crate) async fn append(conn: &impl ConnectionTrait, entries: Vec<Entry>) -> Result<(), DbErr> {
-    if entries.is_empty() {
-        return Ok(());
+    let mut rows = entries
+        .into_iter()
+        .map(|entry| ActiveModel {
+            order_id: Set(entry.order_id.uuid()),
+            kind: Set(entry.kind.to_owned()),
+            at_ms: Set(entry.at.ms()),
+            actor_id: Set(entry.actor_id.map(UserId::uuid)),
+            from_status: Set(entry.change.map(|(from, _)| from.as_str().to_owned())),
+            to_status: Set(entry.change.map(|(_, to)| to.as_str().to_owned())),
+            data: Set(entry.data),
+            ..Default::default()
+        })
+        .peekable();
+    while rows.peek().is_some() {
+        let some: Vec<ActiveModel> = rows.by_ref().take(ENTRIES_OF_ONE_INSERT).collect();
+        Entity::insert_many(some).exec_without_returning(conn).await?;
     }
-    let rows = entries.into_iter().map(|entry| ActiveModel {
-        order_id: Set(entry.order_id.uuid()),
-        kind: Set(entry.kind.to_owned()),
-        at_ms: Set(entry.at.ms()),
-        actor_id: Set(entry.actor_id.map(UserId::uuid)),
-        from_status: Set(entry.change.map(|(from, _)| from.as_str().to_owned())),
-        to_status: Set(entry.change.map(|(_, to)| to.as_str().to_owned())),
-        data: Set(entry.data),
-        ..Default::default()
-    });
-    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
+    Ok(())
 }
 
 /// The entries of an order, oldest first.

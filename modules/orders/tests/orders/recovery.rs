@@ -150,24 +150,28 @@ testkit::on_every_database! {
 
     async fn a_slow_attempt_that_was_given_up_for_dead_places_the_order_once(engine: Engine) {
         let shop = Shop::open(engine).await;
-        let customer = shop.bench.tokens.customer();
-        let gate = Arc::new(Gate::default());
-        *shop.faults.gate.lock().unwrap() = Some(gate.clone());
-        let slow = shop.post(&customer, "k", basket(&[("MUG", 5)]));
-        let meanwhile = async {
-            gate.reached.notified().await;
-            shop.advance(31);
-            shop.app.work("orders.recover_placements").await;
-            // A retry does the work; the slow attempt then hears what came of it.
-            let retry = shop.post(&customer, "k", basket(&[("MUG", 5)])).await.expect(201);
-            gate.opened.notify_one();
-            retry
-        };
-        let (slow, retry) = futures_util::future::join(slow, meanwhile).await;
-        assert_eq!((slow.status, &slow.text), (201, &retry.text));
-        assert_eq!(slow.header("idempotency-replayed"), "true");
-        assert_eq!((shop.count("orders").await, shop.available("MUG")), (1, 95));
-        assert_eq!(shop.app.published::<OrderCreated>().await.len(), 1);
+        // Slow before its stock is held, and slow between holding it and writing the order.
+        for (round, switch) in [&shop.faults.gate, &shop.faults.gate_after].into_iter().enumerate() {
+            let customer = shop.bench.tokens.customer();
+            let gate = Arc::new(Gate::default());
+            *switch.lock().unwrap() = Some(gate.clone());
+            let slow = shop.post(&customer, "k", basket(&[("MUG", 5)]));
+            let meanwhile = async {
+                gate.reached.notified().await;
+                shop.advance(31);
+                shop.app.work("orders.recover_placements").await;
+                // A retry does the work; the slow attempt then hears what came of it.
+                let retry = shop.post(&customer, "k", basket(&[("MUG", 5)])).await.expect(201);
+                gate.opened.notify_one();
+                retry
+            };
+            let (slow, retry) = futures_util::future::join(slow, meanwhile).await;
+            assert_eq!((slow.status, &slow.text), (201, &retry.text));
+            assert_eq!(slow.header("idempotency-replayed"), "true");
+            let orders = i64::try_from(round).unwrap() + 1;
+            assert_eq!((shop.count("orders").await, shop.available("MUG")), (orders, 100 - 5 * orders));
+        }
+        assert_eq!(shop.app.published::<OrderCreated>().await.len(), 2);
         shop.app.assert_healthy().await;
     }
 

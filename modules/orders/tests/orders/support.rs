@@ -169,8 +169,10 @@ pub struct Faults {
     pub lose_answer: Mutex<bool>,
     /// `release` is out of reach.
     pub release_down: Mutex<bool>,
-    /// `reserve` waits at the gate while one is set.
+    /// The next `reserve` waits at this gate before it takes effect.
     pub gate: Mutex<Option<Arc<Gate>>>,
+    /// The next `reserve` waits at this gate after it took effect.
+    pub gate_after: Mutex<Option<Arc<Gate>>>,
 }
 
 #[derive(Default)]
@@ -188,6 +190,14 @@ fn take(switch: &Mutex<bool>) -> bool {
     std::mem::take(&mut *switch.lock().unwrap())
 }
 
+async fn pass(gate: &Mutex<Option<Arc<Gate>>>) {
+    let gate = gate.lock().unwrap().take();
+    if let Some(gate) = gate {
+        gate.reached.notify_one();
+        gate.opened.notified().await;
+    }
+}
+
 fn lost<R: std::fmt::Display + std::fmt::Debug>() -> PortError<R> {
     PortError::unavailable("inventory", "the test cut the line")
 }
@@ -195,14 +205,11 @@ fn lost<R: std::fmt::Display + std::fmt::Debug>() -> PortError<R> {
 #[async_trait]
 impl InventoryPort for FaultyInventory {
     async fn reserve(&self, request: ReserveStock) -> Result<(), PortError<ReserveRefusal>> {
-        let gate = self.faults.gate.lock().unwrap().take();
-        if let Some(gate) = gate {
-            gate.reached.notify_one();
-            gate.opened.notified().await;
-        }
+        pass(&self.faults.gate).await;
         assert!(!take(&self.faults.die_before_reserve), "power failure before the reservation");
         let answer = self.stock.reserve(request).await;
         assert!(!take(&self.faults.die_after_reserve), "power failure after the reservation");
+        pass(&self.faults.gate_after).await;
         if take(&self.faults.lose_answer) { Err(lost()) } else { answer }
     }
 

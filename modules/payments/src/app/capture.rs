@@ -13,10 +13,8 @@ pub(crate) async fn allow(
     payment: &payments::Model,
     asked_minor: Option<i64>,
 ) -> Result<i64, PaymentError> {
-    let amount_minor = payment
-        .balance()?
-        .may_capture(asked_minor)
-        .map_err(|refusal| refused(payment, refusal))?;
+    let amount_minor =
+        payment.balance()?.may_capture(asked_minor).map_err(|refusal| refused(payment, refusal))?;
     if attempts::hold_is_moving(tx.conn(), kernel::PaymentId(payment.id)).await? {
         return Err(PaymentError::Busy);
     }

@@ -38,16 +38,20 @@ pub(crate) enum Driven {
     Unanswered,
 }
 
-/// Drives an attempt for the client that waits for it.
+/// Drives an attempt for the client that waits for it; without one, somebody else is at work on it.
 pub(crate) async fn answer(
     context: &Context,
-    attempt: &attempts::Model,
+    attempt: Option<attempts::Model>,
     request: KeyedRequest,
 ) -> Result<Answer<Outcome>, PaymentError> {
-    match drive(context, attempt, Manner::Waiting).await? {
+    let driven = match attempt {
+        Some(attempt) => drive(context, &attempt, Manner::Waiting).await?,
+        None => Driven::Overtaken,
+    };
+    match driven {
         Driven::Settled(outcome) => Ok(Answer::fresh(outcome)),
         Driven::Unanswered => Err(PaymentError::ProviderSilent),
-        // Who ended it has stored the answer with the key, in the same transaction.
+        // Who ends it stores the answer with the key, in the same transaction; it is waited for, within bounds.
         Driven::Overtaken => match begin::<Outcome>(&context.db, Some(request)).await? {
             Begin::Replay(outcome) => Ok(Answer::replayed(outcome)),
             Begin::Work(ticket) => {
@@ -58,25 +62,18 @@ pub(crate) async fn answer(
     }
 }
 
-/// Takes over an attempt that a dead request left behind. While somebody may still be at work on it the client is asked
-/// to come back.
+/// Takes over an attempt that a dead request left behind. `None` while somebody may still be at work on it.
 pub(crate) async fn resume(
     context: &Context,
     attempt: attempts::Model,
-) -> Result<attempts::Model, PaymentError> {
+) -> Result<Option<attempts::Model>, PaymentError> {
     let system = context.db.system();
-    if attempt.state != attempts::OPEN {
-        return Ok(attempt);
+    if attempt.state != attempts::OPEN || attempt.lease_until_ms > system.now().ms() {
+        return Ok(None);
     }
     let lease = lease_until(context, system);
-    let over = attempt.lease_until_ms <= system.now().ms();
-    if !over || !attempts::lease(context.db.writer(), &attempt, lease).await? {
-        return Err(IdempotencyError::InProgress.into());
-    }
-    Ok(attempts::Model {
-        lease_until_ms: lease.ms(),
-        ..attempt
-    })
+    let taken = attempts::lease(context.db.writer(), &attempt, lease).await?;
+    Ok(taken.then_some(attempts::Model { lease_until_ms: lease.ms(), ..attempt }))
 }
 
 /// Drives an attempt whose lease the caller has.
@@ -159,17 +156,7 @@ async fn call(
     Ok(match movement {
         Movement::Authorize | Movement::Charge => {
             let capture = movement == Movement::Charge;
-            in_time(
-                context,
-                attempt,
-                provider.authorize(Authorization {
-                    key,
-                    token,
-                    amount,
-                    capture,
-                }),
-            )
-            .await
+            in_time(context, attempt, provider.authorize(Authorization { key, token, amount, capture })).await
         }
         Movement::Capture => in_time(context, attempt, provider.capture(key, charge, amount)).await,
         Movement::Void => in_time(context, attempt, provider.void(key, charge)).await,

@@ -64,9 +64,7 @@ fn refused(payment: &payments::Model, refusal: Refusal) -> PaymentError {
     match refusal {
         Refusal::NotAuthorized { status } => PaymentError::NotAuthorized(status),
         Refusal::ExceedsAuthorized { authorized_minor } => money(authorized_minor)
-            .map_or_else(Into::into, |authorized| PaymentError::ExceedsAuthorized {
-                authorized,
-            }),
+            .map_or_else(Into::into, |authorized| PaymentError::ExceedsAuthorized { authorized }),
         Refusal::ExceedsCaptured { left_minor } => {
             money(left_minor).map_or_else(Into::into, |left| PaymentError::ExceedsCaptured { left })
         }
@@ -83,10 +81,7 @@ fn asked_minor(payment: &payments::Model, amount: Option<Money>) -> Result<Optio
     let currency = payment.currency()?;
     if amount.currency != currency {
         let detail = format!("this payment is in {currency}, not {}", amount.currency);
-        return Err(PaymentError::Invalid {
-            pointer: "/amount/currency",
-            detail,
-        });
+        return Err(PaymentError::Invalid { pointer: "/amount/currency", detail });
     }
     if amount.amount_minor <= 0 {
         return Err(refused(payment, Refusal::NotPositive));

@@ -44,9 +44,7 @@ pub(crate) async fn move_money(
     order: MoveMoney,
 ) -> Result<Answer<Outcome>, PaymentError> {
     let system = context.db.system().clone();
-    system
-        .to_the_end(async move { run(&context, request, order).await })
-        .await?
+    system.to_the_end(async move { run(&context, request, order).await }).await?
 }
 
 async fn run(
@@ -68,7 +66,7 @@ async fn run(
     // Power fails here: an open key and nothing else. The worker drops it when its lease has run out.
     let attempt = start(context, &ticket, &order, asked).await?;
     // Power fails here: the attempt is open, a refund's amount is set aside. The worker carries it out under its key.
-    drive::answer(context, &attempt, request).await
+    drive::answer(context, attempt, request).await
 }
 
 /// Writes the attempt, before the provider is asked. The payment's row is locked first and the key second, by everyone,
@@ -78,7 +76,7 @@ async fn start(
     ticket: &Ticket,
     order: &MoveMoney,
     asked_minor: Option<i64>,
-) -> Result<attempts::Model, PaymentError> {
+) -> Result<Option<attempts::Model>, PaymentError> {
     let system = context.db.system();
     let tx = context.db.begin().await?;
     let payment = payments::find_for_update(tx.conn(), order.payment_id).await?;
@@ -99,18 +97,11 @@ async fn start(
             let attempt = attempts::Model {
                 reason,
                 actor_id: Some(order.admin.uuid()),
-                ..draft(
-                    ticket.resource_id,
-                    id,
-                    movement,
-                    amount_minor,
-                    system.now(),
-                    lease,
-                )
+                ..draft(ticket.resource_id, id, movement, amount_minor, system.now(), lease)
             };
             let attempt = attempts::insert(tx.conn(), attempt).await?;
             tx.commit().await?;
-            Ok(attempt)
+            Ok(Some(attempt))
         }
         Err(PaymentError::Database(error)) => Err(error.into()),
         Err(refusal) => {

@@ -73,13 +73,8 @@ impl OnOrderStatusChanged {
         let planned = match live {
             Some(payment) => {
                 payments::call_off(tx.conn(), PaymentId(payment.id), now).await?;
-                let called_off = payments::Model {
-                    called_off_at_ms: Some(now.ms()),
-                    ..payment
-                };
-                call_off::plan(&mut tx, &called_off, now)
-                    .await
-                    .map_err(HandleError::other)?
+                let called_off = payments::Model { called_off_at_ms: Some(now.ms()), ..payment };
+                call_off::plan(&mut tx, &called_off, now).await.map_err(HandleError::other)?
             }
             None => Vec::new(),
         };

@@ -113,10 +113,7 @@ pub(crate) enum Outcome {
     /// The money moved; the payment as it was then.
     Done(PaymentBody),
     /// The provider declined the card.
-    Declined {
-        payment_id: PaymentId,
-        decline_code: String,
-    },
+    Declined { payment_id: PaymentId, decline_code: String },
     /// The payment was interrupted before the provider saw it, and was given up.
     GivenUp { payment_id: PaymentId },
     /// The provider refused a capture, void or refund.

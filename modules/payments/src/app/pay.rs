@@ -35,9 +35,7 @@ pub(crate) async fn pay(
     wish: Pay,
 ) -> Result<Answer<Outcome>, PaymentError> {
     let system = context.db.system().clone();
-    system
-        .to_the_end(async move { run(&context, request, &wish).await })
-        .await?
+    system.to_the_end(async move { run(&context, request, &wish).await }).await?
 }
 
 async fn run(
@@ -51,10 +49,10 @@ async fn run(
     };
     // Power fails here: an open key and nothing else. The worker drops it when its lease has run out.
     let attempt = match begun_before(context, &ticket).await? {
-        Some(attempt) => attempt,
+        Some(attempt) => drive::resume(context, attempt).await?,
         None => start(context, PaymentId(ticket.resource_id), wish).await?,
     };
-    drive::answer(context, &attempt, request).await
+    drive::answer(context, attempt, request).await
 }
 
 /// The attempt that an earlier request with this key has left behind: it is gone on with, under its own provider key.
@@ -62,14 +60,14 @@ async fn begun_before(context: &Context, ticket: &Ticket) -> Result<Option<attem
     if !ticket.resumed {
         return Ok(None);
     }
-    let id = PaymentId(ticket.resource_id);
-    match attempts::first_of(context.db.reader(), id).await? {
-        Some(attempt) => drive::resume(context, attempt).await.map(Some),
-        None => Ok(None),
-    }
+    Ok(attempts::first_of(context.db.reader(), PaymentId(ticket.resource_id)).await?)
 }
 
-async fn start(context: &Context, id: PaymentId, wish: &Pay) -> Result<attempts::Model, PaymentError> {
+async fn start(
+    context: &Context,
+    id: PaymentId,
+    wish: &Pay,
+) -> Result<Option<attempts::Model>, PaymentError> {
     remember(context, id, wish).await?;
     // Power fails here, or while the order is asked: the order may be held by a payment that does not exist. The
     // intent says so; the worker tells the order and forgets intent and key.
@@ -92,7 +90,6 @@ async fn remember(context: &Context, id: PaymentId, wish: &Pay) -> Result<(), Pa
     let system = context.db.system();
     let now = system.now();
     let tx = context.db.begin().await?;
-    keys::hold(tx.conn(), id.uuid(), now.plus(LEASE)).await?;
     let row = intents::Model {
         id: id.uuid(),
         order_id: wish.order_id.uuid(),
@@ -106,6 +103,8 @@ async fn remember(context: &Context, id: PaymentId, wish: &Pay) -> Result<(), Pa
     if again && !intents::resume(tx.conn(), id, lease_until(context, system)).await? {
         return Err(IdempotencyError::TakenOver.into());
     }
+    // Everyone takes the intent first and the key second, so that two of them cannot wait for each other.
+    keys::hold(tx.conn(), id.uuid(), now.plus(LEASE)).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -127,7 +126,7 @@ async fn open(
     id: PaymentId,
     wish: &Pay,
     due: &PayableOrder,
-) -> Result<attempts::Model, PaymentError> {
+) -> Result<Option<attempts::Model>, PaymentError> {
     if due.amount.amount_minor <= 0 {
         release_order::take_back(context, id, wish.order_id).await?;
         return Err(PaymentError::NothingDue);
@@ -147,11 +146,7 @@ async fn open(
         tx.rollback().await?;
         return Err(refuse_second(context, id, wish.order_id).await?);
     }
-    let movement = if intent.capture {
-        Movement::Charge
-    } else {
-        Movement::Authorize
-    };
+    let movement = if intent.capture { Movement::Charge } else { Movement::Authorize };
     let lease = lease_until(context, system);
     let attempt = attempts::Model {
         token: Some(intent.token),
@@ -163,7 +158,7 @@ async fn open(
     // Power fails here: payment and attempt are open. The worker asks the provider under the attempt's key, fences the
     // key off if the provider never saw it, and tells the order.
     tracing::info!(payment.id = %id, order.id = %wish.order_id, amount = %due.amount, "began a payment");
-    Ok(attempt)
+    Ok(Some(attempt))
 }
 
 fn first_row(context: &Context, intent: &intents::Model, due: &PayableOrder) -> payments::Model {
@@ -194,9 +189,9 @@ async fn overtaken(
     context: &Context,
     id: PaymentId,
     order_id: OrderId,
-) -> Result<attempts::Model, PaymentError> {
+) -> Result<Option<attempts::Model>, PaymentError> {
     if let Some(attempt) = attempts::first_of(context.db.reader(), id).await? {
-        return Ok(attempt);
+        return drive::resume(context, attempt).await;
     }
     release_order::take_back(context, id, order_id).await?;
     Err(IdempotencyError::TakenOver.into())
@@ -211,10 +206,5 @@ async fn refuse_second(
     let live = payments::live_of(context.db.reader(), order_id).await?;
     release_order::take_back(context, id, order_id).await?;
     let under_way = live.is_none_or(|live| live.status == Status::Pending.as_str());
-    Ok(if under_way {
-        BeginPaymentRefusal::InProgress
-    } else {
-        BeginPaymentRefusal::AlreadyPaid
-    }
-    .into())
+    Ok(if under_way { BeginPaymentRefusal::InProgress } else { BeginPaymentRefusal::AlreadyPaid }.into())
 }

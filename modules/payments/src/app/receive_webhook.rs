@@ -19,9 +19,7 @@ pub(crate) struct Webhook {
 /// Goes on to the end even if the provider does not wait for it.
 pub(crate) async fn receive_webhook(context: Arc<Context>, webhook: Webhook) -> Result<(), PaymentError> {
     let system = context.db.system().clone();
-    system
-        .to_the_end(async move { receive(&context, &webhook, context.db.system().now()).await })
-        .await?
+    system.to_the_end(async move { receive(&context, &webhook, context.db.system().now()).await }).await?
 }
 
 async fn receive(context: &Context, webhook: &Webhook, now: Timestamp) -> Result<(), PaymentError> {

@@ -38,10 +38,7 @@ pub(crate) async fn take_and_drive(context: &Context, attempt: attempts::Model) 
     if !attempts::lease(context.db.writer(), &attempt, lease).await? {
         return Ok(());
     }
-    let attempt = attempts::Model {
-        lease_until_ms: lease.ms(),
-        ..attempt
-    };
+    let attempt = attempts::Model { lease_until_ms: lease.ms(), ..attempt };
     match drive(context, &attempt, Manner::Recovering).await? {
         Driven::Settled(_) | Driven::Overtaken => {}
         Driven::Unanswered => tracing::warn!(attempt.id = %attempt.id, "an attempt waits for the provider"),
@@ -94,9 +91,7 @@ async fn drop_stale_keys(context: &Context) -> Result<(), DbErr> {
     for key in idempotency::stale(db, "POST /payments", BATCH).await? {
         let id = PaymentId(key.resource_id);
         let begun = intents::find(db.reader(), id).await?.is_some()
-            || payments::find(db.reader(), payments::Scope::All, id)
-                .await?
-                .is_some()
+            || payments::find(db.reader(), payments::Scope::All, id).await?.is_some()
             || attempts::find(db.reader(), key.resource_id).await?.is_some();
         if !begun {
             // If its client came back in this moment, the lease is new and the key stays.

@@ -16,18 +16,11 @@ pub(crate) async fn allow(
     asked_minor: Option<i64>,
 ) -> Result<i64, PaymentError> {
     let balance = payment.balance()?;
-    let amount_minor = balance
-        .may_refund(asked_minor)
-        .map_err(|refusal| refused(payment, refusal))?;
+    let amount_minor = balance.may_refund(asked_minor).map_err(|refusal| refused(payment, refusal))?;
     let now = tx.system().now();
     if payments::reserve_refund(tx.conn(), PaymentId(payment.id), amount_minor, now).await? {
         Ok(amount_minor)
     } else {
-        Err(refused(
-            payment,
-            Refusal::ExceedsCaptured {
-                left_minor: balance.left_minor(),
-            },
-        ))
+        Err(refused(payment, Refusal::ExceedsCaptured { left_minor: balance.left_minor() }))
     }
 }

@@ -9,10 +9,7 @@ use crate::store::{intents, keys, payments};
 /// For a payment that failed. The row remembers that this is due until it was done.
 pub(crate) async fn release(context: &Context, payment: &payments::Model) -> Result<(), PaymentError> {
     let id = PaymentId(payment.id);
-    let told = context
-        .orders
-        .give_up_payment(OrderId(payment.order_id), id)
-        .await;
+    let told = context.orders.give_up_payment(OrderId(payment.order_id), id).await;
     told.map_err(|silence| PaymentError::Orders(Box::new(silence)))?;
     // Power fails here: the order is told again, which changes nothing.
     payments::released(context.db.writer(), id).await?;
@@ -27,11 +24,7 @@ pub(crate) async fn take_back(
 ) -> Result<(), PaymentError> {
     // From here on it cannot become a payment, so the order can safely be told.
     let ended = intents::end(context.db.writer(), id).await?;
-    if !ended
-        && payments::find(context.db.reader(), payments::Scope::All, id)
-            .await?
-            .is_some()
-    {
+    if !ended && payments::find(context.db.reader(), payments::Scope::All, id).await?.is_some() {
         // A twin of this request was quicker and has made it a payment: there is nothing to take back.
         return Ok(());
     }

@@ -40,9 +40,7 @@ pub(crate) async fn settle(
     let mut tx = context.db.begin().await?;
     // The payment's row is locked first, by everyone: so the events of a payment are in the order of its commits.
     let id = PaymentId(attempt.payment_id);
-    let before = payments::find_for_update(tx.conn(), id)
-        .await?
-        .ok_or(PaymentError::NotFound(id))?;
+    let before = payments::find_for_update(tx.conn(), id).await?.ok_or(PaymentError::NotFound(id))?;
     if !attempts::end(tx.conn(), attempt.id, failure, now).await? {
         tx.rollback().await?;
         return Ok(None);
@@ -118,10 +116,7 @@ async fn refused(
     let next = balance.fail(movement, attempt.amount_minor)?;
     let after = payments::replace_balance(tx.conn(), before, &balance, &next, None, now).await?;
     if movement.begins() {
-        tx.emit(&PaymentFailed {
-            payment: facts(&after)?,
-        })
-        .await?;
+        tx.emit(&PaymentFailed { payment: facts(&after)? }).await?;
     }
     Ok(after)
 }
@@ -135,13 +130,7 @@ fn outcome_of(
     Ok(match failure {
         None => Outcome::Done(PaymentBody::try_from(payment)?),
         Some(ABANDONED) if movement.begins() => Outcome::GivenUp { payment_id },
-        Some(code) if movement.begins() => Outcome::Declined {
-            payment_id,
-            decline_code: code.to_owned(),
-        },
-        Some(code) => Outcome::Refused {
-            payment_id,
-            code: code.to_owned(),
-        },
+        Some(code) if movement.begins() => Outcome::Declined { payment_id, decline_code: code.to_owned() },
+        Some(code) => Outcome::Refused { payment_id, code: code.to_owned() },
     })
 }

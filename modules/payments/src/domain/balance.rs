@@ -62,9 +62,9 @@ impl Balance {
         let held_minor = self.may_void()?;
         match asked_minor {
             Some(amount_minor) if amount_minor <= 0 => Err(Refusal::NotPositive),
-            Some(amount_minor) if amount_minor > held_minor => Err(Refusal::ExceedsAuthorized {
-                authorized_minor: held_minor,
-            }),
+            Some(amount_minor) if amount_minor > held_minor => {
+                Err(Refusal::ExceedsAuthorized { authorized_minor: held_minor })
+            }
             Some(amount_minor) => Ok(amount_minor),
             None => Ok(held_minor),
         }
@@ -92,51 +92,34 @@ impl Balance {
 
     /// What was taken and is neither given back nor on its way back.
     pub(crate) fn left_minor(&self) -> i64 {
-        self.captured_minor
-            .saturating_sub(self.refunded_minor)
-            .saturating_sub(self.refund_pending_minor)
+        self.captured_minor.saturating_sub(self.refunded_minor).saturating_sub(self.refund_pending_minor)
     }
 
     /// The provider has done it.
     pub(crate) fn succeed(self, movement: Movement, amount_minor: i64) -> Result<Self, Impossible> {
-        let impossible = Impossible {
-            status: self.status,
-            movement,
-            amount_minor,
-        };
+        let impossible = Impossible { status: self.status, movement, amount_minor };
         let within = |bound_minor: i64| (1..=bound_minor).contains(&amount_minor);
         match (movement, self.status) {
-            (Movement::Authorize, Status::Pending) if within(self.amount_minor) => Ok(Self {
-                status: Status::Authorized,
-                authorized_minor: amount_minor,
-                ..self
-            }),
+            (Movement::Authorize, Status::Pending) if within(self.amount_minor) => {
+                Ok(Self { status: Status::Authorized, authorized_minor: amount_minor, ..self })
+            }
             (Movement::Charge, Status::Pending) if within(self.amount_minor) => Ok(Self {
                 status: Status::Captured,
                 authorized_minor: amount_minor,
                 captured_minor: amount_minor,
                 ..self
             }),
-            (Movement::Capture, Status::Authorized) if within(self.authorized_minor) => Ok(Self {
-                status: Status::Captured,
-                captured_minor: amount_minor,
-                ..self
-            }),
-            (Movement::Void, Status::Authorized) => Ok(Self {
-                status: Status::Voided,
-                ..self
-            }),
+            (Movement::Capture, Status::Authorized) if within(self.authorized_minor) => {
+                Ok(Self { status: Status::Captured, captured_minor: amount_minor, ..self })
+            }
+            (Movement::Void, Status::Authorized) => Ok(Self { status: Status::Voided, ..self }),
             (Movement::Refund, Status::Captured | Status::PartiallyRefunded)
                 if within(self.refund_pending_minor) =>
             {
                 let refunded_minor = self.refunded_minor + amount_minor;
                 let all = refunded_minor == self.captured_minor;
                 Ok(Self {
-                    status: if all {
-                        Status::Refunded
-                    } else {
-                        Status::PartiallyRefunded
-                    },
+                    status: if all { Status::Refunded } else { Status::PartiallyRefunded },
                     refunded_minor,
                     refund_pending_minor: self.refund_pending_minor - amount_minor,
                     ..self
@@ -149,20 +132,14 @@ impl Balance {
     /// The provider has refused it, or it was given up.
     pub(crate) fn fail(self, movement: Movement, amount_minor: i64) -> Result<Self, Impossible> {
         match movement {
-            Movement::Authorize | Movement::Charge if self.status == Status::Pending => Ok(Self {
-                status: Status::Failed,
-                ..self
-            }),
+            Movement::Authorize | Movement::Charge if self.status == Status::Pending => {
+                Ok(Self { status: Status::Failed, ..self })
+            }
             Movement::Capture | Movement::Void => Ok(self),
-            Movement::Refund if (1..=self.refund_pending_minor).contains(&amount_minor) => Ok(Self {
-                refund_pending_minor: self.refund_pending_minor - amount_minor,
-                ..self
-            }),
-            _ => Err(Impossible {
-                status: self.status,
-                movement,
-                amount_minor,
-            }),
+            Movement::Refund if (1..=self.refund_pending_minor).contains(&amount_minor) => {
+                Ok(Self { refund_pending_minor: self.refund_pending_minor - amount_minor, ..self })
+            }
+            _ => Err(Impossible { status: self.status, movement, amount_minor }),
         }
     }
 }
@@ -172,26 +149,12 @@ mod tests {
     use super::*;
 
     fn captured(captured_minor: i64, refunded_minor: i64, refund_pending_minor: i64) -> Balance {
-        let status = if refunded_minor == 0 {
-            Status::Captured
-        } else {
-            Status::PartiallyRefunded
-        };
-        Balance {
-            status,
-            captured_minor,
-            refunded_minor,
-            refund_pending_minor,
-            ..authorized(100)
-        }
+        let status = if refunded_minor == 0 { Status::Captured } else { Status::PartiallyRefunded };
+        Balance { status, captured_minor, refunded_minor, refund_pending_minor, ..authorized(100) }
     }
 
     fn authorized(minor: i64) -> Balance {
-        Balance {
-            status: Status::Authorized,
-            authorized_minor: minor,
-            ..Balance::pending(100)
-        }
+        Balance { status: Status::Authorized, authorized_minor: minor, ..Balance::pending(100) }
     }
 
     #[test]
@@ -199,37 +162,20 @@ mod tests {
         let held = Balance::pending(100).succeed(Movement::Authorize, 100).unwrap();
         assert_eq!(held.may_capture(None), Ok(100));
         let taken = held.succeed(Movement::Capture, 70).unwrap();
-        assert_eq!(
-            (taken.status, taken.captured_minor, taken.authorized_minor),
-            (Status::Captured, 70, 100)
-        );
-        let reserved = Balance {
-            refund_pending_minor: 70,
-            ..taken
-        };
+        assert_eq!((taken.status, taken.captured_minor, taken.authorized_minor), (Status::Captured, 70, 100));
+        let reserved = Balance { refund_pending_minor: 70, ..taken };
         let part = reserved.succeed(Movement::Refund, 30).unwrap();
         assert_eq!((part.status, part.left_minor()), (Status::PartiallyRefunded, 0));
-        assert_eq!(
-            part.succeed(Movement::Refund, 40).unwrap().status,
-            Status::Refunded
-        );
+        assert_eq!(part.succeed(Movement::Refund, 40).unwrap().status, Status::Refunded);
         assert_eq!(held.succeed(Movement::Void, 100).unwrap().status, Status::Voided);
-        assert_eq!(
-            Balance::pending(100)
-                .succeed(Movement::Charge, 100)
-                .unwrap()
-                .captured_minor,
-            100
-        );
+        assert_eq!(Balance::pending(100).succeed(Movement::Charge, 100).unwrap().captured_minor, 100);
     }
 
     #[test]
     fn nothing_more_than_there_is_is_captured_or_refunded() {
         assert_eq!(
             authorized(100).may_capture(Some(101)),
-            Err(Refusal::ExceedsAuthorized {
-                authorized_minor: 100
-            })
+            Err(Refusal::ExceedsAuthorized { authorized_minor: 100 })
         );
         assert_eq!(authorized(100).may_capture(Some(0)), Err(Refusal::NotPositive));
         assert_eq!(
@@ -237,48 +183,21 @@ mod tests {
             Err(Refusal::ExceedsCaptured { left_minor: 40 })
         );
         assert_eq!(captured(100, 60, 0).may_refund(None), Ok(40));
-        assert_eq!(
-            captured(100, 60, 40).may_refund(None),
-            Err(Refusal::ExceedsCaptured { left_minor: 0 })
-        );
-        assert_eq!(
-            captured(100, 0, 0).may_refund(Some(i64::MIN)),
-            Err(Refusal::NotPositive)
-        );
-        assert_eq!(
-            authorized(100).may_refund(Some(1)),
-            Err(Refusal::ExceedsCaptured { left_minor: 0 })
-        );
+        assert_eq!(captured(100, 60, 40).may_refund(None), Err(Refusal::ExceedsCaptured { left_minor: 0 }));
+        assert_eq!(captured(100, 0, 0).may_refund(Some(i64::MIN)), Err(Refusal::NotPositive));
+        assert_eq!(authorized(100).may_refund(Some(1)), Err(Refusal::ExceedsCaptured { left_minor: 0 }));
     }
 
     #[test]
     fn each_status_allows_only_its_movements() {
         for status in Status::ALL {
-            let balance = Balance {
-                status,
-                ..authorized(100)
-            };
-            assert_eq!(
-                balance.may_void().is_ok(),
-                status == Status::Authorized,
-                "{status:?}"
-            );
-            assert_eq!(
-                balance.may_capture(None).is_ok(),
-                status == Status::Authorized,
-                "{status:?}"
-            );
-            assert_eq!(
-                balance.succeed(Movement::Charge, 1).is_ok(),
-                status == Status::Pending,
-                "{status:?}"
-            );
+            let balance = Balance { status, ..authorized(100) };
+            assert_eq!(balance.may_void().is_ok(), status == Status::Authorized, "{status:?}");
+            assert_eq!(balance.may_capture(None).is_ok(), status == Status::Authorized, "{status:?}");
+            assert_eq!(balance.succeed(Movement::Charge, 1).is_ok(), status == Status::Pending, "{status:?}");
             assert_eq!(Status::parse(status.as_str()), Some(status));
         }
-        assert!(
-            captured(100, 0, 0).succeed(Movement::Refund, 1).is_err(),
-            "a refund that was not reserved"
-        );
+        assert!(captured(100, 0, 0).succeed(Movement::Refund, 1).is_err(), "a refund that was not reserved");
         assert!(authorized(100).succeed(Movement::Capture, 101).is_err());
         assert!(
             authorized(100).fail(Movement::Charge, 100).is_err(),
@@ -288,14 +207,8 @@ mod tests {
 
     #[test]
     fn a_refused_refund_gives_its_reservation_back() {
-        assert_eq!(
-            captured(100, 0, 60).fail(Movement::Refund, 60),
-            Ok(captured(100, 0, 0))
-        );
+        assert_eq!(captured(100, 0, 60).fail(Movement::Refund, 60), Ok(captured(100, 0, 0)));
         assert_eq!(authorized(100).fail(Movement::Capture, 50), Ok(authorized(100)));
-        assert_eq!(
-            Balance::pending(100).fail(Movement::Charge, 100).unwrap().status,
-            Status::Failed
-        );
+        assert_eq!(Balance::pending(100).fail(Movement::Charge, 100).unwrap().status, Status::Failed);
     }
 }

@@ -23,16 +23,8 @@ pub(crate) const CREDIT: &str = "credit";
 /// The rows of a movement; debits equal credits. `held_minor` is what the hold of the payment was, which a capture
 /// ends: what it does not take goes back.
 pub(crate) fn entries(movement: Movement, amount_minor: i64, held_minor: i64) -> Vec<Entry> {
-    let debit = |account, amount_minor| Entry {
-        account,
-        side: DEBIT,
-        amount_minor,
-    };
-    let credit = |account, amount_minor| Entry {
-        account,
-        side: CREDIT,
-        amount_minor,
-    };
+    let debit = |account, amount_minor| Entry { account, side: DEBIT, amount_minor };
+    let credit = |account, amount_minor| Entry { account, side: CREDIT, amount_minor };
     let rows = match movement {
         Movement::Authorize => vec![debit(HELD, amount_minor), credit(CUSTOMER, amount_minor)],
         Movement::Charge => vec![
@@ -57,10 +49,7 @@ mod tests {
     use super::*;
 
     fn sum(rows: &[Entry], side: &str) -> i64 {
-        rows.iter()
-            .filter(|row| row.side == side)
-            .map(|row| row.amount_minor)
-            .sum()
+        rows.iter().filter(|row| row.side == side).map(|row| row.amount_minor).sum()
     }
 
     #[test]
@@ -68,11 +57,7 @@ mod tests {
         for movement in Movement::ALL {
             for (amount, held) in [(100, 100), (60, 100), (1, 100)] {
                 let rows = entries(movement, amount, held);
-                assert_eq!(
-                    sum(&rows, DEBIT),
-                    sum(&rows, CREDIT),
-                    "{movement:?} {amount} of {held}"
-                );
+                assert_eq!(sum(&rows, DEBIT), sum(&rows, CREDIT), "{movement:?} {amount} of {held}");
                 assert!(rows.iter().all(|row| row.amount_minor > 0));
             }
         }
@@ -81,15 +66,7 @@ mod tests {
     #[test]
     fn a_partial_capture_gives_the_rest_back() {
         let rows = entries(Movement::Capture, 60, 100);
-        assert!(rows.contains(&Entry {
-            account: CUSTOMER,
-            side: DEBIT,
-            amount_minor: 40
-        }));
-        assert!(rows.contains(&Entry {
-            account: HELD,
-            side: CREDIT,
-            amount_minor: 100
-        }));
+        assert!(rows.contains(&Entry { account: CUSTOMER, side: DEBIT, amount_minor: 40 }));
+        assert!(rows.contains(&Entry { account: HELD, side: CREDIT, amount_minor: 100 }));
     }
 }

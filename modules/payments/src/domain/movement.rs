@@ -16,13 +16,8 @@ pub enum Movement {
 }
 
 impl Movement {
-    pub(crate) const ALL: [Movement; 5] = [
-        Movement::Authorize,
-        Movement::Charge,
-        Movement::Capture,
-        Movement::Void,
-        Movement::Refund,
-    ];
+    pub(crate) const ALL: [Movement; 5] =
+        [Movement::Authorize, Movement::Charge, Movement::Capture, Movement::Void, Movement::Refund];
 
     /// The name in the database.
     pub fn as_str(self) -> &'static str {

@@ -73,44 +73,22 @@ mod tests {
     fn the_example_of_the_standard_holds() {
         assert!(holds(SECRET, &SIGNED, BODY, NOW_S));
         let several = format!("v1a,AAAA v1,AAAA {}", SIGNED.signatures);
-        assert!(holds(
-            SECRET,
-            &Signed {
-                signatures: &several,
-                ..SIGNED
-            },
-            BODY,
-            NOW_S + TOLERANCE_S
-        ));
+        assert!(holds(SECRET, &Signed { signatures: &several, ..SIGNED }, BODY, NOW_S + TOLERANCE_S));
     }
 
     #[test]
     fn anything_else_does_not() {
         assert!(!holds(SECRET, &SIGNED, b"{\"test\": 2432232315}", NOW_S));
         assert!(!holds("whsec_other", &SIGNED, BODY, NOW_S));
-        assert!(!holds(
-            SECRET,
-            &Signed {
-                id: "msg_other",
-                ..SIGNED
-            },
-            BODY,
-            NOW_S
-        ));
+        assert!(!holds(SECRET, &Signed { id: "msg_other", ..SIGNED }, BODY, NOW_S));
         assert!(!holds(SECRET, &SIGNED, BODY, NOW_S + TOLERANCE_S + 1));
         assert!(!holds(SECRET, &SIGNED, BODY, NOW_S - TOLERANCE_S - 1));
         for timestamp in ["", "soon", "9223372036854775808", "-9223372036854775808"] {
-            assert!(
-                !holds(SECRET, &Signed { timestamp, ..SIGNED }, BODY, NOW_S),
-                "{timestamp}"
-            );
+            assert!(!holds(SECRET, &Signed { timestamp, ..SIGNED }, BODY, NOW_S), "{timestamp}");
         }
         let bare = SIGNED.signatures.trim_start_matches("v1,");
         for signatures in ["", "v1,", "v1,!", bare] {
-            assert!(
-                !holds(SECRET, &Signed { signatures, ..SIGNED }, BODY, NOW_S),
-                "{signatures}"
-            );
+            assert!(!holds(SECRET, &Signed { signatures, ..SIGNED }, BODY, NOW_S), "{signatures}");
         }
     }
 }

@@ -53,9 +53,6 @@ mod tests {
         for bad in ["", "  ", "a\u{7}b", &"x".repeat(201)] {
             assert_eq!(Reason::parse(bad), None, "{bad}");
         }
-        assert_eq!(
-            Reason::parse(" broken ").map(Reason::into_text).as_deref(),
-            Some("broken")
-        );
+        assert_eq!(Reason::parse(" broken ").map(Reason::into_text).as_deref(), Some("broken"));
     }
 }

@@ -52,18 +52,7 @@ pub(crate) async fn capture_payment(
     key: RequiredIdempotencyKey,
     OptionalJson(body): OptionalJson<CapturePayment>,
 ) -> Result<HttpResponse, Problem> {
-    let request = key.covering(
-        &admin.scope(),
-        &format!("POST /payments/{payment_id}/capture"),
-        &body,
-    );
-    let order = MoveMoney {
-        payment_id,
-        wish: Wish::Capture { amount: body.amount },
-        admin: admin.user_id,
-    };
-    respond(
-        move_money(context.into_inner(), request, order).await?,
-        StatusCode::OK,
-    )
+    let request = key.covering(&admin.scope(), &format!("POST /payments/{payment_id}/capture"), &body);
+    let order = MoveMoney { payment_id, wish: Wish::Capture { amount: body.amount }, admin: admin.user_id };
+    respond(move_money(context.into_inner(), request, order).await?, StatusCode::OK)
 }

@@ -90,14 +90,6 @@ pub(crate) async fn create_payment(
         capture: body.capture,
     };
     let request = key.covering(&payer.scope(), "POST /payments", &meaning);
-    let wish = Pay {
-        order_id: body.order_id,
-        token,
-        capture: body.capture,
-        actor: payer.actor(),
-    };
-    respond(
-        pay(context.into_inner(), request, wish).await?,
-        StatusCode::CREATED,
-    )
+    let wish = Pay { order_id: body.order_id, token, capture: body.capture, actor: payer.actor() };
+    respond(pay(context.into_inner(), request, wish).await?, StatusCode::CREATED)
 }

@@ -28,7 +28,5 @@ pub(crate) async fn get_payment(
     Path(id): Path<PaymentId>,
 ) -> Result<HttpResponse, Problem> {
     let row = payments::find(context.db.reader(), scope_of(&reader), id).await?;
-    Ok(ok(&PaymentBody::try_from(
-        &row.ok_or(PaymentError::NotFound(id))?,
-    )?))
+    Ok(ok(&PaymentBody::try_from(&row.ok_or(PaymentError::NotFound(id))?)?))
 }

@@ -47,19 +47,10 @@ pub(crate) async fn list_payments(
     Query(query): Query<ListPayments>,
 ) -> Result<HttpResponse, Problem> {
     let (limit, cursor) = page_of(query.limit, query.cursor.as_deref())?;
-    let filter = Filter {
-        order_id: query.order_id,
-        status: query.status.map(Into::into),
-    };
+    let filter = Filter { order_id: query.order_id, status: query.status.map(Into::into) };
     let conn = context.db.reader();
     let page = payments::page(conn, scope_of(&reader), filter, limit, cursor.as_ref()).await??;
-    let items: Vec<PaymentBody> = page
-        .items
-        .iter()
-        .map(PaymentBody::try_from)
-        .collect::<Result<_, DbErr>>()?;
-    Ok(ok(&Page {
-        items,
-        next_cursor: page.next_cursor,
-    }))
+    let items: Vec<PaymentBody> =
+        page.items.iter().map(PaymentBody::try_from).collect::<Result<_, DbErr>>()?;
+    Ok(ok(&Page { items, next_cursor: page.next_cursor }))
 }

@@ -21,9 +21,7 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let headers = request.headers();
-        let length = headers
-            .get(header::CONTENT_LENGTH)
-            .map(|value| value.as_bytes() == b"0");
+        let length = headers.get(header::CONTENT_LENGTH).map(|value| value.as_bytes() == b"0");
         // HTTP/2 needs neither header for a body; then it names at least its type.
         let absent = length.unwrap_or_else(|| {
             !headers.contains_key(header::TRANSFER_ENCODING) && !headers.contains_key(header::CONTENT_TYPE)

@@ -66,16 +66,10 @@ pub(crate) async fn receive_webhook(
         return Err(invalid_signature());
     }
     let event: SandboxWebhook = serde_json::from_slice(&body).map_err(|error| {
-        Problem::new(
-            codes::MALFORMED_JSON,
-            format!("The webhook cannot be read: {error}."),
-        )
+        Problem::new(codes::MALFORMED_JSON, format!("The webhook cannot be read: {error}."))
     })?;
     let known = matches!(event.kind.as_str(), "payment.captured" | "payment.failed");
-    let webhook = Webhook {
-        id: signed.id.to_owned(),
-        provider_key: event.provider_key.filter(|_| known),
-    };
+    let webhook = Webhook { id: signed.id.to_owned(), provider_key: event.provider_key.filter(|_| known) };
     receive(context.into_inner(), webhook).await?;
     Ok(no_content())
 }
@@ -93,10 +87,7 @@ async fn read(mut payload: web::Payload) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| {
-            Problem::new(
-                codes::MALFORMED_JSON,
-                format!("The body could not be read: {error}."),
-            )
+            Problem::new(codes::MALFORMED_JSON, format!("The body could not be read: {error}."))
         })?;
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(too_large(MAX_BYTES));

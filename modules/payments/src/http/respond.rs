@@ -33,9 +33,5 @@ pub(super) fn respond(answer: Answer<Outcome>, status: StatusCode) -> Result<Htt
                 .with("payment_id", payment_id)
         }
     };
-    Err(if replayed {
-        problem.header(REPLAYED, "true")
-    } else {
-        problem
-    })
+    Err(if replayed { problem.header(REPLAYED, "true") } else { problem })
 }

@@ -70,11 +70,7 @@ impl Model {
 
     /// The id under which the client's idempotency key knows this movement.
     pub(crate) fn resource_id(&self) -> Result<Uuid, DbErr> {
-        Ok(if self.movement()?.begins() {
-            self.payment_id
-        } else {
-            self.id
-        })
+        Ok(if self.movement()?.begins() { self.payment_id } else { self.id })
     }
 }
 
@@ -98,21 +94,14 @@ pub(crate) async fn open_by_provider_key(
     conn: &impl ConnectionTrait,
     provider_key: &str,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::ProviderKey.eq(provider_key))
-        .filter(Column::State.eq(OPEN))
-        .one(conn)
-        .await
+    Entity::find().filter(Column::ProviderKey.eq(provider_key)).filter(Column::State.eq(OPEN)).one(conn).await
 }
 
 pub(crate) async fn by_provider_keys(
     conn: &impl ConnectionTrait,
     keys: &[String],
 ) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::ProviderKey.is_in(keys.iter().map(String::as_str)))
-        .all(conn)
-        .await
+    Entity::find().filter(Column::ProviderKey.is_in(keys.iter().map(String::as_str))).all(conn).await
 }
 
 /// Whether a movement of the hold (begin, capture, void) is under way.
@@ -154,10 +143,7 @@ pub(crate) async fn succeeded_after(
     after: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut query = Entity::find()
-        .filter(Column::State.eq(SUCCEEDED))
-        .order_by_asc(Column::Id)
-        .limit(limit);
+    let mut query = Entity::find().filter(Column::State.eq(SUCCEEDED)).order_by_asc(Column::Id).limit(limit);
     if let Some(after) = after {
         query = query.filter(Column::Id.gt(after));
     }

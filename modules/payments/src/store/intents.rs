@@ -88,11 +88,7 @@ pub(crate) async fn take(conn: &impl ConnectionTrait, id: PaymentId) -> Result<b
 
 /// Forgets an intent, whatever its state.
 pub(crate) async fn forget(conn: &impl ConnectionTrait, id: PaymentId) -> Result<(), DbErr> {
-    Entity::delete_many()
-        .filter(Column::Id.eq(id.uuid()))
-        .exec(conn)
-        .await
-        .map(|_| ())
+    Entity::delete_many().filter(Column::Id.eq(id.uuid())).exec(conn).await.map(|_| ())
 }
 
 /// From now on nobody goes on with it. False if there is none.

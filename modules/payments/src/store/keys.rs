@@ -22,11 +22,7 @@ pub(crate) async fn hold(
         .filter(Column::State.eq("open"))
         .exec(conn)
         .await?;
-    if held.rows_affected == 1 {
-        Ok(())
-    } else {
-        Err(IdempotencyError::TakenOver)
-    }
+    if held.rows_affected == 1 { Ok(()) } else { Err(IdempotencyError::TakenOver) }
 }
 
 /// Stores the outcome. Movements that no client asked for have no key; then nothing happens.

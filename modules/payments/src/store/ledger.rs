@@ -56,8 +56,5 @@ pub(crate) async fn append(
         };
         row.into_active_model().reset_all()
     });
-    Entity::insert_many(rows)
-        .exec_without_returning(conn)
-        .await
-        .map(|_| ())
+    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
 }

@@ -129,18 +129,14 @@ pub(crate) async fn page(
         query = query.filter(Column::Status.eq(status.as_str()));
     }
     if let Some(cursor) = cursor {
-        let before = cursor
-            .unpack::<1>()
-            .and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError));
+        let before = cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError));
         match before {
             Ok(before) => query = query.filter(Column::Id.lt(before)),
             Err(error) => return Ok(Err(error)),
         }
     }
     let rows = query.all(conn).await?;
-    Ok(Ok(Page::from_probe(rows, limit, |row| {
-        Cursor::pack(&[&row.id.to_string()])
-    })))
+    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
 }
 
 fn is_live() -> sea_orm::Condition {
@@ -153,11 +149,7 @@ fn is_live() -> sea_orm::Condition {
 
 /// The payment that holds, took or is about to take money for an order.
 pub(crate) async fn live_of(conn: &impl ConnectionTrait, order_id: OrderId) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::OrderId.eq(order_id.uuid()))
-        .filter(is_live())
-        .one(conn)
-        .await
+    Entity::find().filter(Column::OrderId.eq(order_id.uuid())).filter(is_live()).one(conn).await
 }
 
 /// The same, begun no later than that time, locked until the transaction ends.
@@ -191,16 +183,10 @@ pub(crate) async fn reserve_refund(
     amount_minor: i64,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
-    let set_aside = || {
-        Expr::col(Column::RefundedMinor)
-            .add(Expr::col(Column::RefundPendingMinor))
-            .add(amount_minor)
-    };
+    let set_aside =
+        || Expr::col(Column::RefundedMinor).add(Expr::col(Column::RefundPendingMinor)).add(amount_minor);
     let reserved = Entity::update_many()
-        .col_expr(
-            Column::RefundPendingMinor,
-            Expr::col(Column::RefundPendingMinor).add(amount_minor),
-        )
+        .col_expr(Column::RefundPendingMinor, Expr::col(Column::RefundPendingMinor).add(amount_minor))
         .col_expr(Column::UpdatedAtMs, Expr::value(now.ms()))
         .filter(Column::Id.eq(id.uuid()))
         .filter(set_aside().lte(Expr::col(Column::CapturedMinor)))
@@ -224,10 +210,7 @@ pub(crate) async fn replace_balance(
         .col_expr(Column::AuthorizedMinor, Expr::value(after.authorized_minor))
         .col_expr(Column::CapturedMinor, Expr::value(after.captured_minor))
         .col_expr(Column::RefundedMinor, Expr::value(after.refunded_minor))
-        .col_expr(
-            Column::RefundPendingMinor,
-            Expr::value(after.refund_pending_minor),
-        )
+        .col_expr(Column::RefundPendingMinor, Expr::value(after.refund_pending_minor))
         .col_expr(Column::ReleaseDue, Expr::value(after.status == Status::Failed))
         .col_expr(Column::UpdatedAtMs, Expr::value(now.ms()))
         .filter(Column::Id.eq(row.id))
@@ -239,12 +222,7 @@ pub(crate) async fn replace_balance(
     if let Some(charge) = charge {
         update = update.col_expr(Column::Charge, Expr::value(Some(charge.to_owned())));
     }
-    update
-        .exec_with_returning(conn)
-        .await?
-        .into_iter()
-        .next()
-        .ok_or(DbErr::RecordNotUpdated)
+    update.exec_with_returning(conn).await?.into_iter().next().ok_or(DbErr::RecordNotUpdated)
 }
 
 /// The order of this payment was cancelled.
@@ -264,12 +242,7 @@ pub(crate) async fn call_off(
 
 /// Failed payments whose order has not been told yet.
 pub(crate) async fn release_due(conn: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::ReleaseDue.eq(true))
-        .order_by_asc(Column::Id)
-        .limit(limit)
-        .all(conn)
-        .await
+    Entity::find().filter(Column::ReleaseDue.eq(true)).order_by_asc(Column::Id).limit(limit).all(conn).await
 }
 
 /// The order has been told.

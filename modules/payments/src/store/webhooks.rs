@@ -30,17 +30,9 @@ pub(crate) async fn first_time(
     webhook_id: &str,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
-    let row = Model {
-        provider: provider.to_owned(),
-        webhook_id: webhook_id.to_owned(),
-        at_ms: now.ms(),
-    };
+    let row = Model { provider: provider.to_owned(), webhook_id: webhook_id.to_owned(), at_ms: now.ms() };
     let inserted = Entity::insert(row.into_active_model().reset_all())
-        .on_conflict(
-            OnConflict::columns([Column::Provider, Column::WebhookId])
-                .do_nothing()
-                .to_owned(),
-        )
+        .on_conflict(OnConflict::columns([Column::Provider, Column::WebhookId]).do_nothing().to_owned())
         .exec_without_returning(conn)
         .await?;
     Ok(inserted > 0)
@@ -48,18 +40,10 @@ pub(crate) async fn first_time(
 
 /// Whether there is any older than that.
 pub(crate) async fn any_before(conn: &impl ConnectionTrait, before: Timestamp) -> Result<bool, DbErr> {
-    Ok(Entity::find()
-        .filter(Column::AtMs.lt(before.ms()))
-        .one(conn)
-        .await?
-        .is_some())
+    Ok(Entity::find().filter(Column::AtMs.lt(before.ms())).one(conn).await?.is_some())
 }
 
 /// Forgets those older than that.
 pub(crate) async fn purge(conn: &impl ConnectionTrait, before: Timestamp) -> Result<(), DbErr> {
-    Entity::delete_many()
-        .filter(Column::AtMs.lt(before.ms()))
-        .exec(conn)
-        .await
-        .map(|_| ())
+    Entity::delete_many().filter(Column::AtMs.lt(before.ms())).exec(conn).await.map(|_| ())
 }

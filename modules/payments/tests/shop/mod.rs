@@ -1,6 +1,7 @@
 //! A module with a bank whose line can be cut.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -11,9 +12,12 @@ use hmac::{Hmac, Mac};
 use kernel::{EventId, Money, OrderId, PaymentId, Timestamp};
 use payments::provider::{Authorization, NoAnswer, PaymentProvider, Sandbox, StatementLine, Verdict};
 use payments::{Deps, Payments, Settings};
+use platform::bus::{EventBus, PublishError};
 use platform::db::Db;
 use platform::idempotency::{Begin, KeyedRequest, begin};
+use platform::relay::{Relay, RelaySettings};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use testkit::fakes::{FakeOrders, gbp};
@@ -51,7 +55,10 @@ impl Line {
         *self.fault.lock().unwrap() = fault;
     }
 
-    async fn through<T>(&self, call: impl Future<Output = Result<T, NoAnswer>> + Send) -> Result<T, NoAnswer> {
+    async fn through<T>(
+        &self,
+        call: impl Future<Output = Result<T, NoAnswer>> + Send,
+    ) -> Result<T, NoAnswer> {
         let fault = *self.fault.lock().unwrap();
         let lost = || Err(NoAnswer("cut by the test".into()));
         match fault {
@@ -107,12 +114,25 @@ impl PaymentProvider for Line {
     }
 }
 
+/// Keeps what the module publishes.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Envelope>>);
+
+#[async_trait]
+impl EventBus for Recorder {
+    async fn publish(&self, envelope: &Envelope) -> Result<(), PublishError> {
+        self.0.lock().unwrap().push(envelope.clone());
+        Ok(())
+    }
+}
+
 pub struct Shop {
     pub bench: Bench,
     pub app: TestApp,
     pub orders: Arc<FakeOrders>,
     pub bank: Arc<Line>,
     db: Db,
+    published: Arc<Recorder>,
 }
 
 impl Shop {
@@ -129,7 +149,25 @@ impl Shop {
         let deps = Deps { db: db.clone(), settings, orders: orders.clone() };
         let module = Payments::with_provider(deps, bank.clone());
         let app = TestApp::start(module, bench.tokens.verifier()).await;
-        Self { bench, app, orders, bank, db }
+        let published = Arc::new(Recorder::default());
+        let relay = Relay::new(db.clone(), published.clone(), RelaySettings::default());
+        // Ends with the test's runtime.
+        actix_web::rt::spawn(async move {
+            while relay.deliver_batch().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Self { bench, app, orders, bank, db, published }
+    }
+
+    /// Every event of a type that was emitted so far, oldest first, once all of them are published.
+    pub async fn published<E: Event>(&self) -> Vec<E> {
+        let give_up_at = tokio::time::Instant::now() + Duration::from_secs(20);
+        while self.number("SELECT COUNT(*) AS n FROM outbox WHERE published_at_ms IS NULL").await > 0 {
+            assert!(tokio::time::Instant::now() < give_up_at, "the events were not published in time");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.published.0.lock().unwrap().iter().filter_map(Envelope::open::<E>).map(Result::unwrap).collect()
     }
 
     /// Pays at once.
@@ -145,19 +183,28 @@ impl Shop {
 
     /// Only holds the money; the payment.
     pub async fn hold(&self, user: &TestUser, order: OrderId, key: &str) -> PaymentId {
-        let body = json!({"order_id": order, "method": {"type": "card", "token": "tok_ok"}, "capture": false});
+        let body =
+            json!({"order_id": order, "method": {"type": "card", "token": "tok_ok"}, "capture": false});
         let held = self.app.post("/payments").by(user).key(key).json(body).send().await.expect(201);
         assert_eq!((&held.json["status"], &held.json["captured"]), (&json!("authorized"), &money(0)));
         id_of(&held)
     }
 
     /// Captures, voids or refunds.
-    pub async fn operate(&self, admin: &TestUser, id: PaymentId, what: &str, key: &str, body: Value) -> Response {
+    pub async fn operate(
+        &self,
+        admin: &TestUser,
+        id: PaymentId,
+        what: &str,
+        key: &str,
+        body: Value,
+    ) -> Response {
         self.app.post(&format!("/payments/{id}/{what}")).by(admin).key(key).json(body).send().await
     }
 
     pub async fn status_of(&self, id: PaymentId) -> String {
-        let found = self.app.get(&format!("/payments/{id}")).by(&self.bench.tokens.admin()).send().await.expect(200);
+        let found =
+            self.app.get(&format!("/payments/{id}")).by(&self.bench.tokens.admin()).send().await.expect(200);
         found.json["status"].as_str().unwrap().to_owned()
     }
 
@@ -170,18 +217,20 @@ impl Shop {
 
     /// What a process leaves behind that dies before it has done anything but open the key; the payment's id.
     pub async fn die_after_opening_the_key(&self, user: &TestUser, order: OrderId, key: &str) -> PaymentId {
-        let meaning = json!({"order_id": order, "method": "card", "token": "tok_ok", "capture": true});
-        // The same fields in the same order as the handler has them.
-        let meaning = format!(
-            r#"{{"order_id":{},"method":"card","token":"tok_ok","capture":true}}"#,
-            meaning["order_id"]
-        );
-        let raw: Box<serde_json::value::RawValue> = serde_json::value::RawValue::from_string(meaning).unwrap();
+        #[derive(Serialize)]
+        struct Meaning {
+            order_id: OrderId,
+            method: &'static str,
+            token: &'static str,
+            capture: bool,
+        }
+        // As the handler has it.
+        let meaning = Meaning { order_id: order, method: "card", token: "tok_ok", capture: true };
         let request = KeyedRequest {
             principal: format!("user:{}", user.id),
             route: "POST /payments".to_owned(),
             key: key.to_owned(),
-            request_hash: platform::idempotency::hash(&raw),
+            request_hash: platform::idempotency::hash(&meaning),
         };
         match begin::<Value>(&self.db, Some(request)).await.unwrap() {
             Begin::Work(ticket) => PaymentId(ticket.resource_id),

@@ -31,7 +31,10 @@ pub fn violations_after(plants: &[Plant]) -> Vec<String> {
     let workspace = Workspace::read(shop.path()).unwrap();
     let found = |check: &architecture::Check| {
         let name = check.name;
-        (check.run)(&workspace).into_iter().map(move |violation| format!("{name} | {violation}")).collect::<Vec<_>>()
+        (check.run)(&workspace)
+            .into_iter()
+            .map(move |violation| format!("{name} | {violation}"))
+            .collect::<Vec<_>>()
     };
     CHECKS.iter().flat_map(found).collect()
 }
@@ -81,10 +84,13 @@ default = ["alpha", "beta"]
 alpha = ["dep:alpha"]
 beta = ["dep:beta"]
 
+[workspace.dependencies]
+contracts = { path = "modules/shared/contracts" }
+
 [dependencies]
 alpha = { package = "shop-alpha", path = "modules/alpha", optional = true }
 beta = { package = "shop-beta", path = "modules/beta", optional = true }
-contracts = { path = "modules/shared/contracts" }
+contracts.workspace = true
 "#,
     ),
     (
@@ -160,7 +166,7 @@ version = "0.1.0"
 edition = "2024"
 
 [dependencies]
-contracts = { path = "../shared/contracts" }
+contracts.workspace = true
 "#,
     ),
     ("modules/alpha/src/lib.rs", "//! Alpha.\n\npub struct Alpha;\n"),
@@ -214,6 +220,15 @@ fn name() -> &'static str {
 "#,
     ),
     (
+        "modules/alpha/src/http/login.rs",
+        r#"#[post("/alpha/login")]
+pub(crate) async fn login() {}
+
+#[post("/beta/login")]
+pub(crate) async fn login_at_the_other_door() {}
+"#,
+    ),
+    (
         "modules/alpha/src/http/transfer.rs",
         r#"use actix_web::{get, post};
 
@@ -232,10 +247,13 @@ version = "0.1.0"
 edition = "2024"
 
 [dependencies]
-contracts = { path = "../shared/contracts" }
+contracts.workspace = true
 "#,
     ),
-    ("modules/beta/src/lib.rs", "//! Beta.\n\nuse contracts::alpha::AlphaPort;\nuse contracts::beta::BetaPort;\n"),
+    (
+        "modules/beta/src/lib.rs",
+        "//! Beta.\n\nuse contracts::alpha::AlphaPort;\nuse contracts::beta::BetaPort;\n",
+    ),
     ("modules/beta/src/error.rs", "pub enum BetaError {}\n"),
     ("modules/beta/src/app/mod.rs", "//! Use cases.\n"),
     ("modules/beta/src/http/mod.rs", "//! Routes.\n"),

@@ -52,19 +52,14 @@ impl Sandbox {
     async fn operate(&self, order: Order<'_>) -> Result<(Verdict, bool), DbErr> {
         let system = self.db.system();
         let begins = order.movement.is_some_and(Movement::begins);
-        let charge_id = if begins {
-            Some(system.id())
-        } else {
-            order.charge.and_then(|id| Uuid::parse_str(id).ok())
-        };
+        let charge_id =
+            if begins { Some(system.id()) } else { order.charge.and_then(|id| Uuid::parse_str(id).ok()) };
         let row = books::operations::Model {
             provider_key: order.key.to_owned(),
             kind: order.movement.map_or("abandon", Movement::as_str).to_owned(),
             charge_id,
             amount_minor: order.amount.map_or(0, |amount| amount.amount_minor),
-            currency: order
-                .amount
-                .map_or_else(|| "XXX".to_owned(), |amount| amount.currency.to_string()),
+            currency: order.amount.map_or_else(|| "XXX".to_owned(), |amount| amount.currency.to_string()),
             refusal: order.refusal.map(str::to_owned),
             at_ms: system.now().ms(),
         };
@@ -134,11 +129,7 @@ impl PaymentProvider for Sandbox {
             "tok_insufficient_funds" => Some("insufficient_funds"),
             _ => Some("unknown_token"),
         };
-        let movement = if call.capture {
-            Movement::Charge
-        } else {
-            Movement::Authorize
-        };
+        let movement = if call.capture { Movement::Charge } else { Movement::Authorize };
         let (verdict, first) = self
             .operate(Order {
                 key: call.key,
@@ -160,13 +151,7 @@ impl PaymentProvider for Sandbox {
     async fn capture(&self, key: &str, charge: &str, amount: Money) -> Result<Verdict, NoAnswer> {
         let (charge, amount) = (Some(charge), Some(amount));
         Ok(self
-            .operate(Order {
-                key,
-                movement: Some(Movement::Capture),
-                charge,
-                amount,
-                refusal: None,
-            })
+            .operate(Order { key, movement: Some(Movement::Capture), charge, amount, refusal: None })
             .await?
             .0)
     }
@@ -180,13 +165,7 @@ impl PaymentProvider for Sandbox {
             held.and_then(|row| Some(Money::new(row.amount_minor, Currency::parse(&row.currency).ok()?)));
         let charge = Some(charge);
         Ok(self
-            .operate(Order {
-                key,
-                movement: Some(Movement::Void),
-                charge,
-                amount,
-                refusal: None,
-            })
+            .operate(Order { key, movement: Some(Movement::Void), charge, amount, refusal: None })
             .await?
             .0)
     }
@@ -194,13 +173,7 @@ impl PaymentProvider for Sandbox {
     async fn refund(&self, key: &str, charge: &str, amount: Money) -> Result<Verdict, NoAnswer> {
         let (charge, amount) = (Some(charge), Some(amount));
         Ok(self
-            .operate(Order {
-                key,
-                movement: Some(Movement::Refund),
-                charge,
-                amount,
-                refusal: None,
-            })
+            .operate(Order { key, movement: Some(Movement::Refund), charge, amount, refusal: None })
             .await?
             .0)
     }
@@ -211,13 +184,7 @@ impl PaymentProvider for Sandbox {
     }
 
     async fn abandon(&self, key: &str) -> Result<Verdict, NoAnswer> {
-        let order = Order {
-            key,
-            movement: None,
-            charge: None,
-            amount: None,
-            refusal: Some(ABANDONED),
-        };
+        let order = Order { key, movement: None, charge: None, amount: None, refusal: Some(ABANDONED) };
         Ok(self.operate(order).await?.0)
     }
 

@@ -47,11 +47,7 @@ pub(crate) async fn open(
         taken_minor: if taken { amount_minor } else { 0 },
         returned_minor: 0,
     };
-    row.into_active_model()
-        .reset_all()
-        .insert(conn)
-        .await
-        .map(|_| true)
+    row.into_active_model().reset_all().insert(conn).await.map(|_| true)
 }
 
 /// Takes part of what is held and lets the rest go. False if so much is not held.

@@ -38,12 +38,8 @@ impl ActiveModelBehavior for ActiveModel {}
 impl Model {
     pub(crate) fn verdict(&self) -> Verdict {
         match (&self.refusal, self.charge_id) {
-            (None, Some(charge_id)) => Verdict::Done {
-                charge: charge_id.to_string(),
-            },
-            (refusal, _) => Verdict::Refused {
-                code: refusal.clone().unwrap_or_default(),
-            },
+            (None, Some(charge_id)) => Verdict::Done { charge: charge_id.to_string() },
+            (refusal, _) => Verdict::Refused { code: refusal.clone().unwrap_or_default() },
         }
     }
 
@@ -51,11 +47,7 @@ impl Model {
     pub(crate) fn line(&self) -> Option<StatementLine> {
         let movement = Movement::parse(&self.kind).filter(|_| self.refusal.is_none())?;
         let amount = Money::new(self.amount_minor, Currency::parse(&self.currency).ok()?);
-        Some(StatementLine {
-            key: self.provider_key.clone(),
-            movement,
-            amount,
-        })
+        Some(StatementLine { key: self.provider_key.clone(), movement, amount })
     }
 }
 
@@ -86,10 +78,8 @@ pub(crate) async fn done_after(
     after: Option<&str>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut query = Entity::find()
-        .filter(Column::Refusal.is_null())
-        .order_by_asc(Column::ProviderKey)
-        .limit(limit);
+    let mut query =
+        Entity::find().filter(Column::Refusal.is_null()).order_by_asc(Column::ProviderKey).limit(limit);
     if let Some(after) = after {
         query = query.filter(Column::ProviderKey.gt(after));
     }
