@@ -625,6 +625,33 @@ testkit::on_every_database! {
         assert_eq!(replay.status, 401, "the customer's token is old by now");
     }
 
+    async fn a_verdict_that_comes_twenty_times_at_once_is_written_once(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        let (buyer, admin) = (shop.bench.tokens.customer(), shop.bench.tokens.admin());
+        let order = shop.orders.put(buyer.id, 1_000);
+        let paid = shop.paid(&buyer, order, "pay").await;
+        shop.bank.fail(Fault::After);
+        for key in ["r1", "r2"] {
+            let refund = shop.operate(&admin, paid, "refund", key, json!({"amount": money(300)})).await;
+            refund.expect_problem(503, "provider_silent");
+        }
+        shop.bank.fail(Fault::None);
+        let key = shop.text("SELECT provider_key AS t FROM attempts WHERE kind = 'refund' ORDER BY id LIMIT 1").await;
+        let body = json!({"type": "payment.captured", "provider_key": key}).to_string();
+        let now_s = shop.bench.system.now().ms() / 1_000;
+        shop.bank.tell_in_crowds_of(20);
+        let heard = join_all((0..20).map(|n| {
+            let (shop, body) = (&shop, &body);
+            async move { shop.webhook("sandbox", &format!("msg_{n}"), now_s, shop::SECRET, body).await }
+        })).await;
+        assert!(heard.iter().all(|answer| answer.status == 204), "{heard:#?}");
+        let after_one = shop.number("SELECT refunded_minor AS n FROM payments").await;
+        assert_eq!((after_one, shop.published::<PaymentRefunded>().await.len()), (300, 1));
+        shop.app.work("payments.recover").await;
+        assert_eq!(shop.number("SELECT refunded_minor AS n FROM payments").await, 600);
+        shop.app.assert_healthy().await;
+    }
+
     async fn a_webhook_cannot_make_up_a_payment(engine: Engine) {
         let shop = Shop::open(engine).await;
         let buyer = shop.bench.tokens.customer();

@@ -18,7 +18,8 @@ use crate::product::{Contents, Product};
 /// A whole product, as a shopkeeper writes it. What is left out takes its default.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct WriteProduct {
-    /// 1 to 64 characters of A-Z, 0-9, dot, underscore and hyphen, in either case; not written like an id.
+    /// 1 to 64 characters of A-Z, 0-9, dot, underscore, hyphen and single spaces between them, in either case; not
+    /// written like an id.
     #[schema(min_length = 1, max_length = 64, example = "MUG-BLUE")]
     sku: String,
     #[schema(min_length = 1, max_length = 200, example = "Blue mug")]

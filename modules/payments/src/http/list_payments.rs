@@ -3,7 +3,6 @@ use kernel::{OrderId, Page};
 use platform::access::Principal;
 use platform::http::{Query, ok, page_of};
 use platform::problem::{Problem, ProblemBody};
-use sea_orm::DbErr;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -50,7 +49,6 @@ pub(crate) async fn list_payments(
     let filter = Filter { order_id: query.order_id, status: query.status.map(Into::into) };
     let conn = context.db.reader();
     let page = payments::page(conn, scope_of(&reader), filter, limit, cursor.as_ref()).await??;
-    let items: Vec<PaymentBody> =
-        page.items.iter().map(PaymentBody::try_from).collect::<Result<_, DbErr>>()?;
+    let items = page.items.iter().map(PaymentBody::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(ok(&Page { items, next_cursor: page.next_cursor }))
 }

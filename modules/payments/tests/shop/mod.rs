@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use testkit::fakes::{FakeOrders, gbp};
 use testkit::{Bench, Engine, Response, TestApp, TestUser};
+use tokio::sync::Barrier;
 use uuid::Uuid;
 
 /// The secret of the bank's webhooks.
@@ -48,9 +49,15 @@ pub enum Fault {
 pub struct Line {
     bank: Sandbox,
     fault: Mutex<Fault>,
+    crowd: Mutex<Option<Arc<Barrier>>>,
 }
 
 impl Line {
+    /// From now on the fate of a call is told when so many have asked for it.
+    pub fn tell_in_crowds_of(&self, askers: usize) {
+        *self.crowd.lock().unwrap() = Some(Arc::new(Barrier::new(askers)));
+    }
+
     pub fn fail(&self, fault: Fault) {
         *self.fault.lock().unwrap() = fault;
     }
@@ -98,7 +105,12 @@ impl PaymentProvider for Line {
     }
 
     async fn find(&self, key: &str) -> Result<Option<Verdict>, NoAnswer> {
-        self.through(self.bank.find(key)).await
+        let fate = self.through(self.bank.find(key)).await;
+        let crowd = self.crowd.lock().unwrap().clone();
+        if let Some(crowd) = crowd {
+            crowd.wait().await;
+        }
+        fate
     }
 
     async fn abandon(&self, key: &str) -> Result<Verdict, NoAnswer> {
@@ -145,7 +157,11 @@ impl Shop {
         let bench = Bench::new(engine).await;
         let db = bench.db("payments").await;
         let orders = Arc::new(FakeOrders::default());
-        let bank = Arc::new(Line { bank: Sandbox::new(db.clone()), fault: Mutex::new(Fault::None) });
+        let bank = Arc::new(Line {
+            bank: Sandbox::new(db.clone()),
+            fault: Mutex::new(Fault::None),
+            crowd: Mutex::default(),
+        });
         let deps = Deps { db: db.clone(), settings, orders: orders.clone() };
         let module = Payments::with_provider(deps, bank.clone());
         let app = TestApp::start(module, bench.tokens.verifier()).await;
