@@ -15,12 +15,7 @@ use crate::telemetry;
 ///
 /// Without a command it serves: `souk` alone is a whole shop on http://127.0.0.1:8080, with its data in ./data.
 #[derive(Debug, Parser)]
-#[command(
-    name = "souk",
-    version,
-    propagate_version = false,
-    disable_help_subcommand = true
-)]
+#[command(name = "souk", version, propagate_version = false, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -174,11 +169,7 @@ impl Cli {
             Some(Command::Serve(args)) => args.clone(),
             _ => self.serve,
         };
-        let overrides = Overrides {
-            host: serve.host,
-            port: serve.port,
-            ..self.overrides
-        };
+        let overrides = Overrides { host: serve.host, port: serve.port, ..self.overrides };
         let settings = Settings::load(&overrides)?;
         let command = self.command.unwrap_or(Command::Serve(ServeArgs::default()));
         if matches!(command, Command::Serve(_)) {
@@ -186,32 +177,19 @@ impl Cli {
             return commands::serve::serve(&settings).await;
         }
         // Commands talk to a person: only what needs attention is logged.
-        let quiet = crate::settings::Log {
-            level: "warn".to_owned(),
-            ..settings.log.clone()
-        };
+        let quiet = crate::settings::Log { level: "warn".to_owned(), ..settings.log.clone() };
         telemetry::start_logging(&quiet)?;
         match command {
             Command::Serve(_) => Ok(ExitCode::SUCCESS),
-            Command::Migrate {
-                action: MigrateAction::Up,
-            } => commands::migrate::up(&settings).await,
-            Command::Migrate {
-                action: MigrateAction::Down { steps, yes },
-            } => commands::migrate::down(&settings, steps, yes).await,
-            Command::Migrate {
-                action: MigrateAction::Status,
-            } => commands::migrate::status(&settings).await,
+            Command::Migrate { action: MigrateAction::Up } => commands::migrate::up(&settings).await,
+            Command::Migrate { action: MigrateAction::Down { steps, yes } } => {
+                commands::migrate::down(&settings, steps, yes).await
+            }
+            Command::Migrate { action: MigrateAction::Status } => commands::migrate::status(&settings).await,
             Command::Demo => commands::demo::demo(&settings).await,
-            Command::User {
-                action:
-                    UserAction::Create {
-                        email,
-                        username,
-                        name,
-                        admin,
-                    },
-            } => commands::user::create(&settings, &email, username, name, admin).await,
+            Command::User { action: UserAction::Create { email, username, name, admin } } => {
+                commands::user::create(&settings, &email, username, name, admin).await
+            }
             Command::Import { resource, file } => {
                 commands::import::import(&settings, resource.name(), &file).await
             }
@@ -220,15 +198,11 @@ impl Cli {
             }
             Command::Doctor { json } => commands::doctor::doctor(&settings, json).await,
             Command::Openapi { module } => commands::openapi::openapi(&settings, module.as_deref()).await,
-            Command::Config {
-                action: ConfigAction::Check,
-            } => {
+            Command::Config { action: ConfigAction::Check } => {
                 commands::say("the settings are valid")?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Config {
-                action: ConfigAction::Show,
-            } => {
+            Command::Config { action: ConfigAction::Show } => {
                 commands::say(settings.show()?.trim_end())?;
                 Ok(ExitCode::SUCCESS)
             }

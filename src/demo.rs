@@ -38,27 +38,22 @@ pub async fn is_empty(shop: &Shop) -> Result<bool, AnyError> {
 /// Loads what is missing; what is there stays as it is.
 pub async fn load(shop: &Shop) -> Result<Loaded, AnyError> {
     let mut loaded = Loaded::default();
-    let accounts = ACCOUNTS
-        .iter()
-        .map(|(email, username, password, role)| async move {
-            shop.create_account(NewAccount {
-                email: EmailAddress::parse(email)?,
-                username: username.map(str::to_owned),
-                name: None,
-                password: (*password).to_owned(),
-                role: *role,
-            })
-            .await
-        });
+    let accounts = ACCOUNTS.iter().map(|(email, username, password, role)| async move {
+        shop.create_account(NewAccount {
+            email: EmailAddress::parse(email)?,
+            username: username.map(str::to_owned),
+            name: None,
+            password: (*password).to_owned(),
+            role: *role,
+        })
+        .await
+    });
     for created in futures_util::future::try_join_all(accounts).await? {
         loaded.accounts += u64::from(created);
     }
     for transfer in shop.modules.iter().flat_map(|module| module.transfers()) {
         if transfer.resource() == "products" {
-            loaded.products = transfer
-                .import(Box::pin(PRODUCTS.as_bytes()), &|_| {})
-                .await?
-                .created;
+            loaded.products = transfer.import(Box::pin(PRODUCTS.as_bytes()), &|_| {}).await?.created;
         }
     }
     tracing::info!(loaded.accounts, loaded.products, "loaded the demo shop");

@@ -67,10 +67,8 @@ impl Docs {
 
 /// The OpenAPI document of a module, from the routes that it serves.
 pub fn document(module: &dyn Module) -> OpenApi {
-    let (_, mut document) = App::new()
-        .into_utoipa_app()
-        .configure(|config| module.routes(config))
-        .split_for_parts();
+    let (_, mut document) =
+        App::new().into_utoipa_app().configure(|config| module.routes(config)).split_for_parts();
     let license = LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build();
     document.info = InfoBuilder::new()
         .title(format!("Souk: {}", module.name()))
@@ -82,12 +80,8 @@ pub fn document(module: &dyn Module) -> OpenApi {
         )))
         .license(Some(license))
         .build();
-    document.tags = Some(vec![
-        TagBuilder::new()
-            .name(module.name())
-            .description(Some(module.summary()))
-            .build(),
-    ]);
+    document.tags =
+        Some(vec![TagBuilder::new().name(module.name()).description(Some(module.summary())).build()]);
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
@@ -114,23 +108,15 @@ fn add_default_error(document: &mut OpenApi) {
         <platform::problem::ProblemBody as utoipa::ToSchema>::schemas(&mut parts);
         components.schemas.extend(parts);
     }
-    let problem = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("Problem")))
-        .build();
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let default = ResponseBuilder::new()
         .description("Any other error, such as `too_many_requests` or `unavailable`")
         .content("application/problem+json", problem)
         .build();
     for item in document.paths.paths.values_mut() {
-        let operations = [
-            &mut item.get,
-            &mut item.post,
-            &mut item.put,
-            &mut item.patch,
-            &mut item.delete,
-        ]
-        .into_iter()
-        .flatten();
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+            .into_iter()
+            .flatten();
         for operation in operations {
             operation
                 .responses
@@ -143,9 +129,7 @@ fn add_default_error(document: &mut OpenApi) {
 
 /// `/<module>/openapi.json`.
 pub async fn openapi_json(docs: web::Data<Docs>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let page = docs
-        .page(first_segment(&request))
-        .ok_or_else(|| Problem::not_found("document"))?;
+    let page = docs.page(first_segment(&request)).ok_or_else(|| Problem::not_found("document"))?;
     Ok(HttpResponse::Ok().json(&page.openapi))
 }
 
@@ -158,33 +142,21 @@ pub async fn swagger_ui(docs: web::Data<Docs>, request: HttpRequest) -> Result<H
         .map_err(|error| Problem::internal(&std::io::Error::other(error.to_string())))?
         .ok_or_else(|| Problem::not_found("file"))?;
     if !file.is_empty() {
-        return Ok(HttpResponse::Ok()
-            .content_type(served.content_type)
-            .body(served.bytes.into_owned()));
+        return Ok(HttpResponse::Ok().content_type(served.content_type).body(served.bytes.into_owned()));
     }
     // The page names its files relative to itself, which depends on a slash at the end; ours does not.
     let html = String::from_utf8_lossy(&served.bytes).replace("\"./", &format!("\"/{module}/docs/"));
-    let html = html.replace(
-        "href=\"index.css\"",
-        &format!("href=\"/{module}/docs/index.css\""),
-    );
+    let html = html.replace("href=\"index.css\"", &format!("href=\"/{module}/docs/index.css\""));
     Ok(HttpResponse::Ok().content_type(served.content_type).body(html))
 }
 
 fn first_segment(request: &HttpRequest) -> &str {
-    request
-        .path()
-        .trim_start_matches('/')
-        .split('/')
-        .next()
-        .unwrap_or_default()
+    request.path().trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
 /// `/`: a browser wants the docs.
 pub async fn home() -> HttpResponse {
-    HttpResponse::SeeOther()
-        .insert_header((header::LOCATION, "/docs"))
-        .finish()
+    HttpResponse::SeeOther().insert_header((header::LOCATION, "/docs")).finish()
 }
 
 /// `/docs`: the modules.

@@ -28,10 +28,8 @@ pub async fn guard<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let system = request.app_data::<web::Data<System>>().cloned();
-    let trace_id = trace::from_headers(
-        request.headers(),
-        system.map(|system| system.id()).unwrap_or_default(),
-    );
+    let trace_id =
+        trace::from_headers(request.headers(), system.map(|system| system.id()).unwrap_or_default());
     let span = tracing::info_span!("request", %trace_id, method = %request.method(), path = request.path());
     let header_value = HeaderValue::from_str(&trace_id).ok();
     canonicalise(&mut request);
@@ -43,11 +41,17 @@ pub async fn guard<B: MessageBody + 'static>(
             Ok(Ok(response)) => as_problem(response.map_into_boxed_body()),
             Ok(Err(error)) => {
                 let response = problem_of(&error.error_response()).map(|problem| problem.error_response());
-                return Err(answered(&method, started, response.unwrap_or_else(|| error.error_response()), header_value));
+                return Err(answered(
+                    &method,
+                    started,
+                    response.unwrap_or_else(|| error.error_response()),
+                    header_value,
+                ));
             }
             Err(panic) => {
                 tracing::error!(cause = panic_message(panic.as_ref()), "a handler panicked");
-                let problem = Problem::new(codes::INTERNAL, "The request was not completed. Tell us the trace id.");
+                let problem =
+                    Problem::new(codes::INTERNAL, "The request was not completed. Tell us the trace id.");
                 return Err(answered(&method, started, problem.error_response(), header_value));
             }
         };
@@ -121,7 +125,9 @@ fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
 fn problem_of<B>(response: &HttpResponse<B>) -> Option<Problem> {
     let status = response.status();
     let has_body = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
-        [b"application/problem+json".as_slice(), b"application/json"].iter().any(|json| value.as_bytes().starts_with(json))
+        [b"application/problem+json".as_slice(), b"application/json"]
+            .iter()
+            .any(|json| value.as_bytes().starts_with(json))
     });
     if has_body || !(status.is_client_error() || status.is_server_error()) {
         return None;
@@ -129,7 +135,9 @@ fn problem_of<B>(response: &HttpResponse<B>) -> Option<Problem> {
     let code = codes::ALL.iter().find(|code| code.status == status.as_u16()).copied();
     Some(match code {
         Some(code) => Problem::new(code, format!("{}.", code.title)),
-        None if status.is_client_error() => Problem::new(codes::MALFORMED_REQUEST, "The request is malformed."),
+        None if status.is_client_error() => {
+            Problem::new(codes::MALFORMED_REQUEST, "The request is malformed.")
+        }
         None => Problem::new(codes::INTERNAL, "The request was not completed."),
     })
 }
@@ -139,7 +147,8 @@ fn record(method: &Method, route: Option<String>, status: u16, started: Instant)
     let route = route.unwrap_or_else(|| "unmatched".to_owned());
     let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
     metrics::counter!("http_requests_total", &labels).increment(1);
-    metrics::histogram!("http_request_duration_seconds", "route" => route.clone()).record(elapsed.as_secs_f64());
+    metrics::histogram!("http_request_duration_seconds", "route" => route.clone())
+        .record(elapsed.as_secs_f64());
     let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     if status >= 500 {
         tracing::error!(%route, status, elapsed_ms, "answered");
@@ -150,8 +159,7 @@ fn record(method: &Method, route: Option<String>, status: u16, started: Instant)
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("unknown")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
 }
 
 /// What no route matched: 405 with `Allow` if the path exists with other methods, 404 otherwise.
@@ -167,10 +175,7 @@ pub async fn unmatched(
         ));
     }
     let allowed = methods.join(", ");
-    let detail = format!(
-        "{} is not among the methods of this path: {allowed}.",
-        request.method()
-    );
+    let detail = format!("{} is not among the methods of this path: {allowed}.", request.method());
     Err(Problem::new(codes::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, allowed))
 }
 

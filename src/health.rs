@@ -19,10 +19,7 @@ pub struct Health {
 impl Health {
     /// For these modules.
     pub fn new(modules: Vec<Arc<dyn Module>>) -> Self {
-        Self {
-            modules,
-            schema_is_current: AtomicBool::new(false),
-        }
+        Self { modules, schema_is_current: AtomicBool::new(false) }
     }
 
     /// Says what is wrong, in words without inner details; `None` if all is well.
@@ -87,21 +84,11 @@ pub async fn process_health(health: web::Data<Health>) -> HttpResponse {
 
 /// One module: its database answers.
 pub async fn module_health(health: web::Data<Health>, request: actix_web::HttpRequest) -> HttpResponse {
-    let name = request
-        .path()
-        .trim_start_matches('/')
-        .split('/')
-        .next()
-        .unwrap_or_default();
+    let name = request.path().trim_start_matches('/').split('/').next().unwrap_or_default();
     let Some(module) = health.modules.iter().find(|module| module.name() == name) else {
         return answer(name, Some("it does not run here".to_owned()));
     };
-    let failed = module
-        .db()
-        .ping()
-        .await
-        .err()
-        .map(|_| "its database does not answer".to_owned());
+    let failed = module.db().ping().await.err().map(|_| "its database does not answer".to_owned());
     answer(module.name(), failed)
 }
 
@@ -109,7 +96,5 @@ pub async fn module_health(health: web::Data<Health>, request: actix_web::HttpRe
 #[get("/metrics")]
 pub async fn metrics() -> Result<HttpResponse, Problem> {
     let handle = crate::telemetry::metrics().map_err(|error| Problem::internal(&error))?;
-    Ok(HttpResponse::Ok()
-        .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(handle.render()))
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render()))
 }

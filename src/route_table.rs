@@ -26,14 +26,7 @@ impl RouteTable {
                 ("POST", item.post.is_some()),
                 ("PUT", item.put.is_some()),
             ];
-            table.add(
-                path,
-                methods
-                    .into_iter()
-                    .filter(|(_, there)| *there)
-                    .map(|(name, _)| name)
-                    .collect(),
-            );
+            table.add(path, methods.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect());
         }
         table
     }
@@ -41,11 +34,7 @@ impl RouteTable {
     /// Adds a path that has no document.
     pub fn add(&mut self, path: &str, methods: Vec<&'static str>) {
         let segments = path.trim_matches('/').split('/').map(|part| {
-            if part.starts_with('{') {
-                Segment::Parameter
-            } else {
-                Segment::Literal(part.to_owned())
-            }
+            if part.starts_with('{') { Segment::Parameter } else { Segment::Literal(part.to_owned()) }
         });
         self.0.push((segments.collect(), methods));
     }

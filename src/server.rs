@@ -77,22 +77,12 @@ impl Application {
         let (server, addresses) = listen(settings, &shop)?;
         let background = Background::start(&shop, settings);
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
-        Ok(Self {
-            addresses,
-            server,
-            background,
-            shop,
-            databases,
-            shutdown_timeout,
-        })
+        Ok(Self { addresses, server, background, shop, databases, shutdown_timeout })
     }
 
     /// Where it listens.
     pub fn address(&self) -> String {
-        self.addresses
-            .first()
-            .map(|address| format!("http://{address}"))
-            .unwrap_or_default()
+        self.addresses.first().map(|address| format!("http://{address}")).unwrap_or_default()
     }
 
     /// Stops the server gently from elsewhere.
@@ -147,15 +137,7 @@ pub async fn prepare_schemas(settings: &Settings, databases: &Databases) -> Resu
 fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), StartError> {
     let docs = Docs::of(&shop.modules);
     let mut routes = RouteTable::new(docs.documents().map(|(_, document)| document));
-    for path in [
-        "/",
-        "/docs",
-        "/docs/errors",
-        "/health",
-        "/livez",
-        "/readyz",
-        "/metrics",
-    ] {
+    for path in ["/", "/docs", "/docs/errors", "/health", "/livez", "/readyz", "/metrics"] {
         routes.add(path, vec!["GET", "HEAD"]);
     }
     for module in &shop.modules {
@@ -165,10 +147,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     }
     let (docs, routes) = (web::Data::new(docs), web::Data::new(routes));
     let health = web::Data::new(Health::new(shop.modules.clone()));
-    let (verifier, system) = (
-        web::Data::from(shop.verifier.clone()),
-        web::Data::new(shop.system.clone()),
-    );
+    let (verifier, system) = (web::Data::from(shop.verifier.clone()), web::Data::new(shop.system.clone()));
     let (modules, with_docs) = (shop.modules.clone(), settings.server.docs);
     let server = &settings.server;
     let mut http = HttpServer::new(move || {
@@ -205,10 +184,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     let address = format!("{}:{}", server.host, server.port);
     let bound = http
         .bind((server.host.as_str(), server.port))
-        .map_err(|source| StartError::Bind {
-            address: address.clone(),
-            source,
-        })?;
+        .map_err(|source| StartError::Bind { address: address.clone(), source })?;
     let addresses = bound.addrs();
     Ok((bound.run(), addresses))
 }
@@ -226,10 +202,7 @@ fn around_the_modules(config: &mut web::ServiceConfig, modules: &[Arc<dyn Module
             .route(&format!("/{name}/healthz"), web::get().to(health::module_health));
         if with_docs {
             config
-                .route(
-                    &format!("/{name}/openapi.json"),
-                    web::get().to(docs::openapi_json),
-                )
+                .route(&format!("/{name}/openapi.json"), web::get().to(docs::openapi_json))
                 .route(&format!("/{name}/docs"), web::get().to(docs::swagger_ui))
                 .route(&format!("/{name}/docs/{{file}}"), web::get().to(docs::swagger_ui));
         }
@@ -255,11 +228,7 @@ impl Background {
         for module in &shop.modules {
             let relay = Relay::new(module.db().clone(), bus.clone(), settings.relay_settings());
             tasks.spawn(relay.run(stop.clone()));
-            let purger = Arc::new(Relay::new(
-                module.db().clone(),
-                bus.clone(),
-                settings.relay_settings(),
-            ));
+            let purger = Arc::new(Relay::new(module.db().clone(), bus.clone(), settings.relay_settings()));
             let purge = Worker::every("platform.purge", PURGE_EVERY, move || {
                 let purger = purger.clone();
                 async move { Ok(purger.purge().await?) }

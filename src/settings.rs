@@ -167,12 +167,7 @@ const SECTIONS: &[&str] = &["server", "data", "database", "demo", "log", "relay"
 impl Settings {
     /// Reads every layer and checks the result.
     pub fn load(overrides: &Overrides) -> Result<Self, SettingsError> {
-        Self::load_with(
-            overrides,
-            Environment::with_prefix("SOUK")
-                .prefix_separator("__")
-                .separator("__"),
-        )
+        Self::load_with(overrides, Environment::with_prefix("SOUK").prefix_separator("__").separator("__"))
     }
 
     fn load_with(overrides: &Overrides, environment: Environment) -> Result<Self, SettingsError> {
@@ -197,9 +192,8 @@ impl Settings {
     }
 
     fn from_layers(profile: Profile, config: &Config) -> Result<Self, SettingsError> {
-        let sections = config
-            .clone()
-            .try_deserialize::<std::collections::BTreeMap<String, serde_json::Value>>()?;
+        let sections =
+            config.clone().try_deserialize::<std::collections::BTreeMap<String, serde_json::Value>>()?;
         let known = |name: &str| SECTIONS.contains(&name) || MODULE_NAMES.contains(&name);
         if let Some(unknown) = sections.into_keys().find(|name| !known(name)) {
             return Err(SettingsError::UnknownSection(unknown));
@@ -225,10 +219,7 @@ impl Settings {
     fn check(&self) -> Result<(), SettingsError> {
         let url = self.database.url.as_str();
         if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(invalid(
-                "database.url",
-                "must be empty (SQLite) or begin with postgres://",
-            ));
+            return Err(invalid("database.url", "must be empty (SQLite) or begin with postgres://"));
         }
         if !(1..=100).contains(&self.database.max_connections) {
             return Err(invalid("database.max_connections", "must be 1 to 100"));
@@ -240,10 +231,7 @@ impl Settings {
             return Err(invalid("database", "its time-outs must be more than 0 ms"));
         }
         if self.relay.poll_every_ms == 0 || self.relay.max_attempts < 1 {
-            return Err(invalid(
-                "relay",
-                "poll_every_ms and max_attempts must be at least 1",
-            ));
+            return Err(invalid("relay", "poll_every_ms and max_attempts must be at least 1"));
         }
         if self.profile == Profile::Production {
             if self.demo.load {
@@ -262,13 +250,9 @@ impl Settings {
     /// Where and how every module opens its database.
     pub fn database_options(&self) -> DbOptions {
         let location = if self.database.url.is_empty() {
-            Location::Sqlite {
-                folder: self.data.dir.clone(),
-            }
+            Location::Sqlite { folder: self.data.dir.clone() }
         } else {
-            Location::Postgres {
-                url: self.database.url.clone(),
-            }
+            Location::Postgres { url: self.database.url.clone() }
         };
         DbOptions {
             location,
@@ -304,9 +288,7 @@ pub fn below(data_dir: &Path, folder: &str) -> PathBuf {
 const MASK: &str = "********";
 
 fn mask(value: &mut toml::Value, key: &str) {
-    let is_secret = ["secret", "pepper", "password", "token_key"]
-        .iter()
-        .any(|word| key.contains(word));
+    let is_secret = ["secret", "pepper", "password", "token_key"].iter().any(|word| key.contains(word));
     match value {
         toml::Value::Table(table) => table.iter_mut().for_each(|(key, value)| mask(value, key)),
         toml::Value::Array(items) => items.iter_mut().for_each(|item| mask(item, key)),
@@ -325,11 +307,7 @@ fn mask_url(text: &str) -> String {
         return text.to_owned();
     };
     let user = credentials.split(':').next().unwrap_or_default();
-    if credentials.contains(':') {
-        format!("{scheme}://{user}:{MASK}@{host}")
-    } else {
-        text.to_owned()
-    }
+    if credentials.contains(':') { format!("{scheme}://{user}:{MASK}@{host}") } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -337,61 +315,36 @@ mod tests {
     use super::*;
 
     fn load(overrides: &Overrides, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        let variables = environment
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        let source = Environment::with_prefix("SOUK")
-            .prefix_separator("__")
-            .separator("__");
+        let variables =
+            environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let source = Environment::with_prefix("SOUK").prefix_separator("__").separator("__");
         Settings::load_with(overrides, source.source(Some(variables)))
     }
 
     #[test]
     fn a_flag_beats_the_environment_which_beats_the_file() {
         let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
-        std::fs::write(
-            file.path(),
-            "[server]\nport = 1\nhost = \"file\"\nkeep_alive_s = 3\n",
-        )
-        .unwrap();
-        let overrides = Overrides {
-            config: Some(file.path().to_owned()),
-            port: Some(3),
-            ..Overrides::default()
-        };
+        std::fs::write(file.path(), "[server]\nport = 1\nhost = \"file\"\nkeep_alive_s = 3\n").unwrap();
+        let overrides =
+            Overrides { config: Some(file.path().to_owned()), port: Some(3), ..Overrides::default() };
         let environment = [("SOUK__SERVER__PORT", "2"), ("SOUK__SERVER__HOST", "environment")];
         let server = load(&overrides, &environment).unwrap().server;
-        assert_eq!(
-            (server.port, server.host.as_str(), server.keep_alive_s),
-            (3, "environment", 3)
-        );
+        assert_eq!((server.port, server.host.as_str(), server.keep_alive_s), (3, "environment", 3));
     }
 
     #[test]
     fn what_is_misspelt_is_refused() {
-        let unknown_key = load(&Overrides::default(), &[("SOUK__SERVER__PROT", "1")])
-            .unwrap_err()
-            .to_string();
+        let unknown_key =
+            load(&Overrides::default(), &[("SOUK__SERVER__PROT", "1")]).unwrap_err().to_string();
         assert!(unknown_key.contains("prot"), "{unknown_key}");
-        let unknown_section = load(&Overrides::default(), &[("SOUK__SEVER__PORT", "1")])
-            .unwrap_err()
-            .to_string();
+        let unknown_section =
+            load(&Overrides::default(), &[("SOUK__SEVER__PORT", "1")]).unwrap_err().to_string();
         assert!(unknown_section.contains("sever"), "{unknown_section}");
-        let no_number = load(&Overrides::default(), &[("SOUK__SERVER__PORT", "http")])
-            .unwrap_err()
-            .to_string();
+        let no_number =
+            load(&Overrides::default(), &[("SOUK__SERVER__PORT", "http")]).unwrap_err().to_string();
         assert!(no_number.contains("port"), "{no_number}");
-        let mysql = Overrides {
-            database_url: Some("mysql://x".to_owned()),
-            ..Overrides::default()
-        };
-        assert!(
-            load(&mysql, &[])
-                .unwrap_err()
-                .to_string()
-                .contains("database.url")
-        );
+        let mysql = Overrides { database_url: Some("mysql://x".to_owned()), ..Overrides::default() };
+        assert!(load(&mysql, &[]).unwrap_err().to_string().contains("database.url"));
     }
 
     #[test]
@@ -401,21 +354,12 @@ mod tests {
             ..Overrides::default()
         };
         let shown = load(&url, &[]).unwrap().show().unwrap();
-        assert!(
-            shown.contains("postgres://shop:********@db/souk") && !shown.contains("hunter2"),
-            "{shown}"
-        );
+        assert!(shown.contains("postgres://shop:********@db/souk") && !shown.contains("hunter2"), "{shown}");
         assert!(!shown.contains("souk-development"), "{shown}");
-        let production = Overrides {
-            profile: Some(Profile::Production),
-            ..Overrides::default()
-        };
+        let production = Overrides { profile: Some(Profile::Production), ..Overrides::default() };
         let refusal = load(&production, &[]).unwrap_err().to_string();
         assert!(refusal.contains("default secret"), "{refusal}");
-        let secrets = [
-            ("SOUK__AUTH__PEPPER", "a"),
-            ("SOUK__PAYMENTS__WEBHOOK_SECRET", "b"),
-        ];
+        let secrets = [("SOUK__AUTH__PEPPER", "a"), ("SOUK__PAYMENTS__WEBHOOK_SECRET", "b")];
         assert!(load(&production, &secrets).is_ok());
         let demo = [
             ("SOUK__DEMO__LOAD", "true"),

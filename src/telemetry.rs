@@ -20,19 +20,11 @@ pub fn start_logging(settings: &Log) -> Result<(), TryInitError> {
         LogFormat::Json => false,
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if as_text {
         lines.with_target(false).finish().try_init()
     } else {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .finish()
-            .try_init()
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().try_init()
     }
 }
 
@@ -42,11 +34,7 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     if let Some(handle) = HANDLE.get() {
         return Ok(handle.clone());
     }
-    let seconds = [
-        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-    ];
-    let handle = PrometheusBuilder::new()
-        .set_buckets(&seconds)?
-        .install_recorder()?;
+    let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    let handle = PrometheusBuilder::new().set_buckets(&seconds)?.install_recorder()?;
     Ok(HANDLE.get_or_init(|| handle).clone())
 }

@@ -48,11 +48,7 @@ pub struct ModuleSettings {
 
 impl ModuleSettings {
     /// Reads each module's section; what the shop has in common is set where a section does not say otherwise.
-    pub fn read(
-        config: &config::Config,
-        currency: Currency,
-        data_dir: &Path,
-    ) -> Result<Self, SettingsError> {
+    pub fn read(config: &config::Config, currency: Currency, data_dir: &Path) -> Result<Self, SettingsError> {
         let mut shared = config::Config::builder();
         for key in ["catalog.currency", "cart.currency", "orders.currency"] {
             shared = shared.set_default(key, currency.as_str())?;
@@ -60,11 +56,8 @@ impl ModuleSettings {
         let outgoing = below(data_dir, "outgoing").display().to_string();
         shared = shared.set_default("notifications.outgoing_folder", outgoing)?;
         if let Ok(urls) = std::env::var("WEBHOOK_URLS") {
-            let urls: Vec<String> = urls
-                .split(',')
-                .map(|url| url.trim().to_owned())
-                .filter(|url| !url.is_empty())
-                .collect();
+            let urls: Vec<String> =
+                urls.split(',').map(|url| url.trim().to_owned()).filter(|url| !url.is_empty()).collect();
             shared = shared.set_default("notifications.webhook_urls", urls)?;
         }
         let config = shared.add_source(config.clone()).build()?;
@@ -161,11 +154,7 @@ impl Databases {
 
     fn of(&self, module: &'static str) -> Result<Db, WiringError> {
         let missing = WiringError::Missing { module, by: "souk" };
-        self.0
-            .iter()
-            .find(|db| db.module() == module)
-            .cloned()
-            .ok_or(missing)
+        self.0.iter().find(|db| db.module() == module).cloned().ok_or(missing)
     }
 }
 
@@ -181,10 +170,7 @@ pub fn compiled() -> Vec<&'static str> {
         ("payments", cfg!(feature = "payments")),
         ("users", cfg!(feature = "users")),
     ];
-    here.into_iter()
-        .filter(|(_, compiled)| *compiled)
-        .map(|(name, _)| name)
-        .collect()
+    here.into_iter().filter(|(_, compiled)| *compiled).map(|(name, _)| name).collect()
 }
 
 /// Modules that call one another, put together.
@@ -227,10 +213,8 @@ impl Shop {
 
         #[cfg(feature = "inventory")]
         {
-            let deps = inventory::Deps {
-                db: databases.of("inventory")?,
-                settings: sections.inventory.clone(),
-            };
+            let deps =
+                inventory::Deps { db: databases.of("inventory")?, settings: sections.inventory.clone() };
             let module = inventory::Inventory::new(deps);
             ports.inventory = Some(module.port());
             modules.push(Arc::new(module));
@@ -272,10 +256,7 @@ impl Shop {
         })));
         #[cfg(feature = "users")]
         {
-            let deps = users::Deps {
-                db: databases.of("users")?,
-                settings: sections.users.clone(),
-            };
+            let deps = users::Deps { db: databases.of("users")?, settings: sections.users.clone() };
             let module = users::Users::new(deps);
             ports.users = Some(module.port());
             modules.push(Arc::new(module));
@@ -290,10 +271,7 @@ impl Shop {
             module
                 .sync_configured_webhooks()
                 .await
-                .map_err(|source| WiringError::Module {
-                    module: "notifications",
-                    source: source.into(),
-                })?;
+                .map_err(|source| WiringError::Module { module: "notifications", source: source.into() })?;
             modules.push(Arc::new(module));
         }
         #[cfg(feature = "auth")]
@@ -305,19 +283,13 @@ impl Shop {
                 verifier: verifier.clone(),
             })
             .await
-            .map_err(|source| WiringError::Module {
-                module: "auth",
-                source,
-            })?;
+            .map_err(|source| WiringError::Module { module: "auth", source })?;
             ports.auth = Some(module.port());
             modules.push(Arc::new(module.clone()));
             module
         };
         let keys = need(&ports.auth, "auth", "every module")?;
-        verifier
-            .load(keys.as_ref())
-            .await
-            .map_err(|error| WiringError::Keys(error.into()))?;
+        verifier.load(keys.as_ref()).await.map_err(|error| WiringError::Keys(error.into()))?;
         modules.sort_by_key(|module| module.name());
         Ok(Self {
             modules,
@@ -348,11 +320,7 @@ impl Shop {
     /// Creates an account; this binary cannot.
     #[cfg(not(feature = "auth"))]
     pub async fn create_account(&self, _: NewAccount) -> Result<bool, AnyError> {
-        Err(WiringError::Missing {
-            module: "auth",
-            by: "souk user create",
-        }
-        .into())
+        Err(WiringError::Missing { module: "auth", by: "souk user create" }.into())
     }
 }
 

@@ -15,9 +15,6 @@ pub(crate) async fn demo(settings: &Settings) -> Result<ExitCode, AnyError> {
     let (shop, databases) = open_shop(settings).await?;
     let loaded = crate::demo::load(&shop).await?;
     close_shop(shop, databases).await?;
-    say(&format!(
-        "loaded {} accounts and {} products",
-        loaded.accounts, loaded.products
-    ))?;
+    say(&format!("loaded {} accounts and {} products", loaded.accounts, loaded.products))?;
     Ok(ExitCode::SUCCESS)
 }

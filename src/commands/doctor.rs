@@ -12,27 +12,15 @@ use crate::wiring::{Databases, Shop};
 
 /// Checks every module. It changes nothing: it refuses an old schema instead of migrating it.
 pub(crate) async fn doctor(settings: &Settings, as_json: bool) -> Result<ExitCode, AnyError> {
-    let database = DatabaseSettings {
-        auto_migrate: false,
-        ..settings.database.clone()
-    };
-    let settings = Settings {
-        database,
-        ..settings.clone()
-    };
+    let database = DatabaseSettings { auto_migrate: false, ..settings.database.clone() };
+    let settings = Settings { database, ..settings.clone() };
     let system = System::real();
     let databases = Databases::open(&settings, &system).await?;
     crate::server::prepare_schemas(&settings, &databases).await?;
     let shop = Shop::assemble(&settings, &databases, system).await?;
     let mut checks: Vec<(&'static str, Check)> = Vec::new();
     for module in &shop.modules {
-        checks.extend(
-            module
-                .doctor()
-                .await?
-                .into_iter()
-                .map(|check| (module.name(), check)),
-        );
+        checks.extend(module.doctor().await?.into_iter().map(|check| (module.name(), check)));
     }
     let broken = checks.iter().filter(|(_, check)| !check.holds()).count();
     if as_json {
@@ -40,29 +28,20 @@ pub(crate) async fn doctor(settings: &Settings, as_json: bool) -> Result<ExitCod
             .iter()
             .map(|(module, check)| json!({"module": module, "check": check.name, "promise": check.promise, "holds": check.holds(), "violations": check.violations}))
             .collect();
-        say(&serde_json::to_string_pretty(
-            &json!({"healthy": broken == 0, "checks": listed}),
-        )?)?;
+        say(&serde_json::to_string_pretty(&json!({"healthy": broken == 0, "checks": listed}))?)?;
     } else {
         report(&checks, broken)?;
     }
     for db in databases.iter() {
         db.close().await?;
     }
-    Ok(if broken == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn report(checks: &[(&'static str, Check)], broken: usize) -> std::io::Result<()> {
     for (module, check) in checks {
         let verdict = if check.holds() { "ok    " } else { "BROKEN" };
-        say(&format!(
-            "{verdict} {module:<14} {}: {}",
-            check.name, check.promise
-        ))?;
+        say(&format!("{verdict} {module:<14} {}: {}", check.name, check.promise))?;
         for violation in &check.violations {
             say(&format!("         {violation}"))?;
         }

@@ -17,11 +17,7 @@ pub(crate) async fn export(settings: &Settings, resource: &str, file: &Path) -> 
     let mut sink: Box<dyn AsyncWrite + Unpin> = if file == Path::new("-") {
         Box::new(tokio::io::stdout())
     } else {
-        Box::new(
-            tokio::fs::File::create(file)
-                .await
-                .map_err(|error| format!("{}: {error}", file.display()))?,
-        )
+        Box::new(tokio::fs::File::create(file).await.map_err(|error| format!("{}: {error}", file.display()))?)
     };
     let mut text = platform::csv::text(transfer.as_ref());
     while let Some(chunk) = text.next().await {

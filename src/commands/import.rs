@@ -20,28 +20,19 @@ pub(crate) async fn import(settings: &Settings, resource: &str, file: &Path) -> 
     let source: Source<'static> = if file == Path::new("-") {
         Box::pin(bar.wrap_async_read(tokio::io::stdin()))
     } else {
-        let opened = tokio::fs::File::open(file)
-            .await
-            .map_err(|error| format!("{}: {error}", file.display()))?;
+        let opened =
+            tokio::fs::File::open(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
         bar.set_length(opened.metadata().await?.len());
         Box::pin(bar.wrap_async_read(opened))
     };
     // Drawn on a terminal only.
-    bar.set_style(ProgressStyle::with_template(
-        "{wide_bar} {bytes}/{total_bytes} {msg}",
-    )?);
-    let summary = transfer
-        .import(source, &|rows| bar.set_message(format!("{rows} rows")))
-        .await;
+    bar.set_style(ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {msg}")?);
+    let summary = transfer.import(source, &|rows| bar.set_message(format!("{rows} rows"))).await;
     bar.finish_and_clear();
     let summary = summary?;
     close_shop(shop, databases).await?;
     report(resource, &summary)?;
-    Ok(if summary.refused == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if summary.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The table of a name, in whatever module has it.
@@ -59,10 +50,7 @@ fn report(resource: &str, summary: &ImportSummary) -> std::io::Result<()> {
         summary.rows_read, summary.created, summary.updated, summary.unchanged, summary.refused
     ))?;
     for refusal in &summary.refusals {
-        say(&format!(
-            "  line {}: {}: {}",
-            refusal.line, refusal.record, refusal.reason
-        ))?;
+        say(&format!("  line {}: {}: {}", refusal.line, refusal.record, refusal.reason))?;
     }
     let listed = u64::try_from(summary.refusals.len()).unwrap_or(u64::MAX);
     if summary.refused > listed {

@@ -15,12 +15,7 @@ pub(crate) async fn openapi(settings: &Settings, only: Option<&str>) -> Result<E
     let documents: Map<String, Value> = shop
         .modules
         .iter()
-        .map(|module| {
-            Ok((
-                module.name().to_owned(),
-                serde_json::to_value(document(module.as_ref()))?,
-            ))
-        })
+        .map(|module| Ok((module.name().to_owned(), serde_json::to_value(document(module.as_ref()))?)))
         .collect::<Result<_, serde_json::Error>>()?;
     close_shop(shop, databases).await?;
     let text = match only {

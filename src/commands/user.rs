@@ -22,13 +22,7 @@ pub(crate) async fn create(
     let password = ask_password()?;
     let role = if admin { Role::Admin } else { Role::Customer };
     let (shop, databases) = open_shop(settings).await?;
-    let account = NewAccount {
-        email: email.clone(),
-        username,
-        name,
-        password,
-        role,
-    };
+    let account = NewAccount { email: email.clone(), username, name, password, role };
     let created = shop.create_account(account).await?;
     close_shop(shop, databases).await?;
     if !created {

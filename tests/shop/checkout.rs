@@ -7,12 +7,7 @@ use testkit::Engine;
 use crate::support::Shop;
 
 fn kinds(timeline: &Value) -> Vec<&str> {
-    timeline["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|event| event["type"].as_str())
-        .collect()
+    timeline["events"].as_array().unwrap().iter().filter_map(|event| event["type"].as_str()).collect()
 }
 
 testkit::on_every_database! {

@@ -15,22 +15,13 @@ struct Souk {
 
 impl Souk {
     async fn new(engine: Engine) -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            database: TestDatabase::create(engine).await,
-        }
+        Self { folder: tempfile::tempdir().unwrap(), database: TestDatabase::create(engine).await }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_souk"));
-        command
-            .args(arguments)
-            .arg("--data-dir")
-            .arg(self.folder.path().join("data"))
-            .stdin(Stdio::null());
-        command
-            .env("SOUK__AUTH__BCRYPT_COST", "4")
-            .env("SOUK_PASSWORD", "correct horse");
+        command.args(arguments).arg("--data-dir").arg(self.folder.path().join("data")).stdin(Stdio::null());
+        command.env("SOUK__AUTH__BCRYPT_COST", "4").env("SOUK_PASSWORD", "correct horse");
         if let Some(url) = self.database.url() {
             command.args(["--database-url", url]);
         }
@@ -45,12 +36,7 @@ impl Souk {
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}{}",
-            text(&output.stdout),
-            text(&output.stderr)
-        );
+        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
         text(&output.stdout)
     }
 
@@ -58,21 +44,13 @@ impl Souk {
     #[track_caller]
     fn fails(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(1),
-            "{arguments:?}: {}",
-            text(&output.stdout)
-        );
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
         format!("{}{}", text(&output.stdout), text(&output.stderr))
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
-        std::fs::File::create(&path)
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
+        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         path
     }
 }
@@ -171,11 +149,8 @@ testkit::on_every_database! {
 #[test]
 fn the_help_reads_well() {
     let help = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_souk"))
-            .args(arguments)
-            .env("COLUMNS", "100")
-            .output()
-            .unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_souk")).args(arguments).env("COLUMNS", "100").output().unwrap();
         text(&output.stdout)
     };
     insta::assert_snapshot!("help", help(&["--help"]));
@@ -189,13 +164,9 @@ fn settings_are_shown_masked_and_mistakes_are_named() {
     testkit::run(async {
         let souk = Souk::new(Engine::Sqlite).await;
         let mut show = souk.command(&["config", "show"]);
-        show.env("SOUK__AUTH__PEPPER", "do not tell")
-            .env("SOUK__SERVER__PORT", "9999");
+        show.env("SOUK__AUTH__PEPPER", "do not tell").env("SOUK__SERVER__PORT", "9999");
         let shown = text(&show.output().unwrap().stdout);
-        assert!(
-            shown.contains("port = 9999") && !shown.contains("do not tell"),
-            "{shown}"
-        );
+        assert!(shown.contains("port = 9999") && !shown.contains("do not tell"), "{shown}");
         assert!(souk.ok(&["config", "check"]).contains("valid"));
         let mut wrong = souk.command(&["config", "check"]);
         wrong.env("SOUK__ORDERS__PAYMENT_WINDOW", "soon");
@@ -219,9 +190,6 @@ fn documents_are_written_for_all_modules_or_one() {
         let one: serde_json::Value =
             serde_json::from_str(&souk.ok(&["openapi", "--module", "orders"])).unwrap();
         assert_eq!(one, all["orders"]);
-        assert!(
-            souk.fails(&["openapi", "--module", "shoes"])
-                .contains("there is no module shoes")
-        );
+        assert!(souk.fails(&["openapi", "--module", "shoes"]).contains("there is no module shoes"));
     });
 }

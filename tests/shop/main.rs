@@ -1,7 +1,11 @@
 //! The whole shop, through its front doors: HTTP and the command line.
 //!
 //! Every story of behaviour runs on SQLite and on PostgreSQL (see `testkit::on_every_database`).
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a story that goes wrong stops where it does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a story that goes wrong stops where it does"
+)]
 
 mod checkout;
 mod command_line;

@@ -15,13 +15,8 @@ async fn shop_without_server() -> (Shop, Place) {
     let settings = place.settings();
     let system = System::real();
     let databases = Databases::open(&settings, &system).await.unwrap();
-    souk::server::prepare_schemas(&settings, &databases)
-        .await
-        .unwrap();
-    (
-        Shop::assemble(&settings, &databases, system).await.unwrap(),
-        place,
-    )
+    souk::server::prepare_schemas(&settings, &databases).await.unwrap();
+    (Shop::assemble(&settings, &databases, system).await.unwrap(), place)
 }
 
 /// Every operation as `METHOD path` with its description.
@@ -31,8 +26,7 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
         .iter()
         .flat_map(|(path, item)| {
             METHODS.iter().filter_map(move |method| {
-                item.get(method)
-                    .map(|operation| (format!("{} {path}", method.to_uppercase()), operation))
+                item.get(method).map(|operation| (format!("{} {path}", method.to_uppercase()), operation))
             })
         })
         .collect()
@@ -72,10 +66,7 @@ fn every_operation_says_what_it_does_how_it_fails_and_shows_an_example() {
             let document = serde_json::to_value(document(module.as_ref())).unwrap();
             for (name, operation) in operations(&document) {
                 let mut miss = |what: &str| missing.push(format!("{name}: {what}"));
-                if operation["summary"]
-                    .as_str()
-                    .is_none_or(|summary| summary.len() < 6)
-                {
+                if operation["summary"].as_str().is_none_or(|summary| summary.len() < 6) {
                     miss("no summary");
                 }
                 let responses = operation["responses"].as_object().unwrap();
@@ -85,9 +76,7 @@ fn every_operation_says_what_it_does_how_it_fails_and_shows_an_example() {
                 if !responses.contains_key("default") {
                     miss("no default error");
                 }
-                let guarded = operation["security"]
-                    .as_array()
-                    .is_some_and(|schemes| !schemes.is_empty());
+                let guarded = operation["security"].as_array().is_some_and(|schemes| !schemes.is_empty());
                 if guarded && !responses.contains_key("401") {
                     miss("guarded, but no 401");
                 }
@@ -117,10 +106,7 @@ fn has_example(operation: &Value, document: &Value) -> bool {
         .chain([&operation["requestBody"]["content"], &operation["parameters"]])
         .filter(|content| !content.is_null())
         .collect();
-    bodies.is_empty()
-        || bodies
-            .iter()
-            .any(|content| mentions_example(content, document, 0))
+    bodies.is_empty() || bodies.iter().any(|content| mentions_example(content, document, 0))
 }
 
 fn mentions_example(value: &Value, document: &Value, depth: usize) -> bool {
@@ -133,18 +119,12 @@ fn mentions_example(value: &Value, document: &Value, depth: usize) -> bool {
                 return true;
             }
             if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
-                let target = document
-                    .pointer(reference.trim_start_matches('#'))
-                    .unwrap_or(&Value::Null);
+                let target = document.pointer(reference.trim_start_matches('#')).unwrap_or(&Value::Null);
                 return mentions_example(target, document, depth + 1);
             }
-            fields
-                .values()
-                .any(|field| mentions_example(field, document, depth + 1))
+            fields.values().any(|field| mentions_example(field, document, depth + 1))
         }
-        Value::Array(items) => items
-            .iter()
-            .any(|item| mentions_example(item, document, depth + 1)),
+        Value::Array(items) => items.iter().any(|item| mentions_example(item, document, depth + 1)),
         _ => false,
     }
 }

@@ -38,10 +38,7 @@ pub struct Place {
 impl Place {
     /// A fresh one.
     pub async fn new(engine: Engine) -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            database: testkit::TestDatabase::create(engine).await,
-        }
+        Self { folder: tempfile::tempdir().unwrap(), database: testkit::TestDatabase::create(engine).await }
     }
 
     /// The settings of a shop here: cheap hashes, quick workers.
@@ -75,14 +72,7 @@ impl Shop {
         let application = Application::build(&settings, System::real()).await.unwrap();
         let (address, handle) = (application.address(), application.handle());
         let served = actix_web::rt::spawn(application.serve());
-        Self {
-            address,
-            settings,
-            client: Client::new(),
-            handle,
-            served,
-            _place: place,
-        }
+        Self { address, settings, client: Client::new(), handle, served, _place: place }
     }
 
     /// A request.
@@ -133,12 +123,7 @@ impl Shop {
 
     /// What can still be bought of a SKU.
     pub async fn available(&self, reader: &Person, sku: &str) -> i64 {
-        let level = self
-            .get(&format!("/inventory/{sku}"))
-            .bearer(&reader.token)
-            .send()
-            .await
-            .expect(200);
+        let level = self.get(&format!("/inventory/{sku}")).bearer(&reader.token).send().await.expect(200);
         level.json["available"].as_i64().unwrap()
     }
 
@@ -170,10 +155,7 @@ impl Shop {
             if hoped(&answer) {
                 return answer;
             }
-            assert!(
-                std::time::Instant::now() < give_up,
-                "{path} never became as hoped: {answer}"
-            );
+            assert!(std::time::Instant::now() < give_up, "{path} never became as hoped: {answer}");
             tokio::task::yield_now().await;
         }
     }
@@ -181,12 +163,8 @@ impl Shop {
     /// Fails the test unless every invariant of every module holds.
     pub async fn assert_healthy(&self) {
         let system = System::real();
-        let databases = souk::wiring::Databases::open(&self.settings, &system)
-            .await
-            .unwrap();
-        let shop = souk::wiring::Shop::assemble(&self.settings, &databases, system)
-            .await
-            .unwrap();
+        let databases = souk::wiring::Databases::open(&self.settings, &system).await.unwrap();
+        let shop = souk::wiring::Shop::assemble(&self.settings, &databases, system).await.unwrap();
         for module in &shop.modules {
             for check in module.doctor().await.unwrap() {
                 assert!(check.holds(), "{}: {:#?}", check.name, check.violations);

@@ -10,27 +10,17 @@ use thiserror::Error;
 
 use crate::hashing::HashingError;
 
-pub(crate) const INVALID_CREDENTIALS: ErrorCode = ErrorCode::new(
-    "invalid_credentials",
-    401,
-    "The login name or the password is wrong",
-);
-pub(crate) const INVALID_REFRESH_TOKEN: ErrorCode = ErrorCode::new(
-    "invalid_refresh_token",
-    401,
-    "The refresh token is not valid or no longer valid",
-);
+pub(crate) const INVALID_CREDENTIALS: ErrorCode =
+    ErrorCode::new("invalid_credentials", 401, "The login name or the password is wrong");
+pub(crate) const INVALID_REFRESH_TOKEN: ErrorCode =
+    ErrorCode::new("invalid_refresh_token", 401, "The refresh token is not valid or no longer valid");
 pub(crate) const EMAIL_TAKEN: ErrorCode =
     ErrorCode::new("email_taken", 409, "An account with this email exists");
 pub(crate) const USERNAME_TAKEN: ErrorCode = ErrorCode::new("username_taken", 409, "This username is taken");
 
 /// The codes of this module.
-pub(crate) const CODES: &[ErrorCode] = &[
-    INVALID_CREDENTIALS,
-    INVALID_REFRESH_TOKEN,
-    EMAIL_TAKEN,
-    USERNAME_TAKEN,
-];
+pub(crate) const CODES: &[ErrorCode] =
+    &[INVALID_CREDENTIALS, INVALID_REFRESH_TOKEN, EMAIL_TAKEN, USERNAME_TAKEN];
 
 /// When to come back if the hashing queue is full, seconds: it empties within some.
 const BUSY_RETRY_AFTER_S: &str = "2";
@@ -99,10 +89,7 @@ impl From<AuthError> for Problem {
                 "Too many failed logins with this name. Wait a while before you try again.",
             )
             // Rounded up: a client that waits exactly so long must get in.
-            .header(
-                header::RETRY_AFTER,
-                retry_after.as_millis().div_ceil(1_000).max(1).to_string(),
-            ),
+            .header(header::RETRY_AFTER, retry_after.as_millis().div_ceil(1_000).max(1).to_string()),
             AuthError::InvalidRefreshToken => Problem::new(
                 INVALID_REFRESH_TOKEN,
                 "The refresh token is unknown, expired or spent. Log in again.",

@@ -80,15 +80,9 @@ impl Hasher {
                 .spawn(move || work(&jobs))
                 .map_err(|error| HashingError::Failed(error.to_string()))?;
         }
-        let secrets = Secrets {
-            pepper: pepper.as_bytes().to_vec(),
-            cost: bounds.cost,
-            decoy: decoy(bounds.cost)?,
-        };
-        Ok(Self {
-            queue,
-            secrets: Arc::new(secrets),
-        })
+        let secrets =
+            Secrets { pepper: pepper.as_bytes().to_vec(), cost: bounds.cost, decoy: decoy(bounds.cost)? };
+        Ok(Self { queue, secrets: Arc::new(secrets) })
     }
 
     /// The hash to store.
@@ -102,8 +96,7 @@ impl Hasher {
         password: Password,
         stored: Option<String>,
     ) -> Result<Comparison, HashingError> {
-        self.run(move |secrets| secrets.compare(&password, stored.as_deref()))
-            .await
+        self.run(move |secrets| secrets.compare(&password, stored.as_deref())).await
     }
 
     async fn run<T: Send + 'static>(
@@ -124,9 +117,7 @@ impl Hasher {
                 HashingError::Failed("the hashing threads have ended".to_owned())
             }
         })?;
-        answer
-            .await
-            .map_err(|_| HashingError::Failed("a hashing thread panicked".to_owned()))?
+        answer.await.map_err(|_| HashingError::Failed("a hashing thread panicked".to_owned()))?
     }
 }
 
@@ -150,11 +141,7 @@ impl Secrets {
         let digest = self.digest(password)?;
         let matches = bcrypt_verify(&digest, stored.unwrap_or(&self.decoy))? && stored.is_some();
         let outgrown = matches && stored.and_then(cost_of).is_some_and(|cost| cost < self.cost);
-        let upgraded = if outgrown {
-            Some(bcrypt_hash(&digest, self.cost)?)
-        } else {
-            None
-        };
+        let upgraded = if outgrown { Some(bcrypt_hash(&digest, self.cost)?) } else { None };
         Ok(Comparison { matches, upgraded })
     }
 
@@ -166,18 +153,12 @@ impl Secrets {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the bounded pool; only its threads come here"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the bounded pool; only its threads come here")]
 fn bcrypt_hash(digest: &str, cost: u32) -> Result<String, HashingError> {
     bcrypt::hash(digest, cost).map_err(|error| HashingError::Failed(error.to_string()))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the bounded pool; only its threads come here"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the bounded pool; only its threads come here")]
 fn bcrypt_verify(digest: &str, stored: &str) -> Result<bool, HashingError> {
     bcrypt::verify(digest, stored).map_err(|error| HashingError::Failed(error.to_string()))
 }
@@ -192,16 +173,10 @@ fn cost_of(hash: &str) -> Option<u32> {
 fn decoy(cost: u32) -> Result<String, HashingError> {
     let (mut salt, mut hash) = ([0_u8; 16], [0_u8; 23]);
     for bytes in [salt.as_mut_slice(), hash.as_mut_slice()] {
-        OsRng
-            .try_fill_bytes(bytes)
-            .map_err(|error| HashingError::Failed(error.to_string()))?;
+        OsRng.try_fill_bytes(bytes).map_err(|error| HashingError::Failed(error.to_string()))?;
     }
     let base64 = GeneralPurpose::new(&alphabet::BCRYPT, NO_PAD);
-    Ok(format!(
-        "$2b${cost:02}${}{}",
-        base64.encode(salt),
-        base64.encode(hash)
-    ))
+    Ok(format!("$2b${cost:02}${}{}", base64.encode(salt), base64.encode(hash)))
 }
 
 #[cfg(test)]
@@ -209,11 +184,7 @@ mod tests {
     use super::*;
 
     fn secrets(cost: u32) -> Secrets {
-        Secrets {
-            pepper: b"pepper".to_vec(),
-            cost,
-            decoy: decoy(cost).unwrap(),
-        }
+        Secrets { pepper: b"pepper".to_vec(), cost, decoy: decoy(cost).unwrap() }
     }
 
     fn typed(text: &str) -> Password {
@@ -238,10 +209,7 @@ mod tests {
     #[test]
     fn another_pepper_makes_every_password_wrong() {
         let hash = secrets(4).hash(&typed("password")).unwrap();
-        let other = Secrets {
-            pepper: b"salt".to_vec(),
-            ..secrets(4)
-        };
+        let other = Secrets { pepper: b"salt".to_vec(), ..secrets(4) };
         assert!(!other.compare(&typed("password"), Some(&hash)).unwrap().matches);
     }
 
@@ -249,30 +217,11 @@ mod tests {
     fn a_raised_cost_gives_right_passwords_a_new_hash() {
         let hash = secrets(4).hash(&typed("password")).unwrap();
         let raised = secrets(5);
-        let upgraded = raised
-            .compare(&typed("password"), Some(&hash))
-            .unwrap()
-            .upgraded
-            .unwrap();
+        let upgraded = raised.compare(&typed("password"), Some(&hash)).unwrap().upgraded.unwrap();
         assert_eq!(cost_of(&upgraded), Some(5));
-        assert_eq!(
-            raised
-                .compare(&typed("password"), Some(&upgraded))
-                .unwrap()
-                .upgraded,
-            None
-        );
-        assert_eq!(
-            raised.compare(&typed("wrong"), Some(&hash)).unwrap().upgraded,
-            None
-        );
-        assert_eq!(
-            secrets(4)
-                .compare(&typed("password"), Some(&upgraded))
-                .unwrap()
-                .upgraded,
-            None
-        );
+        assert_eq!(raised.compare(&typed("password"), Some(&upgraded)).unwrap().upgraded, None);
+        assert_eq!(raised.compare(&typed("wrong"), Some(&hash)).unwrap().upgraded, None);
+        assert_eq!(secrets(4).compare(&typed("password"), Some(&upgraded)).unwrap().upgraded, None);
     }
 
     #[test]

@@ -113,18 +113,9 @@ impl Settings {
     fn check(&self) -> Result<(), AnyError> {
         const CENTURY_S: u64 = 100 * 365 * 24 * 60 * 60;
         let rules = [
-            (
-                (4..=31).contains(&self.bcrypt_cost),
-                "auth.bcrypt_cost must be 4 to 31",
-            ),
-            (
-                (1..=256).contains(&self.hashing_threads),
-                "auth.hashing_threads must be 1 to 256",
-            ),
-            (
-                (1..=100_000).contains(&self.hashing_queue),
-                "auth.hashing_queue must be 1 to 100000",
-            ),
+            ((4..=31).contains(&self.bcrypt_cost), "auth.bcrypt_cost must be 4 to 31"),
+            ((1..=256).contains(&self.hashing_threads), "auth.hashing_threads must be 1 to 256"),
+            ((1..=100_000).contains(&self.hashing_queue), "auth.hashing_queue must be 1 to 100000"),
             (
                 (1..=CENTURY_S).contains(&self.access_token_ttl_s),
                 "auth.access_token_ttl_s must be at least 1",
@@ -138,10 +129,7 @@ impl Settings {
                 (1..=1_000).contains(&self.max_failures_per_account),
                 "auth.max_failures_per_account must be 1 to 1000",
             ),
-            (
-                (1..=CENTURY_S).contains(&self.throttle_window_s),
-                "auth.throttle_window_s must be at least 1",
-            ),
+            ((1..=CENTURY_S).contains(&self.throttle_window_s), "auth.throttle_window_s must be at least 1"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, broken)) => Err(broken.into()),
@@ -200,18 +188,14 @@ impl Auth {
             users: deps.users,
             verifier: deps.verifier,
         };
-        let auth = Self {
-            context: Arc::new(context),
-        };
+        let auth = Self { context: Arc::new(context) };
         auth.context.verifier.load(auth.port().as_ref()).await?;
         Ok(auth)
     }
 
     /// What other modules call.
     pub fn port(&self) -> Arc<dyn AuthPort> {
-        Arc::new(port::LocalAuth {
-            context: self.context.clone(),
-        })
+        Arc::new(port::LocalAuth { context: self.context.clone() })
     }
 
     /// Creates an account with any role; for the command line and the demo shop. Nothing changes if it exists.
@@ -243,21 +227,15 @@ impl Module for Auth {
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
-        vec![Arc::new(app::on_user_access_changed::OnUserAccessChanged {
-            context: self.context.clone(),
-        })]
+        vec![Arc::new(app::on_user_access_changed::OnUserAccessChanged { context: self.context.clone() })]
     }
 
     fn workers(&self) -> Vec<Worker> {
         let context = self.context.clone();
-        vec![Worker::every(
-            "auth.purge",
-            Duration::from_secs(3_600),
-            move || {
-                let context = context.clone();
-                async move { Ok(app::purge::purge(&context).await?) }
-            },
-        )]
+        vec![Worker::every("auth.purge", Duration::from_secs(3_600), move || {
+            let context = context.clone();
+            async move { Ok(app::purge::purge(&context).await?) }
+        })]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {
@@ -277,50 +255,26 @@ mod tests {
     fn settings_that_cannot_work_are_named() {
         assert!(Settings::default().check().is_ok());
         let broken = [
-            Settings {
-                bcrypt_cost: 3,
-                ..Settings::default()
-            },
-            Settings {
-                hashing_threads: 0,
-                ..Settings::default()
-            },
-            Settings {
-                pepper: String::new(),
-                ..Settings::default()
-            },
-            Settings {
-                max_failures_per_account: 0,
-                ..Settings::default()
-            },
+            Settings { bcrypt_cost: 3, ..Settings::default() },
+            Settings { hashing_threads: 0, ..Settings::default() },
+            Settings { pepper: String::new(), ..Settings::default() },
+            Settings { max_failures_per_account: 0, ..Settings::default() },
         ];
         for settings in broken {
-            assert!(
-                settings.check().unwrap_err().to_string().starts_with("auth."),
-                "{settings:?}"
-            );
+            assert!(settings.check().unwrap_err().to_string().starts_with("auth."), "{settings:?}");
         }
     }
 
     #[test]
     fn the_pepper_does_not_show() {
-        let settings = Settings {
-            pepper: "cayenne".to_owned(),
-            ..Settings::default()
-        };
+        let settings = Settings { pepper: "cayenne".to_owned(), ..Settings::default() };
         assert!(!format!("{settings:?}").contains("cayenne"));
     }
 
     #[test]
     fn settings_have_defaults_and_no_unknown_names() {
         let settings: Settings = serde_json::from_str(r#"{"bcrypt_cost": 10}"#).unwrap();
-        assert_eq!(
-            settings,
-            Settings {
-                bcrypt_cost: 10,
-                ..Settings::default()
-            }
-        );
+        assert_eq!(settings, Settings { bcrypt_cost: 10, ..Settings::default() });
         assert!(serde_json::from_str::<Settings>(r#"{"bcrypt_costs": 10}"#).is_err());
     }
 }

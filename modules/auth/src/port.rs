@@ -22,9 +22,7 @@ fn unavailable(error: DbErr) -> PortError<NoRefusal> {
 #[async_trait]
 impl AuthPort for LocalAuth {
     async fn public_keys(&self) -> Result<Vec<PublicKey>, PortError<NoRefusal>> {
-        let keys = signing_keys::published(self.context.db.reader())
-            .await
-            .map_err(unavailable)?;
+        let keys = signing_keys::published(self.context.db.reader()).await.map_err(unavailable)?;
         Ok(keys.iter().map(public_part).collect())
     }
 
@@ -33,9 +31,7 @@ impl AuthPort for LocalAuth {
         let db = &self.context.db;
         let now = db.system().now();
         let sessions = sessions::revoked(db.reader(), now).await.map_err(unavailable)?;
-        let users = user_revocations::live(db.reader(), now)
-            .await
-            .map_err(unavailable)?;
+        let users = user_revocations::live(db.reader(), now).await.map_err(unavailable)?;
         Ok(Revoked {
             sessions: sessions.iter().map(sessions::Model::ended).collect(),
             users: users.iter().map(user_revocations::Model::ended).collect(),

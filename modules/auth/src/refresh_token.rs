@@ -22,9 +22,7 @@ impl RefreshToken {
     /// Reads one; `None` for what never was one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         // 32 bytes are 43 characters of base64url; longer texts are not worth decoding.
-        let bytes = (text.len() == 43)
-            .then(|| URL_SAFE_NO_PAD.decode(text).ok())
-            .flatten()?;
+        let bytes = (text.len() == 43).then(|| URL_SAFE_NO_PAD.decode(text).ok()).flatten()?;
         bytes.try_into().ok().map(Self)
     }
 

@@ -47,11 +47,7 @@ impl Signer {
                 stored.ok_or("the signing key was stored but cannot be found")?
             }
         };
-        Ok(Self {
-            key: EncodingKey::from_ed_der(&row.private_key),
-            kid: row.kid,
-            lifetime,
-        })
+        Ok(Self { key: EncodingKey::from_ed_der(&row.private_key), kid: row.kid, lifetime })
     }
 
     /// A token for a session. `access` says what holds and as of when; `now` when the token's life begins.
@@ -112,9 +108,7 @@ fn create_key(now: Timestamp) -> Result<signing_keys::Model, AnyError> {
 /// The key id: the thumbprint of the public key (RFC 7638, RFC 8037 appendix A.3).
 fn thumbprint(public: &[u8]) -> String {
     let x = URL_SAFE_NO_PAD.encode(public);
-    URL_SAFE_NO_PAD.encode(Sha256::digest(format!(
-        r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#
-    )))
+    URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)))
 }
 
 /// A stored key as others may see it.
@@ -135,9 +129,7 @@ mod tests {
 
     #[test]
     fn a_thumbprint_is_that_of_the_rfc() {
-        let public = URL_SAFE_NO_PAD
-            .decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
-            .unwrap();
+        let public = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
         assert_eq!(thumbprint(&public), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
@@ -145,9 +137,6 @@ mod tests {
     fn a_key_does_not_show_its_private_part() {
         let row = create_key(Timestamp::EPOCH).unwrap();
         let shown = format!("{row:?}");
-        assert!(
-            shown.contains(&row.kid) && !shown.contains("private") && !shown.contains('['),
-            "{shown}"
-        );
+        assert!(shown.contains(&row.kid) && !shown.contains("private") && !shown.contains('['), "{shown}");
     }
 }

@@ -29,10 +29,7 @@ const EMAIL: &str = "ada@example.com";
 const PASSWORD: &str = "correct horse battery staple";
 
 fn cheap() -> Settings {
-    Settings {
-        bcrypt_cost: 4,
-        ..Settings::default()
-    }
+    Settings { bcrypt_cost: 4, ..Settings::default() }
 }
 
 struct Gate {
@@ -58,10 +55,7 @@ impl Client {
             email: body["user"]["email"].as_str().unwrap().to_owned(),
             token: body["access_token"].as_str().unwrap().to_owned(),
         };
-        Self {
-            user,
-            refresh_token: body["refresh_token"].as_str().unwrap().to_owned(),
-        }
+        Self { user, refresh_token: body["refresh_token"].as_str().unwrap().to_owned() }
     }
 
     fn claims(&self) -> Value {
@@ -71,12 +65,7 @@ impl Client {
 
 /// A part of a token, as JSON.
 fn part(token: &str, index: usize) -> Value {
-    serde_json::from_slice(
-        &URL_SAFE_NO_PAD
-            .decode(token.split('.').nth(index).unwrap())
-            .unwrap(),
-    )
-    .unwrap()
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(index).unwrap()).unwrap()).unwrap()
 }
 
 impl Gate {
@@ -94,20 +83,10 @@ impl Gate {
     async fn on(bench: Bench, users: Arc<FakeUsers>, settings: Settings) -> Self {
         let verifier = Arc::new(TokenVerifier::new(bench.system.clock.clone()));
         let db = bench.open("auth").await;
-        let deps = Deps {
-            db,
-            settings,
-            users: users.clone(),
-            verifier: verifier.clone(),
-        };
+        let deps = Deps { db, settings, users: users.clone(), verifier: verifier.clone() };
         let auth = Auth::open(deps).await.unwrap();
         let app = TestApp::start(auth.clone(), verifier).await;
-        Self {
-            app,
-            auth,
-            users,
-            bench,
-        }
+        Self { app, auth, users, bench }
     }
 
     async fn restart(self, settings: Settings) -> Self {
@@ -116,23 +95,11 @@ impl Gate {
 
     async fn register(&self, email: &str) -> Client {
         let body = json!({"email": email, "password": PASSWORD});
-        Client::of(
-            &self
-                .app
-                .post("/auth/register")
-                .json(body)
-                .send()
-                .await
-                .expect(201),
-        )
+        Client::of(&self.app.post("/auth/register").json(body).send().await.expect(201))
     }
 
     async fn try_login(&self, email: &str, password: &str) -> Response {
-        self.app
-            .post("/auth/login")
-            .json(json!({"email": email, "password": password}))
-            .send()
-            .await
+        self.app.post("/auth/login").json(json!({"email": email, "password": password})).send().await
     }
 
     async fn login(&self, email: &str) -> Client {
@@ -140,11 +107,7 @@ impl Gate {
     }
 
     async fn try_refresh(&self, refresh_token: &str) -> Response {
-        self.app
-            .post("/auth/refresh")
-            .json(json!({"refresh_token": refresh_token}))
-            .send()
-            .await
+        self.app.post("/auth/refresh").json(json!({"refresh_token": refresh_token})).send().await
     }
 
     async fn refresh(&self, client: &Client) -> Client {
@@ -156,11 +119,7 @@ impl Gate {
     }
 
     async fn verify_token(&self, user: &TestUser, token: &str) -> Response {
-        self.verify(&TestUser {
-            token: token.to_owned(),
-            ..user.clone()
-        })
-        .await
+        self.verify(&TestUser { token: token.to_owned(), ..user.clone() }).await
     }
 
     async fn profile(&self, id: UserId) -> Profile {
@@ -170,28 +129,15 @@ impl Gate {
     /// As `users` does when an admin changes a role or switches an account on or off.
     async fn change_access(&self, id: UserId, role: Role, active: bool) -> UserAccessChanged {
         let changed_at = self.bench.system.now();
-        self.users.put(Profile {
-            role,
-            active,
-            ..self.profile(id).await
-        });
-        UserAccessChanged {
-            user_id: id,
-            role,
-            active,
-            changed_at,
-        }
+        self.users.put(Profile { role, active, ..self.profile(id).await });
+        UserAccessChanged { user_id: id, role, active, changed_at }
     }
 
     async fn count(&self, table: &str) -> i64 {
         let db = self.auth.db();
         let sql = format!("SELECT COUNT(*) AS n FROM {table}");
-        let row = db
-            .reader()
-            .query_one_raw(Statement::from_string(db.backend(), sql))
-            .await
-            .unwrap()
-            .unwrap();
+        let row =
+            db.reader().query_one_raw(Statement::from_string(db.backend(), sql)).await.unwrap().unwrap();
         row.try_get("", "n").unwrap()
     }
 

@@ -68,8 +68,5 @@ pub(crate) async fn checks(db: &Db) -> Result<Vec<Check>, DbErr> {
 async fn violations(db: &Db, sql: &str, of: &str, what: &str) -> Result<Vec<String>, DbErr> {
     let statement = Statement::from_string(db.backend(), format!("{sql}{MAX_VIOLATIONS}"));
     let rows = Violation::find_by_statement(statement).all(db.reader()).await?;
-    Ok(rows
-        .iter()
-        .map(|row| format!("{of} {}: {} {what}", row.subject, row.number))
-        .collect())
+    Ok(rows.iter().map(|row| format!("{of} {}: {} {what}", row.subject, row.number)).collect())
 }

@@ -21,11 +21,8 @@ pub(crate) const UNKNOWN_PRODUCT: ErrorCode =
 pub(crate) const RETIRED_PRODUCT: ErrorCode =
     ErrorCode::new("retired_product", 422, "This product is no longer sold");
 pub(crate) const CART_EMPTY: ErrorCode = ErrorCode::new("cart_empty", 422, "There is nothing in the cart");
-pub(crate) const CART_ALREADY_ORDERED: ErrorCode = ErrorCode::new(
-    "cart_already_ordered",
-    409,
-    "This cart has already become an order",
-);
+pub(crate) const CART_ALREADY_ORDERED: ErrorCode =
+    ErrorCode::new("cart_already_ordered", 409, "This cart has already become an order");
 pub(crate) const INSUFFICIENT_STOCK: ErrorCode =
     ErrorCode::new("insufficient_stock", 409, "There is not enough stock");
 pub(crate) const PRICE_CHANGED: ErrorCode =
@@ -113,10 +110,9 @@ impl From<CartError> for Problem {
                 Problem::new(RETIRED_PRODUCT, format!("{sku} is no longer sold."))
             }
             CartError::TooManyLines(cause) => Problem::new(TOO_MANY_LINES, format!("{cause}.")),
-            CartError::Empty => Problem::new(
-                CART_EMPTY,
-                "Put something in the cart first: PUT /cart/items/{sku}.",
-            ),
+            CartError::Empty => {
+                Problem::new(CART_EMPTY, "Put something in the cart first: PUT /cart/items/{sku}.")
+            }
             CartError::UnknownToken => Problem::not_found("guest cart"),
             CartError::Changed { version } => Conditional::changed(&ETag::of(version)),
             CartError::Place { refusal, replayed } => {

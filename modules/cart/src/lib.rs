@@ -57,10 +57,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            guest_cart_ttl_s: 30 * 24 * 3600,
-            currency: Currency::GBP,
-        }
+        Self { guest_cart_ttl_s: 30 * 24 * 3600, currency: Currency::GBP }
     }
 }
 
@@ -91,22 +88,8 @@ pub struct Cart {
 impl Cart {
     /// Puts the module together.
     pub fn new(deps: Deps) -> Self {
-        let Deps {
-            db,
-            settings,
-            catalog,
-            inventory,
-            orders,
-        } = deps;
-        Self {
-            context: Arc::new(Context {
-                db,
-                settings,
-                catalog,
-                inventory,
-                orders,
-            }),
-        }
+        let Deps { db, settings, catalog, inventory, orders } = deps;
+        Self { context: Arc::new(Context { db, settings, catalog, inventory, orders }) }
     }
 }
 
@@ -133,21 +116,15 @@ impl Module for Cart {
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
-        vec![Arc::new(app::on_order_created::OnOrderCreated {
-            context: self.context.clone(),
-        })]
+        vec![Arc::new(app::on_order_created::OnOrderCreated { context: self.context.clone() })]
     }
 
     fn workers(&self) -> Vec<Worker> {
         let context = self.context.clone();
-        vec![Worker::every(
-            "cart.purge",
-            Duration::from_secs(3600),
-            move || {
-                let context = context.clone();
-                async move { Ok(app::purge::purge(&context).await?) }
-            },
-        )]
+        vec![Worker::every("cart.purge", Duration::from_secs(3600), move || {
+            let context = context.clone();
+            async move { Ok(app::purge::purge(&context).await?) }
+        })]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {

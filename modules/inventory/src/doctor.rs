@@ -56,11 +56,6 @@ async fn violations(db: &Db, sql: &str, left: &str, right: &str) -> Result<Vec<S
     let rows = Violation::find_by_statement(statement).all(db.reader()).await?;
     Ok(rows
         .iter()
-        .map(|row| {
-            format!(
-                "{}: {} {left}, {} {right}",
-                row.subject, row.left_side, row.right_side
-            )
-        })
+        .map(|row| format!("{}: {} {left}, {} {right}", row.subject, row.left_side, row.right_side))
         .collect())
 }

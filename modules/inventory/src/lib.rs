@@ -40,9 +40,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            low_stock_threshold: 5,
-        }
+        Self { low_stock_threshold: 5 }
     }
 }
 
@@ -67,19 +65,12 @@ pub struct Inventory {
 impl Inventory {
     /// Puts the module together.
     pub fn new(deps: Deps) -> Self {
-        Self {
-            context: Arc::new(Context {
-                db: deps.db,
-                settings: deps.settings,
-            }),
-        }
+        Self { context: Arc::new(Context { db: deps.db, settings: deps.settings }) }
     }
 
     /// What other modules call.
     pub fn port(&self) -> Arc<dyn InventoryPort> {
-        Arc::new(port::LocalInventory {
-            context: self.context.clone(),
-        })
+        Arc::new(port::LocalInventory { context: self.context.clone() })
     }
 }
 
@@ -106,9 +97,7 @@ impl Module for Inventory {
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
-        vec![Arc::new(app::on_order_status_changed::OnOrderStatusChanged {
-            context: self.context.clone(),
-        })]
+        vec![Arc::new(app::on_order_status_changed::OnOrderStatusChanged { context: self.context.clone() })]
     }
 
     fn workers(&self) -> Vec<Worker> {
@@ -116,9 +105,7 @@ impl Module for Inventory {
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {
-        vec![Arc::new(app::transfer_stock::TransferStock {
-            context: self.context.clone(),
-        })]
+        vec![Arc::new(app::transfer_stock::TransferStock { context: self.context.clone() })]
     }
 
     async fn doctor(&self) -> Result<Vec<Check>, AnyError> {

@@ -28,43 +28,30 @@ fn unavailable<R: std::fmt::Display + std::fmt::Debug>(
 #[async_trait]
 impl InventoryPort for LocalInventory {
     async fn reserve(&self, request: ReserveStock) -> Result<(), PortError<ReserveRefusal>> {
-        app::reserve::reserve(&self.context, request)
-            .await
-            .map_err(|error| match error {
-                InventoryError::Insufficient(short) => {
-                    PortError::Refused(ReserveRefusal::Insufficient(short))
-                }
-                InventoryError::Released => PortError::Refused(ReserveRefusal::Released),
-                other => unavailable(other),
-            })
+        app::reserve::reserve(&self.context, request).await.map_err(|error| match error {
+            InventoryError::Insufficient(short) => PortError::Refused(ReserveRefusal::Insufficient(short)),
+            InventoryError::Released => PortError::Refused(ReserveRefusal::Released),
+            other => unavailable(other),
+        })
     }
 
     async fn release(&self, id: ReservationId, order_id: OrderId) -> Result<(), PortError<ReleaseRefusal>> {
-        app::release::release(&self.context, id, order_id)
-            .await
-            .map_err(|error| match error {
-                InventoryError::Release(refusal) => PortError::Refused(refusal),
-                other => unavailable(other),
-            })
+        app::release::release(&self.context, id, order_id).await.map_err(|error| match error {
+            InventoryError::Release(refusal) => PortError::Refused(refusal),
+            other => unavailable(other),
+        })
     }
 
     async fn levels(&self, skus: &[Sku]) -> Result<Vec<StockLevel>, PortError<NoRefusal>> {
-        let rows = stock::find_all(self.context.db.reader(), skus)
-            .await
-            .map_err(unavailable)?;
-        rows.iter()
-            .map(stock::Model::level)
-            .collect::<Result<_, _>>()
-            .map_err(unavailable)
+        let rows = stock::find_all(self.context.db.reader(), skus).await.map_err(unavailable)?;
+        rows.iter().map(stock::Model::level).collect::<Result<_, _>>().map_err(unavailable)
     }
 
     async fn adjust(&self, request: AdjustStock) -> Result<StockLevel, PortError<AdjustRefusal>> {
-        let row = app::adjust::adjust(&self.context, request, true)
-            .await
-            .map_err(|error| match error {
-                InventoryError::Adjust(refusal) => PortError::Refused(refusal),
-                other => unavailable(other),
-            })?;
+        let row = app::adjust::adjust(&self.context, request, true).await.map_err(|error| match error {
+            InventoryError::Adjust(refusal) => PortError::Refused(refusal),
+            other => unavailable(other),
+        })?;
         row.level().map_err(unavailable)
     }
 

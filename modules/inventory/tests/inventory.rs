@@ -1,5 +1,9 @@
 //! Stories of the stock, on every database.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a story that goes wrong stops where it does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a story that goes wrong stops where it does"
+)]
 
 use contracts::inventory::{ReserveRefusal, ReserveStock, StockLine, StockRanLow};
 use contracts::orders::{OrderStatus, OrderStatusChanged};
@@ -21,10 +25,7 @@ struct Store {
 impl Store {
     async fn open(engine: Engine) -> Self {
         let bench = Bench::new(engine).await;
-        let module = Inventory::new(Deps {
-            db: bench.db("inventory").await,
-            settings: Settings::default(),
-        });
+        let module = Inventory::new(Deps { db: bench.db("inventory").await, settings: Settings::default() });
         let app = TestApp::start(module.clone(), bench.tokens.verifier()).await;
         Self { bench, app, module }
     }
@@ -48,27 +49,17 @@ impl Store {
             .send()
             .await
             .expect(200);
-        (
-            level.json["on_hand"].as_i64().unwrap(),
-            level.json["reserved"].as_i64().unwrap(),
-        )
+        (level.json["on_hand"].as_i64().unwrap(), level.json["reserved"].as_i64().unwrap())
     }
 
     async fn reserve(&self, id: Uuid, lines: &[(&str, i64)]) -> Result<(), PortError<ReserveRefusal>> {
         let lines = lines
             .iter()
-            .map(|(text, n)| StockLine {
-                sku: sku(text),
-                quantity: Quantity::parse(*n).unwrap(),
-            })
+            .map(|(text, n)| StockLine { sku: sku(text), quantity: Quantity::parse(*n).unwrap() })
             .collect();
         self.module
             .port()
-            .reserve(ReserveStock {
-                reservation_id: ReservationId(id),
-                order_id: OrderId(id),
-                lines,
-            })
+            .reserve(ReserveStock { reservation_id: ReservationId(id), order_id: OrderId(id), lines })
             .await
     }
 

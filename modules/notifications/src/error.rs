@@ -9,11 +9,8 @@ use crate::domain::endpoint::EndpointRefusal;
 
 const DELIVERY_PENDING: ErrorCode =
     ErrorCode::new("delivery_pending", 409, "This delivery has not been made yet");
-const WEBHOOK_CONFIGURED: ErrorCode = ErrorCode::new(
-    "webhook_configured",
-    409,
-    "This endpoint stands in the settings of the shop",
-);
+const WEBHOOK_CONFIGURED: ErrorCode =
+    ErrorCode::new("webhook_configured", 409, "This endpoint stands in the settings of the shop");
 const TOO_MANY_WEBHOOKS: ErrorCode = ErrorCode::new("too_many_webhooks", 409, "There are too many endpoints");
 
 /// The codes of this module.
@@ -50,10 +47,9 @@ impl From<NotificationsError> for Problem {
                 DELIVERY_PENDING,
                 "It is still waiting for its turn; there is nothing to replay.",
             ),
-            NotificationsError::WebhookConfigured => Problem::new(
-                WEBHOOK_CONFIGURED,
-                "Take its URL out of `notifications.webhook_urls` instead.",
-            ),
+            NotificationsError::WebhookConfigured => {
+                Problem::new(WEBHOOK_CONFIGURED, "Take its URL out of `notifications.webhook_urls` instead.")
+            }
             NotificationsError::TooManyWebhooks => Problem::new(
                 TOO_MANY_WEBHOOKS,
                 format!("A shop has at most {MAX_WEBHOOKS}; delete one first."),

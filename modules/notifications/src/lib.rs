@@ -94,14 +94,7 @@ impl Notifications {
     pub fn new(deps: Deps) -> Self {
         let transport = Arc::new(FileTransport::new(deps.settings.outgoing_folder.clone()));
         let Deps { db, settings, users } = deps;
-        Self {
-            context: Arc::new(Context {
-                db,
-                settings,
-                users,
-                transport,
-            }),
-        }
+        Self { context: Arc::new(Context { db, settings, users, transport }) }
     }
 
     /// Makes an endpoint of each URL in the settings, and removes those that are no longer there.
@@ -135,24 +128,12 @@ impl Module for Notifications {
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
         let context = &self.context;
         vec![
-            Arc::new(OnOrderCreated {
-                context: context.clone(),
-            }),
-            Arc::new(OnOrderStatusChanged {
-                context: context.clone(),
-            }),
-            Arc::new(OnOrderUpdated {
-                context: context.clone(),
-            }),
-            Arc::new(OnPaymentCaptured {
-                context: context.clone(),
-            }),
-            Arc::new(OnPaymentRefunded {
-                context: context.clone(),
-            }),
-            Arc::new(OnUserRegistered {
-                context: context.clone(),
-            }),
+            Arc::new(OnOrderCreated { context: context.clone() }),
+            Arc::new(OnOrderStatusChanged { context: context.clone() }),
+            Arc::new(OnOrderUpdated { context: context.clone() }),
+            Arc::new(OnPaymentCaptured { context: context.clone() }),
+            Arc::new(OnPaymentRefunded { context: context.clone() }),
+            Arc::new(OnUserRegistered { context: context.clone() }),
         ]
     }
 

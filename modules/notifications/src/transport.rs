@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use tokio::io::AsyncWriteExt;
 
 use crate::domain::mail::Mail;
 
@@ -29,7 +30,10 @@ impl Transport for FileTransport {
     async fn send(&self, mail: &Mail) -> std::io::Result<()> {
         tokio::fs::create_dir_all(&self.folder).await?;
         let unfinished = self.folder.join(format!("{}.part", mail.id));
-        tokio::fs::write(&unfinished, mail.to_text()).await?;
+        let mut file = tokio::fs::File::create(&unfinished).await?;
+        file.write_all(mail.to_text().as_bytes()).await?;
+        // On the disk before the name is: a power failure must not leave an empty mail that counts as sent.
+        file.sync_all().await?;
         tokio::fs::rename(&unfinished, self.folder.join(format!("{}.eml", mail.id))).await
     }
 }

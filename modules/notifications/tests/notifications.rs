@@ -33,24 +33,12 @@ impl Post {
     async fn open_with(engine: Engine, settings: Settings) -> Self {
         let bench = Bench::new(engine).await;
         let (users, outgoing) = (Arc::new(FakeUsers::default()), bench.folder().join("outgoing"));
-        let settings = Settings {
-            outgoing_folder: outgoing.clone(),
-            ..settings
-        };
-        let module = Notifications::new(Deps {
-            db: bench.db("notifications").await,
-            settings,
-            users: users.clone(),
-        });
+        let settings = Settings { outgoing_folder: outgoing.clone(), ..settings };
+        let module =
+            Notifications::new(Deps { db: bench.db("notifications").await, settings, users: users.clone() });
         module.sync_configured_webhooks().await.unwrap();
         let app = TestApp::start(module.clone(), bench.tokens.verifier()).await;
-        Self {
-            bench,
-            app,
-            users,
-            module,
-            outgoing,
-        }
+        Self { bench, app, users, module, outgoing }
     }
 
     fn customer(&self, name: &str) -> TestUser {
@@ -101,9 +89,7 @@ impl Post {
         let Ok(files) = std::fs::read_dir(&self.outgoing) else {
             return Vec::new();
         };
-        files
-            .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
-            .collect()
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
     }
 }
 

@@ -15,12 +15,8 @@ const LAST_ADMIN: ErrorCode = ErrorCode::new("last_admin", 409, "A shop keeps at
 const TOO_MANY_ADDRESSES: ErrorCode = ErrorCode::new("too_many_addresses", 409, "The address book is full");
 
 /// The codes of this module.
-pub(crate) const CODES: &[ErrorCode] = &[
-    OWN_ACCESS,
-    LAST_ADMIN,
-    TOO_MANY_ADDRESSES,
-    platform::csv::CSV_MALFORMED,
-];
+pub(crate) const CODES: &[ErrorCode] =
+    &[OWN_ACCESS, LAST_ADMIN, TOO_MANY_ADDRESSES, platform::csv::CSV_MALFORMED];
 
 /// The most addresses of one user.
 pub(crate) const MAX_ADDRESSES: u64 = 50;
@@ -34,6 +30,9 @@ pub(crate) enum UsersError {
     Profile(#[from] CreateProfileRefusal),
     #[error(transparent)]
     Preferences(#[from] PreferencesRefusal),
+    /// The token says admin, the database does not.
+    #[error("the actor is no longer an admin")]
+    NoLongerAdmin,
     #[error("an admin cannot change their own access")]
     OwnAccess,
     #[error("this is the last active admin")]
@@ -55,6 +54,9 @@ impl From<UsersError> for Problem {
             UsersError::NotFound(what) => Problem::not_found(what),
             UsersError::Profile(refusal) => Problem::invalid("/name", refusal.to_string()),
             UsersError::Preferences(refusal) => Problem::invalid("/preferences", refusal.to_string()),
+            UsersError::NoLongerAdmin => {
+                Problem::new(platform::problem::codes::FORBIDDEN, "You are no longer an admin.")
+            }
             UsersError::OwnAccess => Problem::new(OWN_ACCESS, "Another admin has to do that."),
             UsersError::LastAdmin => Problem::new(LAST_ADMIN, "Make someone else an admin first."),
             UsersError::TooManyAddresses => Problem::new(

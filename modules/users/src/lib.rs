@@ -54,20 +54,13 @@ pub struct Users {
 impl Users {
     /// Puts the module together.
     pub fn new(deps: Deps) -> Self {
-        let Deps {
-            db,
-            settings: Settings {},
-        } = deps;
-        Self {
-            context: Arc::new(Context { db }),
-        }
+        let Deps { db, settings: Settings {} } = deps;
+        Self { context: Arc::new(Context { db }) }
     }
 
     /// What other modules call.
     pub fn port(&self) -> Arc<dyn UsersPort> {
-        Arc::new(port::LocalUsers {
-            context: self.context.clone(),
-        })
+        Arc::new(port::LocalUsers { context: self.context.clone() })
     }
 }
 
@@ -102,9 +95,7 @@ impl Module for Users {
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {
-        vec![Arc::new(app::transfer_users::TransferUsers {
-            context: self.context.clone(),
-        })]
+        vec![Arc::new(app::transfer_users::TransferUsers { context: self.context.clone() })]
     }
 
     async fn doctor(&self) -> Result<Vec<Check>, AnyError> {

@@ -25,9 +25,8 @@ fn unavailable<R: std::fmt::Display + std::fmt::Debug>(
 #[async_trait]
 impl UsersPort for LocalUsers {
     async fn create_profile(&self, new: NewProfile) -> Result<Profile, PortError<CreateProfileRefusal>> {
-        let row = app::create_profile::create_profile(&self.context, new)
-            .await
-            .map_err(|error| match error {
+        let row =
+            app::create_profile::create_profile(&self.context, new).await.map_err(|error| match error {
                 UsersError::Profile(refusal) => PortError::Refused(refusal),
                 other => unavailable(other),
             })?;
@@ -35,22 +34,12 @@ impl UsersPort for LocalUsers {
     }
 
     async fn find_by_login(&self, login: &str) -> Result<Option<Profile>, PortError<NoRefusal>> {
-        let row = app::find_by_login::find_by_login(&self.context, login)
-            .await
-            .map_err(unavailable)?;
-        row.as_ref()
-            .map(users::Model::profile)
-            .transpose()
-            .map_err(unavailable)
+        let row = app::find_by_login::find_by_login(&self.context, login).await.map_err(unavailable)?;
+        row.as_ref().map(users::Model::profile).transpose().map_err(unavailable)
     }
 
     async fn profile(&self, id: UserId) -> Result<Option<Profile>, PortError<NoRefusal>> {
-        let row = users::find(self.context.db.reader(), id)
-            .await
-            .map_err(unavailable)?;
-        row.as_ref()
-            .map(users::Model::profile)
-            .transpose()
-            .map_err(unavailable)
+        let row = users::find(self.context.db.reader(), id).await.map_err(unavailable)?;
+        row.as_ref().map(users::Model::profile).transpose().map_err(unavailable)
     }
 }

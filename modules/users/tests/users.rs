@@ -1,5 +1,9 @@
 //! Stories of users, on every database.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a story that goes wrong stops where it does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a story that goes wrong stops where it does"
+)]
 
 use contracts::port::PortError;
 use contracts::users::{CreateProfileRefusal, NewProfile, Role, UserAccessChanged, UserRegistered};

@@ -27,7 +27,5 @@ pub(crate) async fn current_access(context: &Context, user_id: UserId) -> Result
     let now = context.db.system().now();
     let as_of = void_until.map_or(now, |until| now.max(until.plus(Duration::from_millis(1))));
     let profile = context.users.profile(user_id).await?;
-    Ok(profile
-        .filter(|profile| profile.active)
-        .map(|profile| Access { profile, as_of }))
+    Ok(profile.filter(|profile| profile.active).map(|profile| Access { profile, as_of }))
 }

@@ -26,9 +26,7 @@ pub struct NewAccount {
 /// Shows the role only: the rest is secret or personal.
 impl std::fmt::Debug for NewAccount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewAccount")
-            .field("role", &self.role)
-            .finish_non_exhaustive()
+        f.debug_struct("NewAccount").field("role", &self.role).finish_non_exhaustive()
     }
 }
 
@@ -61,13 +59,8 @@ pub(crate) async fn create_account(
     // harmless, because a login starts from the profile and its id was given to nobody. The other way round, a profile
     // without a password would keep its email address taken for ever.
     credentials::insert(context.db.writer(), user_id, password_hash, system.now()).await?;
-    let profile = NewProfile {
-        id: user_id,
-        email: new.email,
-        username: new.username,
-        name: new.name,
-        role: new.role,
-    };
+    let profile =
+        NewProfile { id: user_id, email: new.email, username: new.username, name: new.name, role: new.role };
     match context.users.create_profile(profile).await {
         Ok(user) => {
             tracing::info!(user.id = %user.id, user.role = user.role.as_str(), "created an account");
@@ -80,22 +73,14 @@ pub(crate) async fn create_account(
         }
         // The profile may exist, so the credential must stay.
         Err(PortError::Unavailable { module, source }) => {
-            Err(AccountError::Users(PortError::<NoRefusal>::Unavailable {
-                module,
-                source,
-            }))
+            Err(AccountError::Users(PortError::<NoRefusal>::Unavailable { module, source }))
         }
     }
 }
 
 async fn is_taken(context: &Context, login: &str) -> Result<bool, AccountError> {
     match LoginName::read(login).plausible() {
-        Some(name) => Ok(context
-            .users
-            .find_by_login(name)
-            .await
-            .map_err(AccountError::Users)?
-            .is_some()),
+        Some(name) => Ok(context.users.find_by_login(name).await.map_err(AccountError::Users)?.is_some()),
         None => Ok(false),
     }
 }

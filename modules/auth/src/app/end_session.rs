@@ -27,10 +27,7 @@ pub(crate) async fn end_session(
     let committed = tx.commit().await?;
     // The event says so to every process, this one included; here it need not wait for it. Without power after the
     // commit, a process learns it at its start.
-    context.verifier.revoke(Revoked {
-        sessions: vec![ended],
-        users: Vec::new(),
-    });
+    context.verifier.revoke(Revoked { sessions: vec![ended], users: Vec::new() });
     tracing::info!(user.id = %user_id, session.id = %session_id, reason = reason.as_str(), "ended a session");
     Ok(Some(committed))
 }

@@ -54,9 +54,7 @@ async fn refuse_throttled(context: &Context, throttle_key: &[u8]) -> Result<bool
     let now = context.db.system().now();
     match context.throttle.free_slots(&failures, now) {
         Ok(_) => Ok(!failures.is_empty()),
-        Err(throttled) => Err(AuthError::Throttled {
-            retry_after: throttled.retry_after,
-        }),
+        Err(throttled) => Err(AuthError::Throttled { retry_after: throttled.retry_after }),
     }
 }
 
@@ -70,9 +68,7 @@ async fn remember_failure(context: &Context, throttle_key: &[u8]) -> Result<Auth
         let free = match context.throttle.free_slots(&failures, now) {
             Ok(free) => free,
             Err(throttled) => {
-                return Ok(AuthError::Throttled {
-                    retry_after: throttled.retry_after,
-                });
+                return Ok(AuthError::Throttled { retry_after: throttled.retry_after });
             }
         };
         // Each round that fails has found its slots taken by others, so there are fewer the next time.

@@ -44,10 +44,7 @@ impl EventHandler for OnUserAccessChanged {
         let rows =
             sessions::end_outdated(tx.conn(), change.user_id, change.changed_at, still_allowed, now).await?;
         // Tokens may have been signed with a longer life than is set now.
-        let latest = rows
-            .iter()
-            .map(|row| Timestamp::from_ms(row.tokens_expire_at_ms))
-            .max();
+        let latest = rows.iter().map(|row| Timestamp::from_ms(row.tokens_expire_at_ms)).max();
         let user = UserSessionsEnded {
             user_id: change.user_id,
             issued_until: change.changed_at,
@@ -68,10 +65,7 @@ impl EventHandler for OnUserAccessChanged {
             tx.emit(session).await?;
         }
         tx.commit().await?;
-        context.verifier.revoke(Revoked {
-            sessions: newer,
-            users: vec![user],
-        });
+        context.verifier.revoke(Revoked { sessions: newer, users: vec![user] });
         tracing::info!(user.id = %change.user_id, sessions = rows.len(), "ended the sessions of a user whose access changed");
         Ok(())
     }

@@ -37,10 +37,7 @@ mod tests {
 
     #[test]
     fn every_spelling_is_one_name() {
-        assert_eq!(
-            LoginName::read(" Ada@Example.COM\n").plausible(),
-            Some("ada@example.com")
-        );
+        assert_eq!(LoginName::read(" Ada@Example.COM\n").plausible(), Some("ada@example.com"));
         for bad in ["", "  ", "a\0b", &"x".repeat(255)] {
             assert_eq!(LoginName::read(bad).plausible(), None, "{bad:?}");
         }

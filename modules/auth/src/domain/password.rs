@@ -56,9 +56,6 @@ mod tests {
 
     #[test]
     fn a_password_does_not_show() {
-        assert_eq!(
-            format!("{:?}", Password::typed("open sesame".to_owned())),
-            "Password(..)"
-        );
+        assert_eq!(format!("{:?}", Password::typed("open sesame".to_owned())), "Password(..)");
     }
 }

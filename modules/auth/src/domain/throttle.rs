@@ -37,21 +37,13 @@ impl Throttle {
     /// The slots that a new failure may take, or how long there will be none.
     pub(crate) fn free_slots(&self, failures: &[Failure], now: Timestamp) -> Result<Vec<i64>, Throttled> {
         let cutoff = self.forgotten_before(now);
-        let mut live: Vec<Failure> = failures
-            .iter()
-            .copied()
-            .filter(|failure| failure.at > cutoff)
-            .collect();
+        let mut live: Vec<Failure> = failures.iter().copied().filter(|failure| failure.at > cutoff).collect();
         live.sort_by_key(|failure| failure.at);
         let max = usize::try_from(self.max_failures).unwrap_or(usize::MAX);
         if live.len() >= max {
             // A lowered bound may leave more live failures than slots: all of the excess has to age first.
-            let next_to_age = live
-                .get(live.len().saturating_sub(max))
-                .map_or(now, |failure| failure.at);
-            return Err(Throttled {
-                retry_after: next_to_age.plus(self.window).since(now),
-            });
+            let next_to_age = live.get(live.len().saturating_sub(max)).map_or(now, |failure| failure.at);
+            return Err(Throttled { retry_after: next_to_age.plus(self.window).since(now) });
         }
         let is_free = |slot: &i64| live.iter().all(|failure| failure.slot != *slot);
         Ok((0..i64::from(self.max_failures)).filter(is_free).collect())
@@ -62,10 +54,7 @@ impl Throttle {
 mod tests {
     use super::*;
 
-    const THROTTLE: Throttle = Throttle {
-        max_failures: 2,
-        window: Duration::from_secs(60),
-    };
+    const THROTTLE: Throttle = Throttle { max_failures: 2, window: Duration::from_secs(60) };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_ms(1_000_000 + second * 1_000)
@@ -82,9 +71,7 @@ mod tests {
         let full = [failure(0, 0), failure(1, 10)];
         assert_eq!(
             THROTTLE.free_slots(&full, at(20)),
-            Err(Throttled {
-                retry_after: Duration::from_secs(40)
-            })
+            Err(Throttled { retry_after: Duration::from_secs(40) })
         );
         assert_eq!(THROTTLE.free_slots(&full, at(60)), Ok(vec![0]));
         assert_eq!(THROTTLE.free_slots(&full, at(70)), Ok(vec![0, 1]));
@@ -95,9 +82,7 @@ mod tests {
         let many = [failure(0, 0), failure(1, 10), failure(2, 20), failure(3, 30)];
         assert_eq!(
             THROTTLE.free_slots(&many, at(30)),
-            Err(Throttled {
-                retry_after: Duration::from_secs(50)
-            })
+            Err(Throttled { retry_after: Duration::from_secs(50) })
         );
         assert_eq!(THROTTLE.free_slots(&many, at(80)), Ok(vec![0, 1]));
     }

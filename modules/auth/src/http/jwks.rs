@@ -30,10 +30,6 @@ pub(crate) struct Jwks {
 #[get("/auth/.well-known/jwks.json")]
 pub(crate) async fn jwks(context: web::Data<Context>) -> Result<HttpResponse, Problem> {
     let rows = signing_keys::published(context.db.reader()).await?;
-    let body = Jwks {
-        keys: rows.iter().map(public_part).collect(),
-    };
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
-        .json(body))
+    let body = Jwks { keys: rows.iter().map(public_part).collect() };
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(body))
 }

@@ -74,10 +74,7 @@ async fn respond(context: web::Data<Context>, Json(body): Json<Login>) -> Result
         (Some(name), None) | (None, Some(name)) => LoginName::read(&name),
         (None, None) => return Err(Problem::invalid("/email", "send `email` or `username`")),
         (Some(_), Some(_)) => {
-            return Err(Problem::invalid(
-                "/username",
-                "send `email` or `username`, not both",
-            ));
+            return Err(Problem::invalid("/username", "send `email` or `username`, not both"));
         }
     };
     // Not to the end: a login whose client has gone is dropped, and its place in the hashing queue with it.

@@ -64,8 +64,6 @@ impl From<TokenPair> for Tokens {
 impl Tokens {
     /// The response; no cache may keep it (RFC 6749, 5.1).
     pub(crate) fn respond(&self, status: StatusCode) -> HttpResponse {
-        HttpResponse::build(status)
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .json(self)
+        HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(self)
     }
 }

@@ -22,9 +22,7 @@ pub(crate) struct Model {
 /// A hash is no password, but nothing to read in a log either.
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credential")
-            .field("user_id", &self.user_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Credential").field("user_id", &self.user_id).finish_non_exhaustive()
     }
 }
 
@@ -34,10 +32,7 @@ pub(crate) enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 pub(crate) async fn hash_of(conn: &impl ConnectionTrait, user_id: UserId) -> Result<Option<String>, DbErr> {
-    Ok(Entity::find_by_id(user_id.uuid())
-        .one(conn)
-        .await?
-        .map(|row| row.password_hash))
+    Ok(Entity::find_by_id(user_id.uuid()).one(conn).await?.map(|row| row.password_hash))
 }
 
 pub(crate) async fn insert(

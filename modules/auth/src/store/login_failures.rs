@@ -29,17 +29,8 @@ pub(crate) enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 pub(crate) async fn of(conn: &impl ConnectionTrait, login_hash: &[u8]) -> Result<Vec<Failure>, DbErr> {
-    let rows = Entity::find()
-        .filter(Column::LoginHash.eq(login_hash.to_vec()))
-        .all(conn)
-        .await?;
-    Ok(rows
-        .iter()
-        .map(|row| Failure {
-            slot: row.slot,
-            at: Timestamp::from_ms(row.failed_at_ms),
-        })
-        .collect())
+    let rows = Entity::find().filter(Column::LoginHash.eq(login_hash.to_vec())).all(conn).await?;
+    Ok(rows.iter().map(|row| Failure { slot: row.slot, at: Timestamp::from_ms(row.failed_at_ms) }).collect())
 }
 
 /// Takes a slot that is empty or whose failure is forgotten. False if another failure was faster.
@@ -50,11 +41,8 @@ pub(crate) async fn take_slot(
     now: Timestamp,
     forgotten_before: Timestamp,
 ) -> Result<bool, DbErr> {
-    let row = ActiveModel {
-        login_hash: Set(login_hash.to_vec()),
-        slot: Set(slot),
-        failed_at_ms: Set(now.ms()),
-    };
+    let row =
+        ActiveModel { login_hash: Set(login_hash.to_vec()), slot: Set(slot), failed_at_ms: Set(now.ms()) };
     let forgotten = Expr::col((Entity, Column::FailedAtMs)).lte(forgotten_before.ms());
     let taken = Entity::insert(row)
         .on_conflict(
@@ -70,11 +58,7 @@ pub(crate) async fn take_slot(
 
 /// Forgets the failures of a name.
 pub(crate) async fn clear(conn: &impl ConnectionTrait, login_hash: &[u8]) -> Result<(), DbErr> {
-    Entity::delete_many()
-        .filter(Column::LoginHash.eq(login_hash.to_vec()))
-        .exec(conn)
-        .await
-        .map(|_| ())
+    Entity::delete_many().filter(Column::LoginHash.eq(login_hash.to_vec())).exec(conn).await.map(|_| ())
 }
 
 /// Deletes forgotten failures, in the order of their age and about `batch` at a time. How many went.
@@ -94,9 +78,5 @@ pub(crate) async fn purge(
         .all(conn)
         .await?;
     let Some(bound) = oldest.last() else { return Ok(0) };
-    Ok(Entity::delete_many()
-        .filter(Column::FailedAtMs.lte(*bound))
-        .exec(conn)
-        .await?
-        .rows_affected)
+    Ok(Entity::delete_many().filter(Column::FailedAtMs.lte(*bound)).exec(conn).await?.rows_affected)
 }

@@ -98,10 +98,7 @@ impl Model {
 }
 
 pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
-    Entity::insert(row.into_active_model().reset_all())
-        .exec_without_returning(conn)
-        .await
-        .map(|_| ())
+    Entity::insert(row.into_active_model().reset_all()).exec_without_returning(conn).await.map(|_| ())
 }
 
 /// The session that a refresh token continues, ended or not. Knowing the token is owning the session.
@@ -109,10 +106,7 @@ pub(crate) async fn find_by_refresh(
     conn: &impl ConnectionTrait,
     hash: &[u8],
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::RefreshHash.eq(hash.to_vec()))
-        .one(conn)
-        .await
+    Entity::find().filter(Column::RefreshHash.eq(hash.to_vec())).one(conn).await
 }
 
 /// Replaces the refresh token, if it is still the current one of a living session. Of several at once, one succeeds.
@@ -128,10 +122,7 @@ pub(crate) async fn rotate(
         .col_expr(Column::AccessAsOfMs, Expr::value(next.access_as_of.ms()))
         .col_expr(Column::TokensExpireAtMs, Expr::value(next.tokens_expire_at.ms()))
         .col_expr(Column::RefreshHash, Expr::value(next.refresh_hash))
-        .col_expr(
-            Column::RefreshExpiresAtMs,
-            Expr::value(next.refresh_expires_at.ms()),
-        )
+        .col_expr(Column::RefreshExpiresAtMs, Expr::value(next.refresh_expires_at.ms()))
         .filter(Column::RefreshHash.eq(current_hash.to_vec()))
         .filter(Column::EndedAtMs.is_null())
         .filter(Column::RefreshExpiresAtMs.gt(now.ms()))
@@ -148,13 +139,8 @@ pub(crate) async fn end(
     reason: EndReason,
     now: Timestamp,
 ) -> Result<Option<Model>, DbErr> {
-    let of_the_user = Condition::all()
-        .add(Column::UserId.eq(user_id.uuid()))
-        .add(Column::Id.eq(id.uuid()));
-    Ok(end_where(conn, of_the_user, reason, now)
-        .await?
-        .into_iter()
-        .next())
+    let of_the_user = Condition::all().add(Column::UserId.eq(user_id.uuid())).add(Column::Id.eq(id.uuid()));
+    Ok(end_where(conn, of_the_user, reason, now).await?.into_iter().next())
 }
 
 /// Ends the living sessions of a user whose tokens say what no longer holds: those from before the change, and those
@@ -204,10 +190,7 @@ pub(crate) async fn revoked(conn: &impl ConnectionTrait, now: Timestamp) -> Resu
 
 /// Sessions without a credential.
 pub(crate) async fn orphans(conn: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
-    let known = Query::select()
-        .column(credentials::Column::UserId)
-        .from(credentials::Entity)
-        .to_owned();
+    let known = Query::select().column(credentials::Column::UserId).from(credentials::Entity).to_owned();
     Entity::find()
         .filter(Column::UserId.not_in_subquery(known))
         .order_by_asc(Column::Id)
@@ -219,11 +202,9 @@ pub(crate) async fn orphans(conn: &impl ConnectionTrait, limit: u64) -> Result<V
 /// Deletes sessions, at most `batch`, that nobody can refresh and whose access tokens have expired. Their spent refresh
 /// tokens go with them. How many went.
 pub(crate) async fn purge(conn: &impl ConnectionTrait, now: Timestamp, batch: u64) -> Result<u64, DbErr> {
-    let over = Condition::any().add(Column::EndedAtMs.is_not_null()).add(
-        Condition::all()
-            .add(Column::EndedAtMs.is_null())
-            .add(Column::RefreshExpiresAtMs.lte(now.ms())),
-    );
+    let over = Condition::any()
+        .add(Column::EndedAtMs.is_not_null())
+        .add(Condition::all().add(Column::EndedAtMs.is_null()).add(Column::RefreshExpiresAtMs.lte(now.ms())));
     let some = Query::select()
         .column(Column::Id)
         .from(Entity)
@@ -231,9 +212,5 @@ pub(crate) async fn purge(conn: &impl ConnectionTrait, now: Timestamp, batch: u6
         .and_where(Column::TokensExpireAtMs.lte(now.ms()))
         .limit(batch)
         .to_owned();
-    Ok(Entity::delete_many()
-        .filter(Column::Id.in_subquery(some))
-        .exec(conn)
-        .await?
-        .rows_affected)
+    Ok(Entity::delete_many().filter(Column::Id.in_subquery(some)).exec(conn).await?.rows_affected)
 }

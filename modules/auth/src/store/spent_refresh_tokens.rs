@@ -24,11 +24,7 @@ pub(crate) struct Model {
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub(crate) enum Relation {
-    #[sea_orm(
-        belongs_to = "sessions::Entity",
-        from = "Column::SessionId",
-        to = "sessions::Column::Id"
-    )]
+    #[sea_orm(belongs_to = "sessions::Entity", from = "Column::SessionId", to = "sessions::Column::Id")]
     Session,
 }
 
@@ -59,13 +55,8 @@ pub(crate) async fn session_of(
     conn: &impl ConnectionTrait,
     token_hash: &[u8],
 ) -> Result<Option<(UserId, SessionId)>, DbErr> {
-    let found = Entity::find_by_id(token_hash.to_vec())
-        .find_also_related(sessions::Entity)
-        .one(conn)
-        .await?;
-    Ok(found
-        .and_then(|(_, session)| session)
-        .map(|session| (UserId(session.user_id), SessionId(session.id))))
+    let found = Entity::find_by_id(token_hash.to_vec()).find_also_related(sessions::Entity).one(conn).await?;
+    Ok(found.and_then(|(_, session)| session).map(|session| (UserId(session.user_id), SessionId(session.id))))
 }
 
 /// Deletes hashes of expired tokens, at most `batch`. How many went.
@@ -76,9 +67,5 @@ pub(crate) async fn purge(conn: &impl ConnectionTrait, now: Timestamp, batch: u6
         .and_where(Column::ExpiresAtMs.lte(now.ms()))
         .limit(batch)
         .to_owned();
-    Ok(Entity::delete_many()
-        .filter(Column::TokenHash.in_subquery(some))
-        .exec(conn)
-        .await?
-        .rows_affected)
+    Ok(Entity::delete_many().filter(Column::TokenHash.in_subquery(some)).exec(conn).await?.rows_affected)
 }

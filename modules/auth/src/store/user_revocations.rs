@@ -82,9 +82,5 @@ pub(crate) async fn purge(conn: &impl ConnectionTrait, now: Timestamp, batch: u6
         .and_where(Column::TokensExpireAtMs.lte(now.ms()))
         .limit(batch)
         .to_owned();
-    Ok(Entity::delete_many()
-        .filter(Column::UserId.in_subquery(some))
-        .exec(conn)
-        .await?
-        .rows_affected)
+    Ok(Entity::delete_many().filter(Column::UserId.in_subquery(some)).exec(conn).await?.rows_affected)
 }

@@ -77,17 +77,8 @@ pub(crate) async fn save(
     }
     cart_lines::replace(tx.conn(), row.id, &found.basket, &after).await?;
     let version = found.version.saturating_add(1);
-    let row = carts::Model {
-        version,
-        touched_at_ms: now.ms(),
-        ..row
-    };
-    Ok(Some(Located {
-        row: Some(row),
-        basket: after,
-        version,
-        token: found.token,
-    }))
+    let row = carts::Model { version, touched_at_ms: now.ms(), ..row };
+    Ok(Some(Located { row: Some(row), basket: after, version, token: found.token }))
 }
 
 fn new_row(tx: &Tx, shopper: &Shopper, found: &Located) -> carts::Model {

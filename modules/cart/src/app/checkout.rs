@@ -53,11 +53,7 @@ pub(crate) async fn checkout(context: &Context, request: Checkout) -> Result<Ans
     let cart_id = attempt.row.cart_id();
     let order = PlaceOrder {
         customer: request.customer,
-        key: PlacementKey {
-            route: ROUTE.to_owned(),
-            key: request.key,
-            request_hash,
-        },
+        key: PlacementKey { route: ROUTE.to_owned(), key: request.key, request_hash },
         lines: lines.collect(),
         expected_total: request.expected_total,
         shipping_address: Some(request.shipping_address),
@@ -73,10 +69,7 @@ pub(crate) async fn checkout(context: &Context, request: Checkout) -> Result<Ans
                 tracing::warn!(cart.id = %cart_id, cause = %chain(&error), "a cart is left to the event to close");
             }
             tracing::info!(cart.id = %cart_id, order.id = %placed.order.id, replayed = placed.replayed, "checked out");
-            Ok(Answer {
-                value: placed.order,
-                replayed: placed.replayed,
-            })
+            Ok(Answer { value: placed.order, replayed: placed.replayed })
         }
         Err(PortError::Refused(refusal)) => Err(refused(context, &attempt.row, refusal).await),
         // Whether there is an order is unknown: the row stays as it is, so that a retry asks for the same lines.
@@ -93,9 +86,8 @@ async fn write_down(context: &Context, request: &Checkout, request_hash: &str) -
         let tx = context.db.begin().await?;
         let known = checkouts::find(tx.conn(), request.customer, &request.key).await?;
         let Some(mut row) = known else {
-            let cart = carts::open_of(tx.conn(), request.customer, For::Update)
-                .await?
-                .ok_or(CartError::Empty)?;
+            let cart =
+                carts::open_of(tx.conn(), request.customer, For::Update).await?.ok_or(CartError::Empty)?;
             let basket = cart_lines::of(tx.conn(), cart.id).await?;
             if basket.is_empty() {
                 return Err(CartError::Empty);
@@ -121,9 +113,7 @@ async fn write_down(context: &Context, request: &Checkout, request_hash: &str) -
         if row.request_hash != request_hash {
             return Err(IdempotencyError::KeyReused.into());
         }
-        let cart = carts::find(tx.conn(), row.cart_id(), For::Update)
-            .await?
-            .filter(carts::Model::is_open);
+        let cart = carts::find(tx.conn(), row.cart_id(), For::Update).await?.filter(carts::Model::is_open);
         if let (checkouts::REFUSED, Some(cart)) = (row.outcome.as_str(), cart) {
             // Nothing came of the key so far and its cart is still there: the client has put right what was refused.
             let basket = cart_lines::of(tx.conn(), cart.id).await?;
@@ -170,8 +160,5 @@ async fn refused(context: &Context, row: &checkouts::Model, refusal: PlaceRefusa
         tracing::warn!(cart.id = %row.cart_id, cause = %chain(&error), "a refusal was not written down");
     }
     let is_kept = outcome == checkouts::DECLINED && row.outcome == checkouts::DECLINED;
-    CartError::Place {
-        refusal,
-        replayed: is_kept,
-    }
+    CartError::Place { refusal, replayed: is_kept }
 }

@@ -24,18 +24,13 @@ impl Goods {
     /// Asks both ports about those that were not asked about before. Either being silent is a failure: a price is never
     /// guessed, and "available" is not claimed in the dark.
     pub(crate) async fn ask(&mut self, context: &Context, skus: &[Sku]) -> Result<(), PortError<NoRefusal>> {
-        let unasked: Vec<Sku> = skus
-            .iter()
-            .filter(|sku| self.asked.insert((*sku).clone()))
-            .cloned()
-            .collect();
+        let unasked: Vec<Sku> =
+            skus.iter().filter(|sku| self.asked.insert((*sku).clone())).cloned().collect();
         for chunk in unasked.chunks(SKUS_A_CALL) {
             let (products, levels) =
                 try_join(context.catalog.find(chunk), context.inventory.levels(chunk)).await?;
-            self.products
-                .extend(products.into_iter().map(|product| (product.sku.clone(), product)));
-            self.available
-                .extend(levels.into_iter().map(|level| (level.sku, level.available)));
+            self.products.extend(products.into_iter().map(|product| (product.sku.clone(), product)));
+            self.available.extend(levels.into_iter().map(|level| (level.sku, level.available)));
         }
         Ok(())
     }
@@ -48,10 +43,6 @@ impl Goods {
     /// Whether so many pieces can be bought now.
     pub(crate) fn can_be_bought(&self, sku: &Sku, pieces: i64) -> bool {
         let is_sold = self.products.get(sku).is_some_and(|product| product.active);
-        is_sold
-            && self
-                .available
-                .get(sku)
-                .is_some_and(|available| *available >= pieces)
+        is_sold && self.available.get(sku).is_some_and(|available| *available >= pieces)
     }
 }

@@ -46,12 +46,7 @@ pub(crate) async fn locate(
         None => Basket::default(),
     };
     let version = row.as_ref().map_or(version, |row| row.version);
-    Ok(Located {
-        row,
-        basket,
-        version,
-        token,
-    })
+    Ok(Located { row, basket, version, token })
 }
 
 fn fresh_token() -> CartToken {

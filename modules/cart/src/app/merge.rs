@@ -62,9 +62,8 @@ async fn absorb_guest(context: &Context, customer: UserId, token_hash: &str) -> 
     let shopper = Shopper::Customer(customer);
     for _attempt in 0..ATTEMPTS {
         let tx = context.db.begin().await?;
-        let guest = carts::of_token(tx.conn(), token_hash, For::Update)
-            .await?
-            .ok_or(CartError::UnknownToken)?;
+        let guest =
+            carts::of_token(tx.conn(), token_hash, For::Update).await?.ok_or(CartError::UnknownToken)?;
         if let Some(target) = guest.merged_into {
             let target = carts::find(tx.conn(), CartId(target), For::Reading).await?;
             if target.is_none_or(|target| target.user_id != Some(customer.uuid())) {

@@ -37,9 +37,7 @@ impl EventHandler for OnOrderCreated {
         if !inbox::first_delivery(&tx, envelope, self.name()).await? {
             return Ok(());
         }
-        settle_in(&tx, cart_id, &event.order)
-            .await
-            .map_err(HandleError::other)?;
+        settle_in(&tx, cart_id, &event.order).await.map_err(HandleError::other)?;
         tx.commit().await?;
         Ok(())
     }

@@ -26,22 +26,14 @@ pub(crate) async fn put_item(
     let quantity = Quantity::parse(number).map_err(|error| CartError::QuantityOutOfRange(error.0))?;
     // The others are asked before the transaction, about everything that the answer will show: a call inside it would
     // hold the database up, and one after it could fail although the change was made.
-    let mut skus = locate(context.db.reader(), shopper, For::Reading)
-        .await?
-        .basket
-        .skus();
+    let mut skus = locate(context.db.reader(), shopper, For::Reading).await?.basket.skus();
     skus.push(sku.clone());
     let mut goods = Goods::default();
     goods.ask(context, &skus).await?;
-    let product = goods
-        .product(sku)
-        .ok_or_else(|| CartError::UnknownProduct(sku.clone()))?;
+    let product = goods.product(sku).ok_or_else(|| CartError::UnknownProduct(sku.clone()))?;
     if !product.active {
         return Err(CartError::RetiredProduct(sku.clone()));
     }
-    let located = change(context, shopper, expected, |basket, now| {
-        basket.put(sku, quantity, now)
-    })
-    .await?;
+    let located = change(context, shopper, expected, |basket, now| basket.put(sku, quantity, now)).await?;
     Ok((located, goods))
 }

@@ -66,19 +66,14 @@ pub(crate) async fn show(
     goods.ask(context, &located.basket.skus()).await?;
     let items = items(located, &goods)?;
     let mut line_totals = items.iter().filter_map(|item| item.line_total);
-    let first = line_totals
-        .next()
-        .unwrap_or_else(|| Money::zero(context.settings.currency));
+    let first = line_totals.next().unwrap_or_else(|| Money::zero(context.settings.currency));
     let total = line_totals.try_fold(first, Money::checked_add)?;
     Ok(CartView {
         id: located.row.as_ref().map(|row| CartId(row.id)),
         items,
         total,
         version: located.version,
-        cart_token: located
-            .token
-            .as_ref()
-            .map(crate::domain::token::CartToken::to_text),
+        cart_token: located.token.as_ref().map(crate::domain::token::CartToken::to_text),
     })
 }
 

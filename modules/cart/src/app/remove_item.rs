@@ -17,10 +17,7 @@ pub(crate) async fn remove_item(
     expected: &Expected,
     sku: &Sku,
 ) -> Result<(Located, Goods), CartError> {
-    let mut skus = locate(context.db.reader(), shopper, For::Reading)
-        .await?
-        .basket
-        .skus();
+    let mut skus = locate(context.db.reader(), shopper, For::Reading).await?.basket.skus();
     skus.retain(|held| held != sku);
     let mut goods = Goods::default();
     goods.ask(context, &skus).await?;

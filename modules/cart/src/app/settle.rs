@@ -49,14 +49,7 @@ pub(crate) async fn settle_in(tx: &Tx, cart_id: CartId, order: &Order) -> Result
         return Ok(());
     };
     // Closing counted one version; the next cart counts on from there.
-    let next = Located {
-        row: None,
-        basket: Basket::default(),
-        version: row.version.saturating_add(1),
-        token: None,
-    };
-    save(tx, &Shopper::Customer(customer), next, left)
-        .await?
-        .map(|_| ())
-        .ok_or(CartError::Busy)
+    let next =
+        Located { row: None, basket: Basket::default(), version: row.version.saturating_add(1), token: None };
+    save(tx, &Shopper::Customer(customer), next, left).await?.map(|_| ()).ok_or(CartError::Busy)
 }

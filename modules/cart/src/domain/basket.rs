@@ -33,8 +33,7 @@ impl Basket {
     }
 
     fn sort(&mut self) {
-        self.lines
-            .sort_by(|one, other| (one.added_at, &one.sku).cmp(&(other.added_at, &other.sku)));
+        self.lines.sort_by(|one, other| (one.added_at, &one.sku).cmp(&(other.added_at, &other.sku)));
     }
 
     pub(crate) fn lines(&self) -> &[Line] {
@@ -62,11 +61,7 @@ impl Basket {
         if self.lines.len() >= MAX_LINES {
             return Err(TooManyLines);
         }
-        self.lines.push(Line {
-            sku: sku.clone(),
-            quantity,
-            added_at: now,
-        });
+        self.lines.push(Line { sku: sku.clone(), quantity, added_at: now });
         self.sort();
         Ok(())
     }
@@ -101,14 +96,9 @@ impl Basket {
                 .filter(|item| item.sku == line.sku)
                 .fold(0, |sum, item| sum.saturating_add(item.quantity.max(0)));
             let quantity = Quantity::parse(line.quantity.get().saturating_sub(taken)).ok()?;
-            Some(Line {
-                quantity,
-                ..line.clone()
-            })
+            Some(Line { quantity, ..line.clone() })
         });
-        Basket {
-            lines: left.collect(),
-        }
+        Basket { lines: left.collect() }
     }
 }
 
@@ -125,9 +115,7 @@ mod tests {
     fn basket(lines: &[(&str, i64)]) -> Basket {
         let mut basket = Basket::default();
         for (text, n) in lines {
-            basket
-                .put(&sku(text), Quantity::parse(*n).unwrap(), Timestamp::EPOCH)
-                .unwrap();
+            basket.put(&sku(text), Quantity::parse(*n).unwrap(), Timestamp::EPOCH).unwrap();
         }
         basket
     }
@@ -163,14 +151,8 @@ mod tests {
         for n in 0..MAX_LINES {
             full.put(&sku(&format!("S{n}")), one, Timestamp::EPOCH).unwrap();
         }
-        assert_eq!(
-            full.put(&sku("ONE-MORE"), one, Timestamp::EPOCH),
-            Err(TooManyLines)
-        );
-        assert_eq!(
-            full.put(&sku("S7"), Quantity::parse(7).unwrap(), Timestamp::EPOCH),
-            Ok(())
-        );
+        assert_eq!(full.put(&sku("ONE-MORE"), one, Timestamp::EPOCH), Err(TooManyLines));
+        assert_eq!(full.put(&sku("S7"), Quantity::parse(7).unwrap(), Timestamp::EPOCH), Ok(()));
         assert_eq!(full.clone().absorb(&basket(&[("S1", 1)])), Ok(()));
         assert_eq!(full.absorb(&basket(&[("ONE-MORE", 1)])), Err(TooManyLines));
     }
@@ -197,17 +179,8 @@ mod tests {
     #[test]
     fn an_order_takes_only_what_it_ordered() {
         let cart = basket(&[("A", 5), ("B", 1), ("C", 2)]);
-        assert_eq!(
-            cart.without(&[item("A", 3), item("B", 4), item("X", 1)]),
-            basket(&[("A", 2), ("C", 2)])
-        );
-        assert_eq!(
-            cart.without(&[item("A", 2), item("A", 3), item("B", -1)]),
-            basket(&[("B", 1), ("C", 2)])
-        );
-        assert!(
-            cart.without(&[item("A", 5), item("B", 1), item("C", i64::MAX)])
-                .is_empty()
-        );
+        assert_eq!(cart.without(&[item("A", 3), item("B", 4), item("X", 1)]), basket(&[("A", 2), ("C", 2)]));
+        assert_eq!(cart.without(&[item("A", 2), item("A", 3), item("B", -1)]), basket(&[("B", 1), ("C", 2)]));
+        assert!(cart.without(&[item("A", 5), item("B", 1), item("C", i64::MAX)]).is_empty());
     }
 }

@@ -28,10 +28,7 @@ impl CartToken {
 
     /// What the database keeps, in hexadecimal.
     pub(crate) fn hash(&self) -> String {
-        Sha256::digest(self.0)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        Sha256::digest(self.0).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -21,14 +21,8 @@ pub(crate) fn changed(view: &CartView) -> HttpResponse {
 /// Gives a guest the token, and keeps the answer out of caches that others share.
 pub(crate) fn private(mut response: HttpResponse, cart_token: Option<&str>) -> HttpResponse {
     let headers = response.headers_mut();
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-cache"),
-    );
-    headers.insert(
-        header::VARY,
-        HeaderValue::from_static("Authorization, X-Cart-Token"),
-    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization, X-Cart-Token"));
     if let Some(Ok(token)) = cart_token.map(HeaderValue::from_str) {
         headers.insert(CART_TOKEN, token);
     }

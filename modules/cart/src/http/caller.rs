@@ -34,9 +34,5 @@ impl FromRequest for Caller {
 
 /// A token that cannot be read names no cart, so it counts as none.
 fn cart_token(request: &HttpRequest) -> Option<CartToken> {
-    request
-        .headers()
-        .get(CART_TOKEN)
-        .and_then(|value| value.to_str().ok())
-        .and_then(CartToken::parse)
+    request.headers().get(CART_TOKEN).and_then(|value| value.to_str().ok()).and_then(CartToken::parse)
 }

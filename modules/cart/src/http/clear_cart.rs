@@ -32,8 +32,5 @@ pub(crate) async fn clear_cart(
     IfMatch(expected): IfMatch,
 ) -> Result<HttpResponse, Problem> {
     let located = clear(&context, &shopper, &expected).await?;
-    Ok(answer::private(
-        no_content(),
-        located.token.as_ref().map(CartToken::to_text).as_deref(),
-    ))
+    Ok(answer::private(no_content(), located.token.as_ref().map(CartToken::to_text).as_deref()))
 }

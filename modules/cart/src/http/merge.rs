@@ -60,9 +60,7 @@ pub(crate) async fn merge_cart(
     let mut response = answer::changed(&done.value);
     if done.replayed {
         let replayed = HeaderName::from_static("idempotency-replayed");
-        response
-            .headers_mut()
-            .insert(replayed, HeaderValue::from_static("true"));
+        response.headers_mut().insert(replayed, HeaderValue::from_static("true"));
     }
     Ok(response)
 }

@@ -30,10 +30,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 /// The lines of a cart. Stored SKUs and quantities are valid: they came in through their `parse`.
 pub(crate) async fn of(conn: &impl ConnectionTrait, cart_id: Uuid) -> Result<Basket, CartError> {
-    let rows = Entity::find()
-        .filter(Column::CartId.eq(cart_id))
-        .all(conn)
-        .await?;
+    let rows = Entity::find().filter(Column::CartId.eq(cart_id)).all(conn).await?;
     let lines = rows.into_iter().map(|row| {
         Ok(Line {
             sku: Sku::parse(&row.sku).map_err(CartError::unreadable)?,
@@ -67,11 +64,7 @@ pub(crate) async fn replace(
     let changed: Vec<ActiveModel> = after
         .lines()
         .iter()
-        .filter(|line| {
-            before
-                .get(&line.sku)
-                .is_none_or(|was| was.quantity != line.quantity)
-        })
+        .filter(|line| before.get(&line.sku).is_none_or(|was| was.quantity != line.quantity))
         .map(|line| ActiveModel {
             cart_id: Set(cart_id),
             sku: Set(line.sku.as_str().to_owned()),
@@ -82,9 +75,7 @@ pub(crate) async fn replace(
     if !changed.is_empty() {
         Entity::insert_many(changed)
             .on_conflict(
-                OnConflict::columns([Column::CartId, Column::Sku])
-                    .update_column(Column::Quantity)
-                    .to_owned(),
+                OnConflict::columns([Column::CartId, Column::Sku]).update_column(Column::Quantity).to_owned(),
             )
             .exec_without_returning(conn)
             .await?;

@@ -72,9 +72,7 @@ pub(crate) async fn open_of(
     customer: UserId,
     purpose: For,
 ) -> Result<Option<Model>, DbErr> {
-    let query = Entity::find()
-        .filter(Column::UserId.eq(customer.uuid()))
-        .filter(Column::State.eq(OPEN));
+    let query = Entity::find().filter(Column::UserId.eq(customer.uuid())).filter(Column::State.eq(OPEN));
     one(conn, query, purpose).await
 }
 
@@ -84,12 +82,7 @@ pub(crate) async fn of_token(
     token_hash: &str,
     purpose: For,
 ) -> Result<Option<Model>, DbErr> {
-    one(
-        conn,
-        Entity::find().filter(Column::TokenHash.eq(token_hash)),
-        purpose,
-    )
-    .await
+    one(conn, Entity::find().filter(Column::TokenHash.eq(token_hash)), purpose).await
 }
 
 /// A cart by its id, for work on behalf of the shop.

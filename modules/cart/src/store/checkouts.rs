@@ -56,10 +56,7 @@ pub(crate) fn written(basket: &Basket) -> Result<Json, CartError> {
     let lines: Vec<AskedLine> = basket
         .lines()
         .iter()
-        .map(|line| AskedLine {
-            sku: line.sku.clone(),
-            quantity: line.quantity,
-        })
+        .map(|line| AskedLine { sku: line.sku.clone(), quantity: line.quantity })
         .collect();
     serde_json::to_value(lines).map_err(CartError::unreadable)
 }
@@ -80,19 +77,13 @@ pub(crate) async fn find(
     customer: UserId,
     key: &str,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id((customer.uuid(), key.to_owned()))
-        .one(conn)
-        .await
+    Entity::find_by_id((customer.uuid(), key.to_owned())).one(conn).await
 }
 
 /// Writes a checkout down. False if its key has been written down since.
 pub(crate) async fn create(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
     let inserted = Entity::insert(row.into_active_model().reset_all())
-        .on_conflict(
-            OnConflict::columns([Column::UserId, Column::IdempotencyKey])
-                .do_nothing()
-                .to_owned(),
-        )
+        .on_conflict(OnConflict::columns([Column::UserId, Column::IdempotencyKey]).do_nothing().to_owned())
         .exec_without_returning(conn)
         .await?;
     Ok(inserted > 0)

@@ -34,11 +34,7 @@ impl Orders {
     pub fn during_place(&self, shop: &Shop, customer: &TestUser, lines: &[(&str, i64)]) {
         let requests = lines.iter().map(|(sku, quantity)| {
             let url = format!("{}/cart/items/{sku}", shop.app.address);
-            shop.app
-                .client
-                .put(url)
-                .bearer_auth(&customer.token)
-                .json(&json!({"quantity": quantity}))
+            shop.app.client.put(url).bearer_auth(&customer.token).json(&json!({"quantity": quantity}))
         });
         *self.meanwhile.lock().unwrap() = requests.collect();
     }
@@ -63,10 +59,7 @@ impl OrdersPort for Orders {
             *self.last.lock().unwrap() = Some((placed.order.clone(), cart_id));
         }
         if self.loses_answers.load(Ordering::SeqCst) {
-            return Err(PortError::unavailable(
-                "orders",
-                "the answer was lost by the test",
-            ));
+            return Err(PortError::unavailable("orders", "the answer was lost by the test"));
         }
         Ok(placed)
     }
@@ -102,10 +95,7 @@ impl Shop {
     /// Sells mugs, cups and jugs, 100,000 pieces each, a mug at 2.50.
     pub async fn open(engine: Engine) -> Self {
         let bench = Bench::new(engine).await;
-        let (catalog, inventory) = (
-            Arc::new(FakeCatalog::default()),
-            Arc::new(FakeInventory::default()),
-        );
+        let (catalog, inventory) = (Arc::new(FakeCatalog::default()), Arc::new(FakeInventory::default()));
         for (sku, price_minor) in [("MUG", 250), ("CUP", 120), ("JUG", 990)] {
             catalog.put(sku, price_minor);
             inventory.put(sku, 100_000);
@@ -125,14 +115,7 @@ impl Shop {
             orders: orders_port.clone(),
         });
         let app = TestApp::start(module, bench.tokens.verifier()).await;
-        Self {
-            bench,
-            app,
-            catalog,
-            inventory,
-            orders,
-            orders_port,
-        }
+        Self { bench, app, catalog, inventory, orders, orders_port }
     }
 
     pub async fn cart(&self, customer: &TestUser) -> Value {
@@ -141,22 +124,11 @@ impl Shop {
 
     pub async fn put(&self, customer: &TestUser, sku: &str, quantity: i64) -> Response {
         let path = format!("/cart/items/{sku}");
-        self.app
-            .call("PUT", &path)
-            .by(customer)
-            .json(json!({"quantity": quantity}))
-            .send()
-            .await
+        self.app.call("PUT", &path).by(customer).json(json!({"quantity": quantity})).send().await
     }
 
     pub async fn guest_cart(&self, token: &str) -> Value {
-        self.app
-            .get("/cart")
-            .header("X-Cart-Token", token)
-            .send()
-            .await
-            .expect(200)
-            .json
+        self.app.get("/cart").header("X-Cart-Token", token).send().await.expect(200).json
     }
 
     pub async fn guest_put(&self, token: &str, sku: &str, quantity: i64) -> Response {
@@ -173,43 +145,22 @@ impl Shop {
     pub async fn guest_with(&self, lines: &[(&str, i64)]) -> String {
         let mut token = String::new();
         for (sku, quantity) in lines {
-            token = self
-                .guest_put(&token, sku, *quantity)
-                .await
-                .expect(200)
-                .header("x-cart-token")
-                .to_owned();
+            token =
+                self.guest_put(&token, sku, *quantity).await.expect(200).header("x-cart-token").to_owned();
         }
         token
     }
 
     pub async fn merge(&self, customer: &TestUser, token: &str) -> Response {
-        self.app
-            .post("/cart/merge")
-            .by(customer)
-            .json(json!({"cart_token": token}))
-            .send()
-            .await
+        self.app.post("/cart/merge").by(customer).json(json!({"cart_token": token})).send().await
     }
 
     pub async fn checkout(&self, customer: &TestUser, key: &str) -> Response {
-        self.app
-            .post("/cart/checkout")
-            .by(customer)
-            .key(key)
-            .json(address())
-            .send()
-            .await
+        self.app.post("/cart/checkout").by(customer).key(key).json(address()).send().await
     }
 
     pub async fn try_execute(&self, sql: &str) -> Result<(), DbErr> {
-        self.app
-            .module()
-            .db()
-            .writer()
-            .execute_unprepared(sql)
-            .await
-            .map(|_| ())
+        self.app.module().db().writer().execute_unprepared(sql).await.map(|_| ())
     }
 
     pub async fn execute(&self, sql: &str) {
@@ -219,22 +170,12 @@ impl Shop {
     pub async fn count(&self, table: &str) -> i64 {
         let db = self.app.module().db();
         let statement = Statement::from_string(db.backend(), format!("SELECT COUNT(*) AS n FROM {table}"));
-        db.reader()
-            .query_one_raw(statement)
-            .await
-            .unwrap()
-            .unwrap()
-            .try_get("", "n")
-            .unwrap()
+        db.reader().query_one_raw(statement).await.unwrap().unwrap().try_get("", "n").unwrap()
     }
 
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         let db = self.app.module().db();
-        let rows = db
-            .reader()
-            .query_all_raw(Statement::from_string(db.backend(), sql))
-            .await
-            .unwrap();
+        let rows = db.reader().query_all_raw(Statement::from_string(db.backend(), sql)).await.unwrap();
         rows.iter().map(|row| row.try_get("", "text").unwrap()).collect()
     }
 }
@@ -247,8 +188,5 @@ pub fn address() -> Value {
 /// The SKUs and quantities of a cart or an order.
 pub fn lines_of(cart: &Value) -> Vec<(&str, i64)> {
     let items = cart["items"].as_array().unwrap();
-    items
-        .iter()
-        .map(|item| (item["sku"].as_str().unwrap(), item["quantity"].as_i64().unwrap()))
-        .collect()
+    items.iter().map(|item| (item["sku"].as_str().unwrap(), item["quantity"].as_i64().unwrap())).collect()
 }

@@ -61,7 +61,7 @@ pub(crate) async fn import_batch(context: &Context, mut batch: Vec<Line>) -> Res
                 "Inventory does not answer. The products read so far are in the catalogue, but the opening stock of the last ones is not. \
                  Import the file again once it answers.",
             )
-            .header(actix_web::http::header::RETRY_AFTER, "5")
+            .retry_after(5)
         })?;
     }
     Ok(done)

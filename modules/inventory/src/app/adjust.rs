@@ -43,11 +43,7 @@ pub(crate) async fn adjust(
         return Err(if would_be > MAX_ON_HAND {
             AdjustRefusal::InvalidChange.into()
         } else {
-            AdjustRefusal::Insufficient {
-                sku: sku.clone(),
-                available: before.available(),
-            }
-            .into()
+            AdjustRefusal::Insufficient { sku: sku.clone(), available: before.available() }.into()
         });
     };
     let movement = movements::Model {

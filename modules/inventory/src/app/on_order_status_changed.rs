@@ -39,13 +39,8 @@ impl EventHandler for OnOrderStatusChanged {
             return Ok(());
         }
         if event.to == OrderStatus::Cancelled {
-            release_in(&mut tx, id, event.order_id)
-                .await
-                .map_err(HandleError::other)?;
-        } else if !ship_in(&mut tx, id, event.order_id)
-            .await
-            .map_err(HandleError::other)?
-        {
+            release_in(&mut tx, id, event.order_id).await.map_err(HandleError::other)?;
+        } else if !ship_in(&mut tx, id, event.order_id).await.map_err(HandleError::other)? {
             // An order cannot be shipped without its stock; `souk doctor` of both modules would show the rest.
             tracing::error!(order.id = %event.order_id, reservation.id = %id, "shipped an order that holds no stock");
         }

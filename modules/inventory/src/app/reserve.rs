@@ -57,16 +57,9 @@ async fn shortages(
         .map(|(sku, requested)| Shortage {
             sku: sku.clone(),
             requested: *requested,
-            available: rows
-                .iter()
-                .find(|row| row.sku == sku.as_str())
-                .map_or(0, stock::Model::available),
+            available: rows.iter().find(|row| row.sku == sku.as_str()).map_or(0, stock::Model::available),
         })
         .collect();
-    let short: Vec<Shortage> = all
-        .iter()
-        .filter(|line| line.requested > line.available)
-        .cloned()
-        .collect();
+    let short: Vec<Shortage> = all.iter().filter(|line| line.requested > line.available).cloned().collect();
     Ok(if short.is_empty() { all } else { short })
 }

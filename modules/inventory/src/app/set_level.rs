@@ -46,9 +46,8 @@ pub(crate) async fn set_level_in(
     tx: &mut Tx,
     request: &SetLevel,
 ) -> Result<(stock::Model, Effect), InventoryError> {
-    let threshold_fits = request
-        .low_stock_threshold
-        .is_none_or(|threshold| (0..=MAX_ON_HAND).contains(&threshold));
+    let threshold_fits =
+        request.low_stock_threshold.is_none_or(|threshold| (0..=MAX_ON_HAND).contains(&threshold));
     if !(0..=MAX_ON_HAND).contains(&request.on_hand) || !threshold_fits {
         return Err(AdjustRefusal::InvalidChange.into());
     }
@@ -74,9 +73,7 @@ pub(crate) async fn set_level_in(
             sku: request.sku.as_str().to_owned(),
             on_hand: request.on_hand,
             reserved: 0,
-            low_stock_threshold: request
-                .low_stock_threshold
-                .unwrap_or(context.settings.low_stock_threshold),
+            low_stock_threshold: request.low_stock_threshold.unwrap_or(context.settings.low_stock_threshold),
             version: 1,
             updated_at_ms: now.ms(),
         };
@@ -90,27 +87,18 @@ pub(crate) async fn set_level_in(
         movements::append(tx.conn(), vec![movement]).await?;
         return Ok((row, Effect::Created));
     };
-    if request
-        .expected_version
-        .is_some_and(|version| version != before.version)
-    {
-        return Err(InventoryError::Changed {
-            version: before.version,
-        });
+    if request.expected_version.is_some_and(|version| version != before.version) {
+        return Err(InventoryError::Changed { version: before.version });
     }
     let change = request.on_hand - before.on_hand;
-    let threshold = request
-        .low_stock_threshold
-        .filter(|threshold| *threshold != before.low_stock_threshold);
+    let threshold = request.low_stock_threshold.filter(|threshold| *threshold != before.low_stock_threshold);
     if change == 0 && threshold.is_none() {
         return Ok((before, Effect::Unchanged));
     }
     let Some(row) = stock::change(tx.conn(), &request.sku, change, threshold, now).await? else {
-        return Err(AdjustRefusal::Insufficient {
-            sku: request.sku.clone(),
-            available: before.available(),
-        }
-        .into());
+        return Err(
+            AdjustRefusal::Insufficient { sku: request.sku.clone(), available: before.available() }.into()
+        );
     };
     if change != 0 {
         movement.stock_id = row.id;

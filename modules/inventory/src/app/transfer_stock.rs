@@ -41,13 +41,9 @@ impl Transfer for TransferStock {
         loop {
             let record = records.next().await?;
             let ended = record.is_none();
-            match record.map(|record| {
-                (
-                    record.line,
-                    record.get("sku").unwrap_or_default().to_owned(),
-                    parse(&record),
-                )
-            }) {
+            match record
+                .map(|record| (record.line, record.get("sku").unwrap_or_default().to_owned(), parse(&record)))
+            {
                 Some((line, _, Ok(request))) => batch.push((line, request)),
                 Some((line, sku, Err(reason))) => summary.refuse(line, sku, reason),
                 None => {}
@@ -78,17 +74,10 @@ impl Transfer for TransferStock {
                     .items
                     .into_iter()
                     .map(|row| {
-                        Ok(vec![
-                            row.sku,
-                            row.on_hand.to_string(),
-                            row.low_stock_threshold.to_string(),
-                        ])
+                        Ok(vec![row.sku, row.on_hand.to_string(), row.low_stock_threshold.to_string()])
                     })
                     .collect();
-                Ok(Some((
-                    futures_util::stream::iter(rows),
-                    page.next_cursor.map(Some),
-                )))
+                Ok(Some((futures_util::stream::iter(rows), page.next_cursor.map(Some))))
             }
         })
         .try_flatten()

@@ -12,11 +12,7 @@ pub(crate) struct Change(i64);
 impl Change {
     pub(crate) fn parse(change: i64) -> Result<Self, AdjustRefusal> {
         let possible = change != 0 && (-MAX_ON_HAND..=MAX_ON_HAND).contains(&change);
-        if possible {
-            Ok(Self(change))
-        } else {
-            Err(AdjustRefusal::InvalidChange)
-        }
+        if possible { Ok(Self(change)) } else { Err(AdjustRefusal::InvalidChange) }
     }
 
     pub(crate) fn get(self) -> i64 {
@@ -32,11 +28,7 @@ impl Reason {
     pub(crate) fn parse(text: &str) -> Result<Self, AdjustRefusal> {
         let text = text.trim();
         let fits = (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(AdjustRefusal::InvalidReason)
-        }
+        if fits { Ok(Self(text.to_owned())) } else { Err(AdjustRefusal::InvalidReason) }
     }
 
     pub(crate) fn into_text(self) -> String {

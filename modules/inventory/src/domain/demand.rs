@@ -23,16 +23,9 @@ mod tests {
 
     #[test]
     fn the_same_sku_is_summed_and_skus_are_sorted() {
-        let line = |sku: &str, n| StockLine {
-            sku: Sku::parse(sku).unwrap(),
-            quantity: Quantity::parse(n).unwrap(),
-        };
-        let demand: Vec<_> = by_sku(&[line("B", 2), line("A", 1), line("b", 3)])
-            .into_iter()
-            .collect();
-        assert_eq!(
-            demand,
-            vec![(Sku::parse("A").unwrap(), 1), (Sku::parse("B").unwrap(), 5)]
-        );
+        let line =
+            |sku: &str, n| StockLine { sku: Sku::parse(sku).unwrap(), quantity: Quantity::parse(n).unwrap() };
+        let demand: Vec<_> = by_sku(&[line("B", 2), line("A", 1), line("b", 3)]).into_iter().collect();
+        assert_eq!(demand, vec![(Sku::parse("A").unwrap(), 1), (Sku::parse("B").unwrap(), 5)]);
     }
 }

@@ -32,8 +32,6 @@ pub(crate) async fn get_stock(
     Path(sku): Path<Sku>,
     conditional: Conditional,
 ) -> Result<HttpResponse, Problem> {
-    let row = stock::find(context.db.reader(), &sku)
-        .await?
-        .ok_or(InventoryError::NotFound(sku))?;
+    let row = stock::find(context.db.reader(), &sku).await?.ok_or(InventoryError::NotFound(sku))?;
     Ok(conditional.answer(&ETag::of(row.version), &row.level()?))
 }

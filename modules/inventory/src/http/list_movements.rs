@@ -83,9 +83,7 @@ pub(crate) async fn list_movements(
     Query(query): Query<ListMovements>,
 ) -> Result<HttpResponse, Problem> {
     let (limit, cursor) = page_of(query.limit, query.cursor.as_deref())?;
-    let row = stock::find(context.db.reader(), &sku)
-        .await?
-        .ok_or(InventoryError::NotFound(sku))?;
+    let row = stock::find(context.db.reader(), &sku).await?.ok_or(InventoryError::NotFound(sku))?;
     let page = movements::page_of(context.db.reader(), row.id, limit, cursor.as_ref()).await??;
     Ok(ok(&page.map(Movement::from)))
 }

@@ -43,13 +43,6 @@ pub(crate) async fn list_stock(
 ) -> Result<HttpResponse, Problem> {
     let (limit, cursor) = page_of(query.limit, query.cursor.as_deref())?;
     let page = stock::page(context.db.reader(), query.low_stock, limit, cursor.as_ref()).await??;
-    let levels = page
-        .items
-        .iter()
-        .map(stock::Model::level)
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(ok(&Page {
-        items: levels,
-        next_cursor: page.next_cursor,
-    }))
+    let levels = page.items.iter().map(stock::Model::level).collect::<Result<Vec<_>, _>>()?;
+    Ok(ok(&Page { items: levels, next_cursor: page.next_cursor }))
 }

@@ -73,9 +73,7 @@ async fn expected_version(
     if !conditional.has_if_match() {
         return Ok(None);
     }
-    let version = stock::find(context.db.reader(), sku)
-        .await?
-        .map_or(0, |row| row.version);
+    let version = stock::find(context.db.reader(), sku).await?.map_or(0, |row| row.version);
     conditional.check(&ETag::of(version))?;
     Ok(Some(version))
 }

@@ -28,13 +28,7 @@ pub(crate) async fn import_stock(
     _admin: Admin,
     upload: Upload,
 ) -> Result<HttpResponse, Problem> {
-    respond_import(
-        &TransferStock {
-            context: context.into_inner(),
-        },
-        upload,
-    )
-    .await
+    respond_import(&TransferStock { context: context.into_inner() }, upload).await
 }
 
 /// Export stock levels as CSV
@@ -52,7 +46,5 @@ pub(crate) async fn export_stock(
     context: web::Data<Context>,
     _admin: Admin,
 ) -> Result<HttpResponse, Problem> {
-    Ok(respond_export(&TransferStock {
-        context: context.into_inner(),
-    }))
+    Ok(respond_export(&TransferStock { context: context.into_inner() }))
 }

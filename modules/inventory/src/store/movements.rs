@@ -37,10 +37,7 @@ pub(crate) async fn append(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Res
         return Ok(());
     }
     let rows = rows.into_iter().map(|row| row.into_active_model().reset_all());
-    Entity::insert_many(rows)
-        .exec_without_returning(conn)
-        .await
-        .map(|_| ())
+    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
 }
 
 pub(crate) async fn exists(conn: &impl ConnectionTrait, id: Uuid) -> Result<bool, DbErr> {
@@ -54,21 +51,15 @@ pub(crate) async fn page_of(
     limit: Limit,
     cursor: Option<&Cursor>,
 ) -> Result<Result<Page<Model>, CursorError>, DbErr> {
-    let mut query = Entity::find()
-        .filter(Column::StockId.eq(stock_id))
-        .order_by_desc(Column::Id)
-        .limit(limit.probe());
+    let mut query =
+        Entity::find().filter(Column::StockId.eq(stock_id)).order_by_desc(Column::Id).limit(limit.probe());
     if let Some(cursor) = cursor {
-        let before = cursor
-            .unpack::<1>()
-            .and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError));
+        let before = cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError));
         match before {
             Ok(before) => query = query.filter(Column::Id.lt(before)),
             Err(error) => return Ok(Err(error)),
         }
     }
     let rows = query.all(conn).await?;
-    Ok(Ok(Page::from_probe(rows, limit, |row| {
-        Cursor::pack(&[&row.id.to_string()])
-    })))
+    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
 }

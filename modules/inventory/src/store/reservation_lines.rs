@@ -24,11 +24,7 @@ pub(crate) struct Model {
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub(crate) enum Relation {
-    #[sea_orm(
-        belongs_to = "stock::Entity",
-        from = "Column::StockId",
-        to = "stock::Column::Id"
-    )]
+    #[sea_orm(belongs_to = "stock::Entity", from = "Column::StockId", to = "stock::Column::Id")]
     Stock,
 }
 
@@ -42,10 +38,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
     let rows = rows.into_iter().map(|row| row.into_active_model().reset_all());
-    Entity::insert_many(rows)
-        .exec_without_returning(conn)
-        .await
-        .map(|_| ())
+    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
 }
 
 /// The lines of a reservation in SKU order: the order in which stock rows are taken.

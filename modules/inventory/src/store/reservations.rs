@@ -31,10 +31,7 @@ pub(crate) enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 pub(crate) async fn state(conn: &impl ConnectionTrait, id: ReservationId) -> Result<Option<String>, DbErr> {
-    Ok(Entity::find_by_id(id.uuid())
-        .one(conn)
-        .await?
-        .map(|row| row.state))
+    Ok(Entity::find_by_id(id.uuid()).one(conn).await?.map(|row| row.state))
 }
 
 /// Takes the id, held or already ended. False if the id is known.

@@ -54,19 +54,12 @@ impl Model {
 }
 
 pub(crate) async fn find(conn: &impl ConnectionTrait, sku: &Sku) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Sku.eq(sku.as_str()))
-        .one(conn)
-        .await
+    Entity::find().filter(Column::Sku.eq(sku.as_str())).one(conn).await
 }
 
 /// The row, locked until the transaction ends (SQLite: the whole database is).
 pub(crate) async fn find_for_update(conn: &impl ConnectionTrait, sku: &Sku) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Sku.eq(sku.as_str()))
-        .lock_exclusive()
-        .one(conn)
-        .await
+    Entity::find().filter(Column::Sku.eq(sku.as_str())).lock_exclusive().one(conn).await
 }
 
 pub(crate) async fn find_all(conn: &impl ConnectionTrait, skus: &[Sku]) -> Result<Vec<Model>, DbErr> {
@@ -85,9 +78,8 @@ pub(crate) async fn page(
     cursor: Option<&Cursor>,
 ) -> Result<Result<Page<Model>, CursorError>, DbErr> {
     let mut query = Entity::find().order_by_asc(Column::Sku).limit(limit.probe());
-    let is_low = Expr::col(Column::OnHand)
-        .sub(Expr::col(Column::Reserved))
-        .lte(Expr::col(Column::LowStockThreshold));
+    let is_low =
+        Expr::col(Column::OnHand).sub(Expr::col(Column::Reserved)).lte(Expr::col(Column::LowStockThreshold));
     query = match only_low {
         Some(true) => query.filter(is_low),
         Some(false) => query.filter(is_low.not()),

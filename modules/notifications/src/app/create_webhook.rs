@@ -17,25 +17,19 @@ pub(crate) struct CreateWebhook {
     pub(crate) key: Option<KeyedRequest>,
 }
 
-/// The secret is part of the answer this once. A replay finds the endpoint by its id, so the secret is stored in one place only.
+/// The secret is part of the answer this once. A replay reads it from the endpoint itself, so that it is stored in one
+/// place only; an endpoint never changes, but one that was deleted since has no answer any more.
 pub(crate) async fn create_webhook(
     context: &Context,
     request: CreateWebhook,
 ) -> Result<Answer<webhooks::Model>, NotificationsError> {
     let (url, events) = (parse_url(&request.url)?, parse_events(&request.events)?);
-    let secret = request
-        .secret
-        .as_deref()
-        .map(parse_secret)
-        .transpose()?
-        .unwrap_or_else(new_secret);
+    let secret = request.secret.as_deref().map(parse_secret).transpose()?.unwrap_or_else(new_secret);
     let ticket = match idempotency::begin::<uuid::Uuid>(&context.db, request.key).await? {
         Begin::Work(ticket) => ticket,
         Begin::Replay(id) => {
             let row = webhooks::find(context.db.reader(), id.into()).await?;
-            return Ok(Answer::replayed(
-                row.ok_or(NotificationsError::NotFound("webhook"))?,
-            ));
+            return Ok(Answer::replayed(row.ok_or(NotificationsError::NotFound("webhook"))?));
         }
     };
     if webhooks::count(context.db.reader()).await? >= MAX_WEBHOOKS {
@@ -61,8 +55,5 @@ pub(crate) async fn create_webhook(
 /// `whsec_` and 32 random bytes in base64, as Standard Webhooks 1.0 asks.
 pub(crate) fn new_secret() -> String {
     let bytes: [u8; 32] = rand::random();
-    format!(
-        "whsec_{}",
-        base64::engine::general_purpose::STANDARD.encode(bytes)
-    )
+    format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(bytes))
 }

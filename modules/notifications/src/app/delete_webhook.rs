@@ -7,9 +7,8 @@ use crate::error::NotificationsError;
 use crate::store::webhooks;
 
 pub(crate) async fn delete_webhook(context: &Context, id: WebhookId) -> Result<(), NotificationsError> {
-    let row = webhooks::find(context.db.reader(), id)
-        .await?
-        .ok_or(NotificationsError::NotFound("webhook"))?;
+    let row =
+        webhooks::find(context.db.reader(), id).await?.ok_or(NotificationsError::NotFound("webhook"))?;
     if row.configured {
         return Err(NotificationsError::WebhookConfigured);
     }

@@ -43,10 +43,7 @@ impl EventHandler for OnOrderCreated {
             let letter = order_created(profile.name.as_deref(), &order.number, &lines, order.total);
             (profile, letter)
         });
-        let webhook = WebhookEvent {
-            name: "order.created",
-            data: serde_json::to_value(order)?,
-        };
+        let webhook = WebhookEvent { name: "order.created", data: serde_json::to_value(order)? };
         record(&self.context, envelope, self.name(), letter, Some(webhook)).await
     }
 }

@@ -29,12 +29,10 @@ impl EventHandler for OnOrderStatusChanged {
         let Some(event) = envelope.open::<OrderStatusChanged>().transpose()? else {
             return Ok(());
         };
-        let letter = recipient(&self.context, event.user_id)
-            .await?
-            .and_then(|profile| {
-                let letter = order_status(profile.name.as_deref(), &event.number, event.to)?;
-                Some((profile, letter))
-            });
+        let letter = recipient(&self.context, event.user_id).await?.and_then(|profile| {
+            let letter = order_status(profile.name.as_deref(), &event.number, event.to)?;
+            Some((profile, letter))
+        });
         let data = serde_json::json!({
             "order_id": event.order_id,
             "number": event.number,
@@ -44,10 +42,7 @@ impl EventHandler for OnOrderStatusChanged {
             "total": event.total,
             "reason": event.reason,
         });
-        let webhook = WebhookEvent {
-            name: "order.status_changed",
-            data,
-        };
+        let webhook = WebhookEvent { name: "order.status_changed", data };
         record(&self.context, envelope, self.name(), letter, Some(webhook)).await
     }
 }

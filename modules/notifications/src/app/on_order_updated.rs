@@ -28,10 +28,7 @@ impl EventHandler for OnOrderUpdated {
         let Some(event) = envelope.open::<OrderUpdated>().transpose()? else {
             return Ok(());
         };
-        let webhook = WebhookEvent {
-            name: "order.updated",
-            data: serde_json::to_value(&event.order)?,
-        };
+        let webhook = WebhookEvent { name: "order.updated", data: serde_json::to_value(&event.order)? };
         record(&self.context, envelope, self.name(), None, Some(webhook)).await
     }
 }

@@ -29,16 +29,11 @@ impl EventHandler for OnPaymentCaptured {
         let Some(event) = envelope.open::<PaymentCaptured>().transpose()? else {
             return Ok(());
         };
-        let letter = recipient(&self.context, Some(event.payment.user_id))
-            .await?
-            .map(|profile| {
-                let letter = payment_captured(profile.name.as_deref(), event.payment.captured);
-                (profile, letter)
-            });
-        let webhook = WebhookEvent {
-            name: "payment.captured",
-            data: serde_json::to_value(&event)?,
-        };
+        let letter = recipient(&self.context, Some(event.payment.user_id)).await?.map(|profile| {
+            let letter = payment_captured(profile.name.as_deref(), event.payment.captured);
+            (profile, letter)
+        });
+        let webhook = WebhookEvent { name: "payment.captured", data: serde_json::to_value(&event)? };
         record(&self.context, envelope, self.name(), letter, Some(webhook)).await
     }
 }

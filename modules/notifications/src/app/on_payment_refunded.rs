@@ -29,16 +29,11 @@ impl EventHandler for OnPaymentRefunded {
         let Some(event) = envelope.open::<PaymentRefunded>().transpose()? else {
             return Ok(());
         };
-        let letter = recipient(&self.context, Some(event.payment.user_id))
-            .await?
-            .map(|profile| {
-                let letter = payment_refunded(profile.name.as_deref(), event.amount);
-                (profile, letter)
-            });
-        let webhook = WebhookEvent {
-            name: "payment.refunded",
-            data: serde_json::to_value(&event)?,
-        };
+        let letter = recipient(&self.context, Some(event.payment.user_id)).await?.map(|profile| {
+            let letter = payment_refunded(profile.name.as_deref(), event.amount);
+            (profile, letter)
+        });
+        let webhook = WebhookEvent { name: "payment.refunded", data: serde_json::to_value(&event)? };
         record(&self.context, envelope, self.name(), letter, Some(webhook)).await
     }
 }

@@ -29,12 +29,12 @@ impl EventHandler for OnUserRegistered {
         let Some(event) = envelope.open::<UserRegistered>().transpose()? else {
             return Ok(());
         };
-        let letter = recipient(&self.context, Some(event.user_id))
-            .await?
-            .map(|profile| {
-                let letter = welcome(profile.name.as_deref());
-                (profile, letter)
-            });
+        // An imported account may be switched off; nobody is welcomed to that.
+        let profile = recipient(&self.context, Some(event.user_id)).await?.filter(|profile| profile.active);
+        let letter = profile.map(|profile| {
+            let letter = welcome(profile.name.as_deref());
+            (profile, letter)
+        });
         record(&self.context, envelope, self.name(), letter, None).await
     }
 }

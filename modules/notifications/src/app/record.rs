@@ -63,10 +63,8 @@ pub(crate) async fn record(
     if let Some(event) = webhook {
         let payload = json!({"event": event.name, "data": event.data, "timestamp": envelope.occurred_at});
         let endpoints = webhooks::all(tx.conn()).await?;
-        let rows = endpoints
-            .iter()
-            .filter(|endpoint| endpoint.wants(event.name))
-            .map(|endpoint| deliveries::Model {
+        let rows = endpoints.iter().filter(|endpoint| endpoint.wants(event.name)).map(|endpoint| {
+            deliveries::Model {
                 id: system.id(),
                 webhook_id: endpoint.id,
                 event_id: envelope.id.uuid(),
@@ -76,7 +74,8 @@ pub(crate) async fn record(
                 attempts: 0,
                 created_at_ms: now.ms(),
                 delivered_at_ms: None,
-            });
+            }
+        });
         deliveries::insert_all(tx.conn(), rows.collect()).await?;
     }
     tx.commit().await?;

@@ -56,7 +56,5 @@ pub(crate) async fn send(context: &Context, row: notifications::Model) -> Result
 /// 1 s, doubled with each failure, an hour at most.
 fn back_off(attempts: i64) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1).clamp(0, 12)).unwrap_or(12);
-    Duration::from_secs(1)
-        .saturating_mul(2_u32.saturating_pow(doublings))
-        .min(Duration::from_secs(3_600))
+    Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(doublings)).min(Duration::from_secs(3_600))
 }

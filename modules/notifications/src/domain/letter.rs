@@ -23,10 +23,7 @@ pub(crate) fn welcome(name: Option<&str>) -> Letter {
     Letter {
         template: "welcome",
         subject: "Welcome".to_owned(),
-        body: format!(
-            "{}\n\nYour account is ready. Good to have you here.\n",
-            greeting(name)
-        ),
+        body: format!("{}\n\nYour account is ready. Good to have you here.\n", greeting(name)),
     }
 }
 
@@ -34,14 +31,7 @@ pub(crate) fn order_created(name: Option<&str>, number: &str, lines: &[LetterLin
     let number = one_line(number);
     let list: String = lines
         .iter()
-        .map(|line| {
-            format!(
-                "  {} x {}: {}\n",
-                line.quantity,
-                one_line(&line.name),
-                line.line_total
-            )
-        })
+        .map(|line| format!("  {} x {}: {}\n", line.quantity, one_line(&line.name), line.line_total))
         .collect();
     Letter {
         template: "order_created",
@@ -56,22 +46,14 @@ pub(crate) fn order_created(name: Option<&str>, number: &str, lines: &[LetterLin
 /// The letter about a new status; there is none about going back to `pending` or about packing.
 pub(crate) fn order_status(name: Option<&str>, number: &str, status: OrderStatus) -> Option<Letter> {
     let (template, subject, sentence) = match status {
-        OrderStatus::Confirmed => (
-            "order_confirmed",
-            "is confirmed",
-            "is confirmed. We pack it next.",
-        ),
-        OrderStatus::Shipped => (
-            "order_shipped",
-            "is on its way",
-            "has left our house and is on its way to you.",
-        ),
+        OrderStatus::Confirmed => ("order_confirmed", "is confirmed", "is confirmed. We pack it next."),
+        OrderStatus::Shipped => {
+            ("order_shipped", "is on its way", "has left our house and is on its way to you.")
+        }
         OrderStatus::Delivered => ("order_delivered", "has arrived", "has arrived. Enjoy it."),
-        OrderStatus::Cancelled => (
-            "order_cancelled",
-            "is cancelled",
-            "is cancelled. What you have paid for it comes back to you.",
-        ),
+        OrderStatus::Cancelled => {
+            ("order_cancelled", "is cancelled", "is cancelled. What you have paid for it comes back to you.")
+        }
         OrderStatus::Pending | OrderStatus::Processing => return None,
     };
     let number = one_line(number);
@@ -86,10 +68,7 @@ pub(crate) fn payment_captured(name: Option<&str>, captured: Money) -> Letter {
     Letter {
         template: "payment_captured",
         subject: format!("We have received {captured}"),
-        body: format!(
-            "{}\n\nWe have received your payment of {captured}. Thank you.\n",
-            greeting(name)
-        ),
+        body: format!("{}\n\nWe have received your payment of {captured}. Thank you.\n", greeting(name)),
     }
 }
 
@@ -97,10 +76,7 @@ pub(crate) fn payment_refunded(name: Option<&str>, refunded: Money) -> Letter {
     Letter {
         template: "payment_refunded",
         subject: format!("We have refunded {refunded}"),
-        body: format!(
-            "{}\n\nWe have sent {refunded} back to your card.\n",
-            greeting(name)
-        ),
+        body: format!("{}\n\nWe have sent {refunded} back to your card.\n", greeting(name)),
     }
 }
 
@@ -112,11 +88,7 @@ fn greeting(name: Option<&str>) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.split(|c: char| c.is_control())
-        .collect::<Vec<_>>()
-        .join(" ")
-        .trim()
-        .to_owned()
+    text.split(|c: char| c.is_control()).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
 #[cfg(test)]
@@ -128,25 +100,12 @@ mod tests {
     #[test]
     fn a_letter_lists_what_was_ordered() {
         let total = Money::new(1700, Currency::GBP);
-        let lines = [LetterLine {
-            name: "Blue mug\n\nPay to: me".to_owned(),
-            quantity: 2,
-            line_total: total,
-        }];
+        let lines =
+            [LetterLine { name: "Blue mug\n\nPay to: me".to_owned(), quantity: 2, line_total: total }];
         let letter = order_created(Some("Ada"), "N-1", &lines, total);
         assert_eq!(letter.subject, "We have your order N-1");
-        assert!(
-            letter
-                .body
-                .starts_with("Dear Ada,\n\nThank you for your order N-1."),
-            "{}",
-            letter.body
-        );
-        assert!(
-            letter.body.contains("  2 x Blue mug  Pay to: me: 17.00 GBP\n"),
-            "{}",
-            letter.body
-        );
+        assert!(letter.body.starts_with("Dear Ada,\n\nThank you for your order N-1."), "{}", letter.body);
+        assert!(letter.body.contains("  2 x Blue mug  Pay to: me: 17.00 GBP\n"), "{}", letter.body);
     }
 
     #[test]
@@ -156,14 +115,6 @@ mod tests {
             .filter_map(|status| order_status(None, "1", *status))
             .map(|l| l.template)
             .collect();
-        assert_eq!(
-            told,
-            [
-                "order_confirmed",
-                "order_shipped",
-                "order_delivered",
-                "order_cancelled"
-            ]
-        );
+        assert_eq!(told, ["order_confirmed", "order_shipped", "order_delivered", "order_cancelled"]);
     }
 }

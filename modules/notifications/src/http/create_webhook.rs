@@ -49,12 +49,7 @@ pub(crate) async fn create_webhook(
 ) -> Result<HttpResponse, Problem> {
     let key = key.covering(&admin.scope(), "POST /notifications/webhooks", &body);
     let NewWebhook { url, events, secret } = body;
-    let request = app::create_webhook::CreateWebhook {
-        url,
-        events,
-        secret,
-        key,
-    };
+    let request = app::create_webhook::CreateWebhook { url, events, secret, key };
     let answer = app::create_webhook::create_webhook(&context, request).await?;
     Ok(answer.map(Webhook::with_secret).respond(StatusCode::CREATED))
 }

@@ -67,9 +67,7 @@ pub(crate) async fn list_deliveries(
     Query(query): Query<ListParams>,
 ) -> Result<HttpResponse, Problem> {
     let (limit, cursor) = page_of(query.limit, query.cursor.as_deref())?;
-    webhooks::find(context.db.reader(), id)
-        .await?
-        .ok_or(NotificationsError::NotFound("webhook"))?;
+    webhooks::find(context.db.reader(), id).await?.ok_or(NotificationsError::NotFound("webhook"))?;
     let page = deliveries::page_of(context.db.reader(), id, limit, cursor.as_ref()).await??;
     Ok(ok(&page.map(Delivery::from)))
 }

@@ -30,10 +30,7 @@ pub(crate) struct Webhook {
 impl Webhook {
     pub(crate) fn masked(row: webhooks::Model) -> Self {
         let secret = endpoint::masked(&row.secret);
-        Self {
-            secret,
-            ..Self::with_secret(row)
-        }
+        Self { secret, ..Self::with_secret(row) }
     }
 
     pub(crate) fn with_secret(row: webhooks::Model) -> Self {

@@ -36,7 +36,5 @@ pub(crate) async fn replay_delivery(
     Path((id, delivery_id)): Path<(WebhookId, Uuid)>,
     _key: IdempotencyKey,
 ) -> Result<HttpResponse, Problem> {
-    Ok(ok(&Delivery::from(
-        app::replay_delivery::replay_delivery(&context, id, delivery_id).await?,
-    )))
+    Ok(ok(&Delivery::from(app::replay_delivery::replay_delivery(&context, id, delivery_id).await?)))
 }

@@ -40,10 +40,7 @@ pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) ->
         return Ok(());
     }
     let rows = rows.into_iter().map(|row| row.into_active_model().reset_all());
-    Entity::insert_many(rows)
-        .exec_without_returning(conn)
-        .await
-        .map(|_| ())
+    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
 }
 
 /// A page of one endpoint's deliveries, newest first.
@@ -58,18 +55,13 @@ pub(crate) async fn page_of(
         .order_by_desc(Column::Id)
         .limit(limit.probe());
     if let Some(cursor) = cursor {
-        match cursor
-            .unpack::<1>()
-            .and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError))
-        {
+        match cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError)) {
             Ok(before) => query = query.filter(Column::Id.lt(before)),
             Err(error) => return Ok(Err(error)),
         }
     }
     let rows = query.all(conn).await?;
-    Ok(Ok(Page::from_probe(rows, limit, |row| {
-        Cursor::pack(&[&row.id.to_string()])
-    })))
+    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
 }
 
 pub(crate) async fn find_of(
@@ -77,10 +69,7 @@ pub(crate) async fn find_of(
     webhook_id: WebhookId,
     id: Uuid,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id)
-        .filter(Column::WebhookId.eq(webhook_id.uuid()))
-        .one(conn)
-        .await
+    Entity::find_by_id(id).filter(Column::WebhookId.eq(webhook_id.uuid())).one(conn).await
 }
 
 /// Puts a delivery that was made, or failed, back in line. False if it is in line already.

@@ -42,10 +42,7 @@ pub(crate) enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
-    Entity::insert(row.into_active_model().reset_all())
-        .exec_without_returning(conn)
-        .await
-        .map(|_| ())
+    Entity::insert(row.into_active_model().reset_all()).exec_without_returning(conn).await.map(|_| ())
 }
 
 /// A page of one user's notifications, newest first.
@@ -60,18 +57,13 @@ pub(crate) async fn page_of(
         .order_by_desc(Column::Id)
         .limit(limit.probe());
     if let Some(cursor) = cursor {
-        match cursor
-            .unpack::<1>()
-            .and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError))
-        {
+        match cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError)) {
             Ok(before) => query = query.filter(Column::Id.lt(before)),
             Err(error) => return Ok(Err(error)),
         }
     }
     let rows = query.all(conn).await?;
-    Ok(Ok(Page::from_probe(rows, limit, |row| {
-        Cursor::pack(&[&row.id.to_string()])
-    })))
+    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
 }
 
 /// What waits to be sent, the longest waiting first.

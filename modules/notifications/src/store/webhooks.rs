@@ -5,6 +5,7 @@ use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
@@ -37,7 +38,13 @@ impl Model {
 }
 
 pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
+    Entity::insert(row.into_active_model().reset_all()).exec_without_returning(conn).await.map(|_| ())
+}
+
+/// Adds an endpoint of the settings, unless it is there.
+pub(crate) async fn insert_unless_configured(conn: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
     Entity::insert(row.into_active_model().reset_all())
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
         .exec_without_returning(conn)
         .await
         .map(|_| ())
@@ -64,18 +71,13 @@ pub(crate) async fn page(
 ) -> Result<Result<Page<Model>, CursorError>, DbErr> {
     let mut query = Entity::find().order_by_asc(Column::Id).limit(limit.probe());
     if let Some(cursor) = cursor {
-        match cursor
-            .unpack::<1>()
-            .and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError))
-        {
+        match cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError)) {
             Ok(after) => query = query.filter(Column::Id.gt(after)),
             Err(error) => return Ok(Err(error)),
         }
     }
     let rows = query.all(conn).await?;
-    Ok(Ok(Page::from_probe(rows, limit, |row| {
-        Cursor::pack(&[&row.id.to_string()])
-    })))
+    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
 }
 
 /// Removes an endpoint with its deliveries. False if there is none.

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use actix_web::web;
 use contracts::orders::Order;
 use kernel::Page;
-use sea_orm::DbErr;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::Context;
+use crate::error::OrdersError;
 use crate::store::{lines, orders};
 
 /// The tag of every operation here.
@@ -41,7 +41,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
 }
 
 /// A page with the lines of all its orders, which are read in one query.
-async fn with_lines(context: &Context, page: Page<orders::Model>) -> Result<Page<Order>, DbErr> {
+async fn with_lines(context: &Context, page: Page<orders::Model>) -> Result<Page<Order>, OrdersError> {
     let mut lines = lines::of_all(context.db.reader(), page.items.iter().map(|row| row.id)).await?;
     let items = page.items.iter().map(|row| row.order(&lines.remove(&row.id).unwrap_or_default()));
     Ok(Page { items: items.collect::<Result<_, _>>()?, next_cursor: page.next_cursor })

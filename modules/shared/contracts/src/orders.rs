@@ -202,11 +202,7 @@ pub enum PlaceRefusal {
     #[error("not enough stock of {}", .0.iter().map(|s| s.sku.to_string()).collect::<Vec<_>>().join(", "))]
     InsufficientStock(Vec<Shortage>),
     #[error("the price of {sku} is {actual}, not {expected}")]
-    PriceChanged {
-        sku: Sku,
-        expected: Money,
-        actual: Money,
-    },
+    PriceChanged { sku: Sku, expected: Money, actual: Money },
     #[error("the total is {actual}, not {expected}")]
     TotalMismatch { expected: Money, actual: Money },
     #[error("there is no product {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]

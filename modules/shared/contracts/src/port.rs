@@ -28,10 +28,7 @@ impl<R: std::fmt::Display + std::fmt::Debug> PortError<R> {
         module: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Unavailable {
-            module,
-            source: source.into(),
-        }
+        Self::Unavailable { module, source: source.into() }
     }
 }
 

@@ -42,10 +42,9 @@ impl Address {
     pub fn country(&self) -> Option<&str> {
         match &self.0 {
             Written::Text(_) => None,
-            Written::Fields(fields) => fields
-                .get("country")
-                .map(|country| country.trim())
-                .filter(|country| !country.is_empty()),
+            Written::Fields(fields) => {
+                fields.get("country").map(|country| country.trim()).filter(|country| !country.is_empty())
+            }
         }
     }
 
@@ -90,9 +89,7 @@ impl From<Address> for Written {
 /// Addresses are personal data: logs see only the country.
 impl std::fmt::Debug for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Address")
-            .field("country", &self.country())
-            .finish_non_exhaustive()
+        f.debug_struct("Address").field("country", &self.country()).finish_non_exhaustive()
     }
 }
 
@@ -106,10 +103,8 @@ mod tests {
 
     #[test]
     fn an_address_comes_back_as_it_was_written() {
-        for json in [
-            r#""12 St James's Square\nLondon""#,
-            r#"{"city":"London","country":"GB","zip":"SW1Y"}"#,
-        ] {
+        for json in [r#""12 St James's Square\nLondon""#, r#"{"city":"London","country":"GB","zip":"SW1Y"}"#]
+        {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
         }
         assert_eq!(read(r#"{"country":" GB "}"#).unwrap().country(), Some("GB"));
@@ -118,14 +113,7 @@ mod tests {
     #[test]
     fn empty_and_boundless_addresses_are_refused() {
         let long = format!(r#"{{"city":"{}"}}"#, "x".repeat(501));
-        for json in [
-            "{}",
-            r#""""#,
-            r#"{"city":7}"#,
-            r#"{"city":"\u0000"}"#,
-            "[]",
-            &long,
-        ] {
+        for json in ["{}", r#""""#, r#"{"city":7}"#, r#"{"city":"\u0000"}"#, "[]", &long] {
             assert!(read(json).is_none(), "{json}");
         }
     }

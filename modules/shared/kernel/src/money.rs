@@ -111,10 +111,7 @@ pub enum MoneyError {
 impl Money {
     /// An amount of minor units.
     pub fn new(amount_minor: i64, currency: Currency) -> Self {
-        Self {
-            amount_minor,
-            currency,
-        }
+        Self { amount_minor, currency }
     }
 
     /// Nothing, in a currency.
@@ -142,14 +139,10 @@ impl Money {
         let decimals = usize::try_from(currency.decimals()).map_err(|_| MoneyError::Overflow)?;
         let significant = fraction.trim_end_matches('0');
         if significant.len() > decimals {
-            return Err(MoneyError::TooFine {
-                text: trimmed.to_owned(),
-                currency,
-            });
+            return Err(MoneyError::TooFine { text: trimmed.to_owned(), currency });
         }
-        let minor: i64 = format!("{whole}{significant:0<decimals$}")
-            .parse()
-            .map_err(|_| MoneyError::Overflow)?;
+        let minor: i64 =
+            format!("{whole}{significant:0<decimals$}").parse().map_err(|_| MoneyError::Overflow)?;
         Ok(Self::new(if negative { -minor } else { minor }, currency))
     }
 
@@ -169,20 +162,14 @@ impl Money {
     /// The sum of two amounts of one currency.
     pub fn checked_add(self, other: Money) -> Result<Money, MoneyError> {
         self.same_currency(other)?;
-        let amount_minor = self
-            .amount_minor
-            .checked_add(other.amount_minor)
-            .ok_or(MoneyError::Overflow)?;
+        let amount_minor = self.amount_minor.checked_add(other.amount_minor).ok_or(MoneyError::Overflow)?;
         Ok(Self { amount_minor, ..self })
     }
 
     /// The difference of two amounts of one currency.
     pub fn checked_sub(self, other: Money) -> Result<Money, MoneyError> {
         self.same_currency(other)?;
-        let amount_minor = self
-            .amount_minor
-            .checked_sub(other.amount_minor)
-            .ok_or(MoneyError::Overflow)?;
+        let amount_minor = self.amount_minor.checked_sub(other.amount_minor).ok_or(MoneyError::Overflow)?;
         Ok(Self { amount_minor, ..self })
     }
 
@@ -196,10 +183,7 @@ impl Money {
         if self.currency == other.currency {
             Ok(())
         } else {
-            Err(MoneyError::CurrencyMismatch {
-                left: self.currency,
-                right: other.currency,
-            })
+            Err(MoneyError::CurrencyMismatch { left: self.currency, right: other.currency })
         }
     }
 }
@@ -238,33 +222,18 @@ mod tests {
         assert_eq!(Money::parse_decimal("120", yen).unwrap().amount_minor, 120);
         assert!(Money::parse_decimal("120.5", yen).is_err());
         let dinar = Currency::parse("KWD").unwrap();
-        assert_eq!(
-            Money::parse_decimal("1.005", dinar).unwrap().to_decimal(),
-            "1.005"
-        );
+        assert_eq!(Money::parse_decimal("1.005", dinar).unwrap().to_decimal(), "1.005");
         assert_eq!(Money::new(-5, Currency::GBP).to_string(), "-0.05 GBP");
     }
 
     #[test]
     fn sums_are_checked() {
         let one = Money::new(1, Currency::GBP);
-        assert_eq!(
-            Money::new(i64::MAX, Currency::GBP).checked_add(one),
-            Err(MoneyError::Overflow)
-        );
-        assert_eq!(
-            Money::new(i64::MIN, Currency::GBP).checked_sub(one),
-            Err(MoneyError::Overflow)
-        );
-        assert_eq!(
-            Money::new(i64::MAX, Currency::GBP).checked_mul(2),
-            Err(MoneyError::Overflow)
-        );
+        assert_eq!(Money::new(i64::MAX, Currency::GBP).checked_add(one), Err(MoneyError::Overflow));
+        assert_eq!(Money::new(i64::MIN, Currency::GBP).checked_sub(one), Err(MoneyError::Overflow));
+        assert_eq!(Money::new(i64::MAX, Currency::GBP).checked_mul(2), Err(MoneyError::Overflow));
         let dollar = Money::new(1, Currency::parse("USD").unwrap());
-        assert!(matches!(
-            one.checked_add(dollar),
-            Err(MoneyError::CurrencyMismatch { .. })
-        ));
+        assert!(matches!(one.checked_add(dollar), Err(MoneyError::CurrencyMismatch { .. })));
     }
 
     #[test]

@@ -19,11 +19,7 @@ impl Limit {
 
     /// Reads 1 to [`Limit::MAX`].
     pub fn parse(number: u64) -> Result<Self, PageError> {
-        if (1..=Self::MAX).contains(&number) {
-            Ok(Self(number))
-        } else {
-            Err(PageError)
-        }
+        if (1..=Self::MAX).contains(&number) { Ok(Self(number)) } else { Err(PageError) }
     }
 
     /// The number of items.
@@ -105,18 +101,12 @@ impl<T> Page<T> {
         let more = rows.len() > size;
         rows.truncate(size);
         let next_cursor = if more { rows.last().map(key) } else { None };
-        Self {
-            items: rows,
-            next_cursor,
-        }
+        Self { items: rows, next_cursor }
     }
 
     /// The same page of other items.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
-        Page {
-            items: self.items.into_iter().map(f).collect(),
-            next_cursor: self.next_cursor,
-        }
+        Page { items: self.items.into_iter().map(f).collect(), next_cursor: self.next_cursor }
     }
 }
 
@@ -129,10 +119,7 @@ mod tests {
         let limit = Limit::parse(2).unwrap();
         let key = |n: &i32| Cursor::pack(&[&n.to_string()]);
         let full = Page::from_probe(vec![1, 2, 3], limit, key);
-        assert_eq!(
-            (full.items, full.next_cursor),
-            (vec![1, 2], Some(Cursor::pack(&["2"])))
-        );
+        assert_eq!((full.items, full.next_cursor), (vec![1, 2], Some(Cursor::pack(&["2"]))));
         assert_eq!(Page::from_probe(vec![1, 2], limit, key).next_cursor, None);
     }
 

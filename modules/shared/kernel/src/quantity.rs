@@ -21,11 +21,7 @@ impl Quantity {
 
     /// Reads 1 to [`Quantity::MAX`].
     pub fn parse(number: i64) -> Result<Self, QuantityError> {
-        if (1..=Self::MAX).contains(&number) {
-            Ok(Self(number))
-        } else {
-            Err(QuantityError(number))
-        }
+        if (1..=Self::MAX).contains(&number) { Ok(Self(number)) } else { Err(QuantityError(number)) }
     }
 
     /// The number.

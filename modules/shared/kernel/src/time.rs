@@ -47,19 +47,11 @@ impl Timestamp {
 
     /// Reads RFC 3339 with any offset; a plain date means its first instant in UTC.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        let full = if text.len() == 10 {
-            format!("{text}T00:00:00Z")
-        } else {
-            text.to_owned()
-        };
+        let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
         let instant = OffsetDateTime::parse(&full, &Rfc3339).map_err(|_| TimestampError)?;
         let ms = i64::try_from(instant.unix_timestamp_nanos().div_euclid(1_000_000))
             .map_err(|_| TimestampError)?;
-        if (0..=LAST_MS).contains(&ms) {
-            Ok(Self(ms))
-        } else {
-            Err(TimestampError)
-        }
+        if (0..=LAST_MS).contains(&ms) { Ok(Self(ms)) } else { Err(TimestampError) }
     }
 
     /// This instant and so much later, at most the last representable one.
@@ -148,21 +140,9 @@ mod tests {
         let instant = Timestamp::parse("2010-12-01T08:26:00Z").unwrap();
         assert_eq!(instant.to_string(), "2010-12-01T08:26:00.000Z");
         assert_eq!(Timestamp::parse("2010-12-01T10:26:00+02:00").unwrap(), instant);
-        assert_eq!(
-            Timestamp::parse("2010-12-01").unwrap().to_string(),
-            "2010-12-01T00:00:00.000Z"
-        );
-        assert_eq!(
-            (instant.date().as_str(), instant.month().as_str()),
-            ("2010-12-01", "2010-12")
-        );
-        for bad in [
-            "",
-            "yesterday",
-            "2010-13-01T00:00:00Z",
-            "1969-12-31T23:59:59Z",
-            "2010-12-01 08:26",
-        ] {
+        assert_eq!(Timestamp::parse("2010-12-01").unwrap().to_string(), "2010-12-01T00:00:00.000Z");
+        assert_eq!((instant.date().as_str(), instant.month().as_str()), ("2010-12-01", "2010-12"));
+        for bad in ["", "yesterday", "2010-13-01T00:00:00Z", "1969-12-31T23:59:59Z", "2010-12-01 08:26"] {
             assert_eq!(Timestamp::parse(bad), Err(TimestampError), "{bad}");
         }
     }
@@ -170,15 +150,9 @@ mod tests {
     #[test]
     fn arithmetic_stays_in_range() {
         assert_eq!(Timestamp::EPOCH.minus(Duration::from_secs(1)), Timestamp::EPOCH);
-        assert_eq!(
-            Timestamp::from_ms(i64::MAX).to_string(),
-            "9999-12-31T23:59:59.999Z"
-        );
+        assert_eq!(Timestamp::from_ms(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
         let noon = Timestamp::parse("2026-03-01T12:00:00Z").unwrap();
-        assert_eq!(
-            noon.plus(Duration::from_secs(60)).since(noon),
-            Duration::from_secs(60)
-        );
+        assert_eq!(noon.plus(Duration::from_secs(60)).since(noon), Duration::from_secs(60));
         assert_eq!(noon.since(noon.plus(Duration::from_secs(60))), Duration::ZERO);
         assert_eq!(Timestamp::from_day_number(noon.day_number()).date(), "2026-03-01");
     }

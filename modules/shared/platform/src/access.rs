@@ -41,11 +41,7 @@ struct Revocations {
 impl TokenVerifier {
     /// Knows no key yet: refuses everything.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            keys: RwLock::default(),
-            revocations: RwLock::default(),
-        }
+        Self { clock, keys: RwLock::default(), revocations: RwLock::default() }
     }
 
     /// Takes over the keys and revocations of `auth`.
@@ -72,15 +68,10 @@ impl TokenVerifier {
         known.sessions.retain(|_, expires_at| *expires_at > now);
         known.users.retain(|_, (_, expires_at)| *expires_at > now);
         for session in revoked.sessions {
-            known
-                .sessions
-                .insert(session.session_id, session.tokens_expire_at);
+            known.sessions.insert(session.session_id, session.tokens_expire_at);
         }
         for user in revoked.users {
-            let entry = known
-                .users
-                .entry(user.user_id)
-                .or_insert((user.issued_until, user.tokens_expire_at));
+            let entry = known.users.entry(user.user_id).or_insert((user.issued_until, user.tokens_expire_at));
             *entry = (entry.0.max(user.issued_until), entry.1.max(user.tokens_expire_at));
         }
     }
@@ -99,9 +90,7 @@ impl TokenVerifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Expiry is checked against the injected clock below.
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<AccessClaims>(token, key, &validation)
-            .ok()?
-            .claims;
+        let claims = jsonwebtoken::decode::<AccessClaims>(token, key, &validation).ok()?.claims;
         drop(keys);
         self.is_current(&claims).then_some(claims)
     }
@@ -115,10 +104,8 @@ impl TokenVerifier {
         }
         let known = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
         let session_ended = known.sessions.contains_key(&claims.sid);
-        let user_ended = known
-            .users
-            .get(&claims.sub)
-            .is_some_and(|(issued_until, _)| claims.iat_ms <= issued_until.ms());
+        let user_ended =
+            known.users.get(&claims.sub).is_some_and(|(issued_until, _)| claims.iat_ms <= issued_until.ms());
         !session_ended && !user_ended
     }
 }
@@ -139,12 +126,8 @@ impl EventHandler for FollowRevocations {
 
     async fn handle(&self, envelope: &Envelope) -> Result<(), HandleError> {
         let mut revoked = Revoked::default();
-        revoked
-            .sessions
-            .extend(envelope.open::<SessionEnded>().transpose()?);
-        revoked
-            .users
-            .extend(envelope.open::<UserSessionsEnded>().transpose()?);
+        revoked.sessions.extend(envelope.open::<SessionEnded>().transpose()?);
+        revoked.users.extend(envelope.open::<UserSessionsEnded>().transpose()?);
         self.0.revoke(revoked);
         Ok(())
     }
@@ -163,10 +146,7 @@ pub struct Principal {
 impl Principal {
     /// Who acts.
     pub fn actor(&self) -> Actor {
-        Actor {
-            user_id: self.user_id,
-            role: self.role,
-        }
+        Actor { user_id: self.user_id, role: self.role }
     }
 
     /// The scope of this caller's idempotency keys.
@@ -201,9 +181,7 @@ fn authenticate(request: &HttpRequest) -> Result<Option<Principal>, Problem> {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
         .ok_or_else(refused)?;
-    let verifier = request
-        .app_data::<web::Data<TokenVerifier>>()
-        .ok_or_else(refused)?;
+    let verifier = request.app_data::<web::Data<TokenVerifier>>().ok_or_else(refused)?;
     let claims = verifier.verify(token).ok_or_else(refused)?;
     Ok(Some(Principal {
         user_id: claims.sub,

@@ -85,18 +85,11 @@ impl LocalBus {
 #[async_trait]
 impl EventBus for LocalBus {
     async fn publish(&self, envelope: &Envelope) -> Result<(), PublishError> {
-        let handlers = self
-            .handlers
-            .get(envelope.event_type.as_str())
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let handlers = self.handlers.get(envelope.event_type.as_str()).map(Vec::as_slice).unwrap_or_default();
         let mut failed = None;
         for handler in handlers {
             if let Err(error) = deliver(handler.as_ref(), envelope).await {
-                failed = Some(PublishError {
-                    handler: handler.name().to_owned(),
-                    cause: chain(&error),
-                });
+                failed = Some(PublishError { handler: handler.name().to_owned(), cause: chain(&error) });
             }
         }
         failed.map_or(Ok(()), Err)
@@ -111,9 +104,6 @@ async fn deliver(handler: &dyn EventHandler, envelope: &Envelope) -> Result<(), 
         event.id = %envelope.id,
         trace_id = envelope.trace_id.as_deref().unwrap_or_default(),
     );
-    let trace_id = envelope
-        .trace_id
-        .clone()
-        .unwrap_or_else(|| envelope.id.uuid().simple().to_string());
+    let trace_id = envelope.trace_id.clone().unwrap_or_else(|| envelope.id.uuid().simple().to_string());
     trace::scope(trace_id, handler.handle(envelope).instrument(span)).await
 }

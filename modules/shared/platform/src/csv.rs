@@ -93,11 +93,7 @@ impl ImportSummary {
     pub fn refuse(&mut self, line: u64, record: impl Into<String>, reason: impl Into<String>) {
         self.refused += 1;
         if self.refusals.len() < MAX_REFUSALS {
-            self.refusals.push(Refusal {
-                line,
-                record: record.into(),
-                reason: reason.into(),
-            });
+            self.refusals.push(Refusal { line, record: record.into(), reason: reason.into() });
         }
     }
 }
@@ -115,16 +111,12 @@ impl Record {
     /// The trimmed text of a column, if the file has the column and the cell is not empty.
     pub fn get(&self, column: &str) -> Option<&str> {
         let index = self.columns.iter().position(|name| name == column)?;
-        self.cells
-            .get(index)
-            .map(|cell| refuse_defused(cell.trim()))
-            .filter(|cell| !cell.is_empty())
+        self.cells.get(index).map(|cell| refuse_defused(cell.trim())).filter(|cell| !cell.is_empty())
     }
 
     /// The text of a column that must not be empty.
     pub fn need(&self, column: &str) -> Result<&str, String> {
-        self.get(column)
-            .ok_or_else(|| format!("{column}: must not be empty"))
+        self.get(column).ok_or_else(|| format!("{column}: must not be empty"))
     }
 
     /// A column read by a `parse`; the refusal names the column.
@@ -138,10 +130,7 @@ impl Record {
 
     /// A whole number.
     pub fn whole_number(&self, column: &str) -> Result<i64, String> {
-        self.parse(column, |text| {
-            text.parse::<i64>()
-                .map_err(|_| format!("`{text}` is not a whole number"))
-        })
+        self.parse(column, |text| text.parse::<i64>().map_err(|_| format!("`{text}` is not a whole number")))
     }
 }
 
@@ -158,37 +147,22 @@ impl<'a> Records<'a> {
     /// Reads the header and checks that the needed columns are there. Columns may come in any order; others are ignored.
     pub async fn open(source: Source<'a>, needed: &[&str]) -> Result<Self, Problem> {
         let since_record = Arc::new(AtomicU64::new(0));
-        let bounded = Bounded {
-            inner: source,
-            since_record: Arc::clone(&since_record),
-            total: 0,
-        };
+        let bounded = Bounded { inner: source, since_record: Arc::clone(&since_record), total: 0 };
         let mut reader = AsyncReaderBuilder::new().flexible(true).create_reader(bounded);
         let header = reader.headers().await.map_err(malformed)?;
         let columns: Vec<String> = header
             .iter()
             .map(|name| name.trim_start_matches('\u{feff}').trim().to_ascii_lowercase())
             .collect();
-        let missing: Vec<&str> = needed
-            .iter()
-            .copied()
-            .filter(|name| !columns.iter().any(|column| column == name))
-            .collect();
+        let missing: Vec<&str> =
+            needed.iter().copied().filter(|name| !columns.iter().any(|column| column == name)).collect();
         if !missing.is_empty() {
             return Err(Problem::new(
                 CSV_MALFORMED,
-                format!(
-                    "The first line must name the columns; missing: {}.",
-                    missing.join(", ")
-                ),
+                format!("The first line must name the columns; missing: {}.", missing.join(", ")),
             ));
         }
-        Ok(Self {
-            reader,
-            columns: Arc::new(columns),
-            since_record,
-            rows_read: 0,
-        })
+        Ok(Self { reader, columns: Arc::new(columns), since_record, rows_read: 0 })
     }
 
     /// The next line of data.
@@ -199,21 +173,19 @@ impl<'a> Records<'a> {
             return Ok(None);
         }
         self.rows_read += 1;
-        let line = cells
-            .position()
-            .map_or(self.rows_read + 1, csv_async::Position::line);
-        Ok(Some(Record {
-            line,
-            cells,
-            columns: Arc::clone(&self.columns),
-        }))
+        if cells.as_slice().contains('\0') {
+            return Err(Problem::new(
+                CSV_MALFORMED,
+                format!("Line {} has the character U+0000, which no text here may hold.", self.rows_read + 1),
+            ));
+        }
+        let line = cells.position().map_or(self.rows_read + 1, csv_async::Position::line);
+        Ok(Some(Record { line, cells, columns: Arc::clone(&self.columns) }))
     }
 }
 
 fn malformed(error: csv_async::Error) -> Problem {
-    let line = error.position().map_or(String::new(), |position| {
-        format!(" (near line {})", position.line())
-    });
+    let line = error.position().map_or(String::new(), |position| format!(" (near line {})", position.line()));
     let detail = match error.kind() {
         csv_async::ErrorKind::Io(error) => error.to_string(),
         csv_async::ErrorKind::Utf8 { .. } => "the text is not UTF-8".to_owned(),
@@ -261,18 +233,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for Bounded<R> {
 
 /// A spreadsheet runs a cell that begins like a formula; an apostrophe in front makes it text (OWASP, CSV Injection).
 pub fn defuse(cell: &str) -> String {
-    if begins_like_a_formula(cell) {
-        format!("'{cell}")
-    } else {
-        cell.to_owned()
-    }
+    if begins_like_a_formula(cell) { format!("'{cell}") } else { cell.to_owned() }
 }
 
 /// Takes the apostrophe of [`defuse`] off again, so that an export can be imported.
 fn refuse_defused(cell: &str) -> &str {
-    cell.strip_prefix('\'')
-        .filter(|rest| begins_like_a_formula(rest))
-        .unwrap_or(cell)
+    cell.strip_prefix('\'').filter(|rest| begins_like_a_formula(rest)).unwrap_or(cell)
 }
 
 /// Whatever apostrophes it has in front: a text that is `'=x` to begin with must come back as that.
@@ -289,25 +255,21 @@ impl FromRequest for Upload {
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
         let payload = payload.take();
-        ready(
-            match request.content_type().trim().to_ascii_lowercase().as_str() {
-                "text/csv" | "application/csv" => Ok(Self::from_chunks(
-                    payload.map_err(|error| std::io::Error::other(error.to_string())),
-                )),
-                "multipart/form-data" => {
-                    let form = Multipart::new(request.headers(), payload);
-                    Ok(Self::from_chunks(
-                        form.take(1)
-                            .try_flatten()
-                            .map_err(|error| std::io::Error::other(error.to_string())),
-                    ))
-                }
-                _ => Err(Problem::new(
-                    codes::UNSUPPORTED_MEDIA_TYPE,
-                    "Send the file as the body with `Content-Type: text/csv`, or as `multipart/form-data`.",
-                )),
-            },
-        )
+        ready(match request.content_type().trim().to_ascii_lowercase().as_str() {
+            "text/csv" | "application/csv" => {
+                Ok(Self::from_chunks(payload.map_err(|error| std::io::Error::other(error.to_string()))))
+            }
+            "multipart/form-data" => {
+                let form = Multipart::new(request.headers(), payload);
+                Ok(Self::from_chunks(
+                    form.take(1).try_flatten().map_err(|error| std::io::Error::other(error.to_string())),
+                ))
+            }
+            _ => Err(Problem::new(
+                codes::UNSUPPORTED_MEDIA_TYPE,
+                "Send the file as the body with `Content-Type: text/csv`, or as `multipart/form-data`.",
+            )),
+        })
     }
 }
 
@@ -352,19 +314,12 @@ pub fn respond_export(transfer: &dyn Transfer) -> HttpResponse {
 pub fn text(transfer: &dyn Transfer) -> BoxStream<'static, Result<Bytes, Problem>> {
     let header: Vec<String> = transfer.columns().iter().map(|name| (*name).to_owned()).collect();
     futures_util::stream::once(async move { Ok(header) })
-        .chain(
-            transfer
-                .export()
-                .map_ok(|row| row.iter().map(|cell| defuse(cell)).collect()),
-        )
+        .chain(transfer.export().map_ok(|row| row.iter().map(|cell| defuse(cell)).collect()))
         .chunks(200)
         .then(|rows| async move {
             let mut writer = AsyncWriterBuilder::new().create_writer(Vec::new());
             for row in rows {
-                writer
-                    .write_record(row?)
-                    .await
-                    .map_err(|error| Problem::internal(&error))?;
+                writer.write_record(row?).await.map_err(|error| Problem::internal(&error))?;
             }
             let text = writer
                 .into_inner()
@@ -397,13 +352,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_without_its_columns_or_without_an_end_is_refused() {
-        assert!(
-            lines("name\nx\n")
-                .await
-                .unwrap_err()
-                .detail()
-                .contains("missing: sku")
-        );
+        assert!(lines("name\nx\n").await.unwrap_err().detail().contains("missing: sku"));
         let endless: &'static str = format!("sku\n\"{}", "x".repeat(3_000_000)).leak();
         assert!(lines(endless).await.unwrap_err().detail().contains("longer than"));
     }
@@ -414,9 +363,6 @@ mod tests {
             assert_eq!(defuse(cell), format!("'{cell}"));
             assert_eq!(refuse_defused(&defuse(cell)), cell);
         }
-        assert_eq!(
-            (defuse("O'Brien").as_str(), refuse_defused("'t Hart")),
-            ("O'Brien", "'t Hart")
-        );
+        assert_eq!((defuse("O'Brien").as_str(), refuse_defused("'t Hart")), ("O'Brien", "'t Hart"));
     }
 }

@@ -82,23 +82,14 @@ impl Db {
                 let path = folder.join(format!("{module}.sqlite"));
                 // The writer comes first: it creates the file.
                 let writer = Database::connect(sqlite_options(&path, options, 1)).await?;
-                (
-                    Database::connect(sqlite_options(&path, options, options.max_connections)).await?,
-                    writer,
-                )
+                (Database::connect(sqlite_options(&path, options, options.max_connections)).await?, writer)
             }
             Location::Postgres { url } => {
                 let pool = open_postgres(module, url, options).await?;
                 (pool.clone(), pool)
             }
         };
-        Ok(Self {
-            module,
-            reader,
-            writer,
-            system,
-            signals: Arc::default(),
-        })
+        Ok(Self { module, reader, writer, system, signals: Arc::default() })
     }
 
     /// Whose database this is.
@@ -141,11 +132,7 @@ impl Db {
             },
         };
         let inner = self.writer.begin_with_options(options).await?;
-        Ok(Tx {
-            inner,
-            db: self.clone(),
-            emitted: Vec::new(),
-        })
+        Ok(Tx { inner, db: self.clone(), emitted: Vec::new() })
     }
 
     /// Whether the database answers.
@@ -204,10 +191,7 @@ impl Tx {
         if !self.emitted.is_empty() {
             self.db.signals.emitted.notify_one();
         }
-        Ok(Committed {
-            db: self.db,
-            emitted: self.emitted,
-        })
+        Ok(Committed { db: self.db, emitted: self.emitted })
     }
 
     /// Undoes everything. Dropping does too, but later.
@@ -247,11 +231,7 @@ impl Committed {
 
 fn sqlite_options(path: &Path, options: &DbOptions, max_connections: u32) -> ConnectOptions {
     let mut connect = ConnectOptions::new(format!("sqlite://{}?mode=rwc", path.display()));
-    let synchronous = if options.durable {
-        SqliteSynchronous::Full
-    } else {
-        SqliteSynchronous::Normal
-    };
+    let synchronous = if options.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
     let path = path.to_owned();
     connect
         .max_connections(max_connections)
@@ -280,9 +260,7 @@ async fn open_postgres(
     options: &DbOptions,
 ) -> Result<DatabaseConnection, DbErr> {
     let mut once = ConnectOptions::new(url);
-    once.max_connections(1)
-        .acquire_timeout(options.acquire_timeout)
-        .sqlx_logging(false);
+    once.max_connections(1).acquire_timeout(options.acquire_timeout).sqlx_logging(false);
     let creator = Database::connect(once).await?;
     create_schema(&creator, module).await?;
     creator.close().await?;
@@ -304,19 +282,12 @@ async fn open_postgres(
 /// `CREATE SCHEMA IF NOT EXISTS` can still fail when two processes run it at once, so the catalogue is asked first.
 async fn create_schema(connection: &DatabaseConnection, module: &'static str) -> Result<(), DbErr> {
     let exists = format!("SELECT 1 FROM pg_namespace WHERE nspname = '{module}'");
-    let find = || {
-        connection.query_one_raw(sea_orm::Statement::from_string(
-            DbBackend::Postgres,
-            exists.clone(),
-        ))
-    };
+    let find =
+        || connection.query_one_raw(sea_orm::Statement::from_string(DbBackend::Postgres, exists.clone()));
     if find().await?.is_some() {
         return Ok(());
     }
-    match connection
-        .execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {module}"))
-        .await
-    {
+    match connection.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {module}")).await {
         Ok(_) => Ok(()),
         Err(error) => match find().await? {
             Some(_) => Ok(()),
@@ -338,9 +309,6 @@ fn create_private_folder(folder: &Path) -> Result<(), DbErr> {
         builder.mode(0o700);
     }
     builder.create(folder).map_err(|error| {
-        DbErr::Custom(format!(
-            "cannot create the data folder {}: {error}",
-            folder.display()
-        ))
+        DbErr::Custom(format!("cannot create the data folder {}: {error}", folder.display()))
     })
 }

@@ -71,10 +71,7 @@ pub struct KeyedRequest {
 /// SHA-256 of a request's meaning, in hexadecimal.
 pub fn hash(request: &impl Serialize) -> String {
     let bytes = serde_json::to_vec(request).unwrap_or_default();
-    Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What to do with a keyed request.
@@ -137,21 +134,13 @@ pub async fn begin<T: DeserializeOwned>(
 ) -> Result<Begin<T>, IdempotencyError> {
     let resource_id = db.system().id();
     let Some(request) = request else {
-        return Ok(Begin::Work(Ticket {
-            request: None,
-            resource_id,
-            resumed: false,
-        }));
+        return Ok(Begin::Work(Ticket { request: None, resource_id, resumed: false }));
     };
     let give_up_at = tokio::time::Instant::now() + WAIT;
     let mut pause = Duration::from_millis(5);
     loop {
         if open(db, &request, resource_id).await? {
-            return Ok(Begin::Work(Ticket {
-                request: Some(request),
-                resource_id,
-                resumed: false,
-            }));
+            return Ok(Begin::Work(Ticket { request: Some(request), resource_id, resumed: false }));
         }
         // Gone again means that its owner has withdrawn it: the next round opens it.
         if let Some(row) = find(db, &request).await? {
@@ -202,13 +191,9 @@ async fn open(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<bool
 }
 
 async fn find(db: &Db, request: &KeyedRequest) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id((
-        request.principal.clone(),
-        request.route.clone(),
-        request.key.clone(),
-    ))
-    .one(db.reader())
-    .await
+    Entity::find_by_id((request.principal.clone(), request.route.clone(), request.key.clone()))
+        .one(db.reader())
+        .await
 }
 
 async fn take_over(db: &Db, request: &KeyedRequest, lease_until_ms: i64) -> Result<bool, DbErr> {
@@ -248,11 +233,7 @@ impl Ticket {
             .filter(Column::ResourceId.eq(self.resource_id))
             .exec(tx.conn())
             .await?;
-        if done.rows_affected == 1 {
-            Ok(())
-        } else {
-            Err(IdempotencyError::TakenOver)
-        }
+        if done.rows_affected == 1 { Ok(()) } else { Err(IdempotencyError::TakenOver) }
     }
 
     /// Forgets the key, so that the request may come again: for refusals of validation and for work that was undone.
@@ -299,10 +280,7 @@ pub(crate) async fn purge(db: &Db) -> Result<(), DbErr> {
         .all(db.reader())
         .await?;
     if !old.is_empty() {
-        Entity::delete_many()
-            .filter(Column::ResourceId.is_in(old))
-            .exec(db.writer())
-            .await?;
+        Entity::delete_many().filter(Column::ResourceId.is_in(old)).exec(db.writer()).await?;
     }
     Ok(())
 }

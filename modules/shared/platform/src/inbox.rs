@@ -35,11 +35,7 @@ pub async fn first_delivery(tx: &Tx, envelope: &Envelope, handler: &str) -> Resu
         handled_at_ms: Set(tx.system().now().ms()),
     };
     let inserted = Entity::insert(row)
-        .on_conflict(
-            OnConflict::columns([Column::EventId, Column::Handler])
-                .do_nothing()
-                .to_owned(),
-        )
+        .on_conflict(OnConflict::columns([Column::EventId, Column::Handler]).do_nothing().to_owned())
         .exec_without_returning(tx.conn())
         .await?;
     Ok(inserted > 0)

@@ -68,9 +68,7 @@ pub fn speak(sql: &str, backend: DbBackend) -> String {
             ("{strict}", ""),
         ],
     };
-    names
-        .iter()
-        .fold(sql.to_owned(), |sql, (name, own)| sql.replace(name, own))
+    names.iter().fold(sql.to_owned(), |sql, (name, own)| sql.replace(name, own))
 }
 
 /// The tables that every module has for its events and idempotency keys.

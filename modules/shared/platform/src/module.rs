@@ -88,11 +88,7 @@ pub const MAX_VIOLATIONS: u64 = 100;
 impl Check {
     /// A check with what it found.
     pub fn new(name: &'static str, promise: &'static str, violations: Vec<String>) -> Self {
-        Self {
-            name,
-            promise,
-            violations,
-        }
+        Self { name, promise, violations }
     }
 
     /// Whether the promise holds.

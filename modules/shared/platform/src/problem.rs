@@ -39,20 +39,14 @@ pub mod codes {
     pub const INVALID_QUERY: ErrorCode =
         ErrorCode::new("invalid_query", 400, "A query parameter is wrong or unknown");
     pub const INVALID_HEADER: ErrorCode = ErrorCode::new("invalid_header", 400, "A header is wrong");
-    pub const IDEMPOTENCY_KEY_REQUIRED: ErrorCode = ErrorCode::new(
-        "idempotency_key_required",
-        400,
-        "This operation needs an Idempotency-Key header",
-    );
+    pub const IDEMPOTENCY_KEY_REQUIRED: ErrorCode =
+        ErrorCode::new("idempotency_key_required", 400, "This operation needs an Idempotency-Key header");
     pub const UNAUTHENTICATED: ErrorCode =
         ErrorCode::new("unauthenticated", 401, "A valid access token is needed");
     pub const FORBIDDEN: ErrorCode = ErrorCode::new("forbidden", 403, "This is for another role");
     pub const NOT_FOUND: ErrorCode = ErrorCode::new("not_found", 404, "There is no such thing here");
-    pub const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode::new(
-        "method_not_allowed",
-        405,
-        "The path exists, but not with this method",
-    );
+    pub const METHOD_NOT_ALLOWED: ErrorCode =
+        ErrorCode::new("method_not_allowed", 405, "The path exists, but not with this method");
     pub const REQUEST_TIMEOUT: ErrorCode =
         ErrorCode::new("request_timeout", 408, "The request took too long to arrive");
     pub const IDEMPOTENCY_KEY_IN_PROGRESS: ErrorCode = ErrorCode::new(
@@ -69,11 +63,8 @@ pub mod codes {
         415,
         "The body is of a type that this operation does not read",
     );
-    pub const IDEMPOTENCY_KEY_REUSED: ErrorCode = ErrorCode::new(
-        "idempotency_key_reused",
-        422,
-        "This Idempotency-Key was used for another request",
-    );
+    pub const IDEMPOTENCY_KEY_REUSED: ErrorCode =
+        ErrorCode::new("idempotency_key_reused", 422, "This Idempotency-Key was used for another request");
     pub const TOO_MANY_REQUESTS: ErrorCode =
         ErrorCode::new("too_many_requests", 429, "Too many requests; slow down");
     pub const INTERNAL: ErrorCode = ErrorCode::new("internal", 500, "Something went wrong on our side");
@@ -172,10 +163,7 @@ impl Problem {
 
     /// Names a place in the body.
     pub fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.0.errors.push(FieldError {
-            pointer: pointer.into(),
-            detail: detail.into(),
-        });
+        self.0.errors.push(FieldError { pointer: pointer.into(), detail: detail.into() });
         self
     }
 
@@ -183,6 +171,11 @@ impl Problem {
     pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.0.headers.push((name, value.into()));
         self
+    }
+
+    /// Says when to come back.
+    pub fn retry_after(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, seconds.to_string())
     }
 
     /// Adds a field to the body, such as the list of shortages.
@@ -216,11 +209,8 @@ impl Problem {
     /// Logs the cause, and asks the client to come back.
     pub fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Self {
         tracing::warn!(cause = %chain(cause), "a dependency did not answer");
-        Self::new(
-            codes::UNAVAILABLE,
-            "A part of the shop does not answer now. Try again in a moment.",
-        )
-        .header(header::RETRY_AFTER, "1")
+        Self::new(codes::UNAVAILABLE, "A part of the shop does not answer now. Try again in a moment.")
+            .header(header::RETRY_AFTER, "1")
     }
 
     /// The code that the client will see.
@@ -234,13 +224,7 @@ impl Problem {
     }
 
     fn body(&self) -> ProblemBody {
-        let Parts {
-            code,
-            detail,
-            errors,
-            headers: _,
-            extra,
-        } = self.0.as_ref();
+        let Parts { code, detail, errors, headers: _, extra } = self.0.as_ref();
         ProblemBody {
             kind: format!("/docs/errors#{}", code.code),
             title: code.title.to_owned(),
@@ -301,11 +285,7 @@ impl ResponseError for Problem {
 /// may pass), 500 otherwise.
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
-        if is_out_of_reach(&error) {
-            Self::unavailable(&error)
-        } else {
-            Self::internal(&error)
-        }
+        if is_out_of_reach(&error) { Self::unavailable(&error) } else { Self::internal(&error) }
     }
 }
 
@@ -323,10 +303,7 @@ pub fn is_out_of_reach(error: &DbErr) -> bool {
                 | Error::WorkerCrashed => true,
                 // 57P0x: the server is shutting down or starting; 53300: too many connections; SQLite 5: busy.
                 Error::Database(cause) => {
-                    matches!(
-                        cause.code().as_deref(),
-                        Some("57P01" | "57P02" | "57P03" | "53300" | "5")
-                    )
+                    matches!(cause.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300" | "5"))
                 }
                 _ => false,
             }

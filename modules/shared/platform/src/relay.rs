@@ -117,15 +117,10 @@ impl Relay {
             return Ok(Vec::new());
         }
         let tx = self.db.begin().await?;
-        let rows = claimable
-            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-            .all(tx.conn())
-            .await?;
+        let rows =
+            claimable.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked).all(tx.conn()).await?;
         Entity::update_many()
-            .col_expr(
-                Column::ClaimedUntilMs,
-                Expr::value(now.plus(self.settings.claim_for).ms()),
-            )
+            .col_expr(Column::ClaimedUntilMs, Expr::value(now.plus(self.settings.claim_for).ms()))
             .filter(Column::Seq.is_in(rows.iter().map(|row| row.seq)))
             .exec(tx.conn())
             .await?;
@@ -150,15 +145,8 @@ impl Relay {
                 let update = update
                     .col_expr(Column::Attempts, Expr::value(attempts))
                     .col_expr(Column::LastError, Expr::value(Some(error.to_string())))
-                    .col_expr(
-                        Column::ClaimedUntilMs,
-                        Expr::value(now.plus(back_off(attempts)).ms()),
-                    );
-                if gave_up {
-                    update.col_expr(Column::DeadAtMs, Expr::value(now.ms()))
-                } else {
-                    update
-                }
+                    .col_expr(Column::ClaimedUntilMs, Expr::value(now.plus(back_off(attempts)).ms()));
+                if gave_up { update.col_expr(Column::DeadAtMs, Expr::value(now.ms())) } else { update }
             }
         };
         update.exec(self.db.writer()).await?;
@@ -178,10 +166,7 @@ impl Relay {
             .all(self.db.reader())
             .await?;
         if !old.is_empty() {
-            Entity::delete_many()
-                .filter(Column::Seq.is_in(old))
-                .exec(self.db.writer())
-                .await?;
+            Entity::delete_many().filter(Column::Seq.is_in(old)).exec(self.db.writer()).await?;
         }
         if inbox::Entity::find()
             .filter(inbox::Column::HandledAtMs.lt(before_ms))
@@ -201,7 +186,5 @@ impl Relay {
 /// 100 ms, doubled with each failure, 30 s at most.
 fn back_off(attempts: i64) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1).clamp(0, 9)).unwrap_or(9);
-    Duration::from_millis(100)
-        .saturating_mul(2_u32.saturating_pow(doublings))
-        .min(Duration::from_secs(30))
+    Duration::from_millis(100).saturating_mul(2_u32.saturating_pow(doublings)).min(Duration::from_secs(30))
 }

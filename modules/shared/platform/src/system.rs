@@ -14,9 +14,8 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the injected clock itself")]
     fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 }
@@ -50,12 +49,7 @@ impl System {
 
     /// With a clock and ids of the caller's choice. Call it on the runtime that is to run detached work.
     pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>) -> Self {
-        Self {
-            clock,
-            ids,
-            unfinished: TaskTracker::new(),
-            runtime: tokio::runtime::Handle::current(),
-        }
+        Self { clock, ids, unfinished: TaskTracker::new(), runtime: tokio::runtime::Handle::current() }
     }
 
     /// Now.
@@ -76,9 +70,7 @@ impl System {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
-        self.unfinished
-            .spawn_on(crate::trace::inherit(work), &self.runtime)
-            .await
+        self.unfinished.spawn_on(crate::trace::inherit(work), &self.runtime).await
     }
 
     /// Waits until everything given to [`System::to_the_end`] has ended.

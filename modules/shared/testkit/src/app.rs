@@ -43,10 +43,7 @@ impl Response {
 
     /// A header's text; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// Fails the test with the whole answer unless the status is this.
@@ -60,12 +57,7 @@ impl Response {
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Self {
         assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
-        assert_eq!(
-            self.header("content-type"),
-            "application/problem+json",
-            "{}",
-            self.text
-        );
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
         self
     }
 }
@@ -83,9 +75,7 @@ impl Sent {
 
     /// With an access token.
     pub fn bearer(self, token: &str) -> Self {
-        Self {
-            request: self.request.bearer_auth(token),
-        }
+        Self { request: self.request.bearer_auth(token) }
     }
 
     /// As a user.
@@ -100,23 +90,17 @@ impl Sent {
 
     /// With a header.
     pub fn header(self, name: &str, value: &str) -> Self {
-        Self {
-            request: self.request.header(name, value),
-        }
+        Self { request: self.request.header(name, value) }
     }
 
     /// With a JSON body.
     pub fn json(self, body: Value) -> Self {
-        Self {
-            request: self.request.json(&body),
-        }
+        Self { request: self.request.json(&body) }
     }
 
     /// With a body of any type.
     pub fn body(self, content_type: &str, body: impl Into<reqwest::Body>) -> Self {
-        Self {
-            request: self.request.header("Content-Type", content_type).body(body),
-        }
+        Self { request: self.request.header("Content-Type", content_type).body(body) }
     }
 
     /// Sends it.
@@ -125,12 +109,7 @@ impl Sent {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Response {
-            status,
-            headers,
-            text,
-            json,
-        }
+        Response { status, headers, text, json }
     }
 }
 
@@ -169,24 +148,15 @@ impl TestApp {
         .unwrap();
         let address = format!("http://{}", server.addrs().first().unwrap());
         actix_web::rt::spawn(server.run());
-        let bus = Arc::new(RecordingBus {
-            local: LocalBus::new(module.handlers()),
-            published: Default::default(),
-        });
-        Self {
-            address,
-            client: reqwest::Client::new(),
-            module,
-            bus,
-        }
+        let bus =
+            Arc::new(RecordingBus { local: LocalBus::new(module.handlers()), published: Default::default() });
+        Self { address, client: reqwest::Client::new(), module, bus }
     }
 
     /// A request, such as `app.call("POST", "/orders")`.
     pub fn call(&self, method: &str, path: &str) -> Sent {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        Sent {
-            request: self.client.request(method, format!("{}{path}", self.address)),
-        }
+        Sent { request: self.client.request(method, format!("{}{path}", self.address)) }
     }
 
     /// A GET request.
@@ -214,11 +184,7 @@ impl TestApp {
 
     /// Empties the module's outbox and returns every event of a type published so far, oldest first.
     pub async fn published<E: Event>(&self) -> Vec<E> {
-        let relay = Relay::new(
-            self.module.db().clone(),
-            self.bus.clone(),
-            RelaySettings::default(),
-        );
+        let relay = Relay::new(self.module.db().clone(), self.bus.clone(), RelaySettings::default());
         while relay.deliver_batch().await.unwrap() > 0 {}
         self.bus
             .published
@@ -233,23 +199,14 @@ impl TestApp {
     /// Runs a worker of the module once.
     pub async fn work(&self, name: &str) {
         let workers = self.module.workers();
-        let worker = workers
-            .iter()
-            .find(|worker| worker.name == name)
-            .expect("a worker of this name");
+        let worker = workers.iter().find(|worker| worker.name == name).expect("a worker of this name");
         (worker.run)().await.unwrap();
     }
 
     /// Fails the test if the module's doctor finds anything.
     pub async fn assert_healthy(&self) {
-        let sick: Vec<_> = self
-            .module
-            .doctor()
-            .await
-            .unwrap()
-            .into_iter()
-            .filter(|check| !check.holds())
-            .collect();
+        let sick: Vec<_> =
+            self.module.doctor().await.unwrap().into_iter().filter(|check| !check.holds()).collect();
         assert!(sick.is_empty(), "{sick:#?}");
     }
 

@@ -15,8 +15,7 @@ pub struct TestClock {
 impl TestClock {
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
-        self.ahead_ms
-            .fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+        self.ahead_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
 }
 

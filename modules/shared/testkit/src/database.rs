@@ -24,10 +24,7 @@ pub fn postgres_url() -> Option<String> {
     match std::env::var("TEST_DATABASE_URL") {
         Ok(url) if !url.is_empty() => Some(url),
         _ => {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "CI must test on PostgreSQL: set TEST_DATABASE_URL"
-            );
+            assert!(std::env::var_os("CI").is_none(), "CI must test on PostgreSQL: set TEST_DATABASE_URL");
             println!("not run on PostgreSQL: TEST_DATABASE_URL is not set");
             None
         }
@@ -44,17 +41,11 @@ impl TestDatabase {
     /// A fresh one on a database system.
     pub async fn create(engine: Engine) -> Self {
         let Engine::Postgres(server) = engine else {
-            return Self {
-                created: None,
-                url: None,
-            };
+            return Self { created: None, url: None };
         };
         let name = format!("souk_test_{}", Uuid::new_v4().simple());
         execute(&server, &format!("CREATE DATABASE {name}")).await;
-        Self {
-            url: Some(with_database(&server, &name)),
-            created: Some((server, name)),
-        }
+        Self { url: Some(with_database(&server, &name)), created: Some((server, name)) }
     }
 
     /// The address of the database; `None` means SQLite.
@@ -97,9 +88,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let database = TestDatabase::create(engine).await;
         let location = match database.url() {
-            None => Location::Sqlite {
-                folder: folder.path().join("data"),
-            },
+            None => Location::Sqlite { folder: folder.path().join("data") },
             Some(url) => Location::Postgres { url: url.to_owned() },
         };
         let clock = Arc::new(TestClock::default());
@@ -111,14 +100,7 @@ impl Bench {
             durable: false,
             ..DbOptions::new(location)
         };
-        Self {
-            tokens: Tokens::new(clock.clone()),
-            clock,
-            system,
-            options,
-            folder,
-            _database: database,
-        }
+        Self { tokens: Tokens::new(clock.clone()), clock, system, options, folder, _database: database }
     }
 
     /// A module's database with its schema.
@@ -130,9 +112,7 @@ impl Bench {
 
     /// A module's database as it is: empty at first. A second call opens the same database again, as another process would.
     pub async fn open(&self, module: &'static str) -> Db {
-        Db::open(module, &self.options, self.system.clone())
-            .await
-            .unwrap()
+        Db::open(module, &self.options, self.system.clone()).await.unwrap()
     }
 
     /// A folder for files, removed with the bench.
@@ -151,9 +131,7 @@ async fn execute(server: &str, sql: &str) {
 
 /// The address of another database on the same server.
 fn with_database(server: &str, name: &str) -> String {
-    let (base, query) = server
-        .split_once('?')
-        .map_or((server, None), |(base, query)| (base, Some(query)));
+    let (base, query) = server.split_once('?').map_or((server, None), |(base, query)| (base, Some(query)));
     let (scheme, rest) = base.split_once("://").unwrap();
     let authority = rest.split('/').next().unwrap();
     match query {

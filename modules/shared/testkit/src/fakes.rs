@@ -71,31 +71,16 @@ impl CatalogPort for FakeCatalog {
         let products = self.products.lock().unwrap();
         let find = |wanted: &ProductRef| match wanted {
             ProductRef::Sku(sku) => products.get(sku).cloned(),
-            ProductRef::Id(id) => products
-                .values()
-                .find(|product| product.product_id == *id)
-                .cloned(),
+            ProductRef::Id(id) => products.values().find(|product| product.product_id == *id).cloned(),
         };
-        let unknown: Vec<_> = wanted
-            .iter()
-            .filter(|wanted| find(wanted).is_none())
-            .cloned()
-            .collect();
+        let unknown: Vec<_> = wanted.iter().filter(|wanted| find(wanted).is_none()).cloned().collect();
         if !unknown.is_empty() {
             return Err(PortError::Refused(QuoteRefusal::Unknown(unknown)));
         }
         let found: Vec<_> = wanted.iter().filter_map(find).collect();
-        let retired: Vec<_> = wanted
-            .iter()
-            .zip(&found)
-            .filter(|(_, p)| !p.active)
-            .map(|(w, _)| w.clone())
-            .collect();
-        if retired.is_empty() {
-            Ok(found)
-        } else {
-            Err(PortError::Refused(QuoteRefusal::Retired(retired)))
-        }
+        let retired: Vec<_> =
+            wanted.iter().zip(&found).filter(|(_, p)| !p.active).map(|(w, _)| w.clone()).collect();
+        if retired.is_empty() { Ok(found) } else { Err(PortError::Refused(QuoteRefusal::Retired(retired))) }
     }
 
     async fn find(&self, skus: &[Sku]) -> Result<Vec<CatalogProduct>, PortError<NoRefusal>> {
@@ -141,13 +126,7 @@ impl FakeInventory {
 
     /// The reservations that hold something.
     pub fn held(&self) -> Vec<ReserveStock> {
-        self.reservations
-            .lock()
-            .unwrap()
-            .values()
-            .flatten()
-            .cloned()
-            .collect()
+        self.reservations.lock().unwrap().values().flatten().cloned().collect()
     }
 
     fn level(&self, sku: &Sku) -> StockLevel {
@@ -189,10 +168,7 @@ impl InventoryPort for FakeInventory {
         if !short.is_empty() {
             return Err(PortError::Refused(ReserveRefusal::Insufficient(short)));
         }
-        self.reservations
-            .lock()
-            .unwrap()
-            .insert(request.reservation_id, Some(request));
+        self.reservations.lock().unwrap().insert(request.reservation_id, Some(request));
         Ok(())
     }
 
@@ -218,17 +194,9 @@ impl InventoryPort for FakeInventory {
         }
         let available = self.available(&request.sku);
         if available + request.change < 0 {
-            return Err(PortError::Refused(AdjustRefusal::Insufficient {
-                sku: request.sku,
-                available,
-            }));
+            return Err(PortError::Refused(AdjustRefusal::Insufficient { sku: request.sku, available }));
         }
-        *self
-            .on_hand
-            .lock()
-            .unwrap()
-            .entry(request.sku.clone())
-            .or_default() += request.change;
+        *self.on_hand.lock().unwrap().entry(request.sku.clone()).or_default() += request.change;
         Ok(self.level(&request.sku))
     }
 
@@ -261,23 +229,14 @@ impl FakeOrders {
     /// An order that waits to be paid.
     pub fn put(&self, user_id: UserId, amount_minor: i64) -> OrderId {
         let order_id = OrderId(Uuid::now_v7());
-        let due = PayableOrder {
-            order_id,
-            number: "TEST-1".to_owned(),
-            user_id,
-            amount: gbp(amount_minor),
-        };
+        let due = PayableOrder { order_id, number: "TEST-1".to_owned(), user_id, amount: gbp(amount_minor) };
         self.payable.lock().unwrap().insert(order_id, (due, None));
         order_id
     }
 
     /// The payment that holds an order.
     pub fn payment_of(&self, order_id: OrderId) -> Option<PaymentId> {
-        self.payable
-            .lock()
-            .unwrap()
-            .get(&order_id)
-            .and_then(|(_, payment)| *payment)
+        self.payable.lock().unwrap().get(&order_id).and_then(|(_, payment)| *payment)
     }
 }
 
@@ -290,12 +249,7 @@ impl OrdersPort for FakeOrders {
         if let Some(refusal) = self.refuse.lock().unwrap().clone() {
             return Err(PortError::Refused(refusal));
         }
-        let replayed = self
-            .placed
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|placed| placed.key == request.key);
+        let replayed = self.placed.lock().unwrap().iter().any(|placed| placed.key == request.key);
         let items: Vec<OrderItem> = request
             .lines
             .iter()
@@ -338,9 +292,7 @@ impl OrdersPort for FakeOrders {
             return Err(out_of_reach("orders"));
         }
         let mut payable = self.payable.lock().unwrap();
-        let Some((due, holder)) = payable
-            .get_mut(&order_id)
-            .filter(|(due, _)| actor.may_see(due.user_id))
+        let Some((due, holder)) = payable.get_mut(&order_id).filter(|(due, _)| actor.may_see(due.user_id))
         else {
             return Err(PortError::Refused(BeginPaymentRefusal::NotFound));
         };

@@ -28,10 +28,7 @@ pub struct TestUser {
 impl TestUser {
     /// The user as an actor.
     pub fn actor(&self) -> Actor {
-        Actor {
-            user_id: self.id,
-            role: self.role,
-        }
+        Actor { user_id: self.id, role: self.role }
     }
 }
 
@@ -57,11 +54,7 @@ impl Tokens {
             x: URL_SAFE_NO_PAD.encode(signing.verifying_key().as_bytes()),
         }]);
         let key = EncodingKey::from_ed_der(signing.to_pkcs8_der().unwrap().as_bytes());
-        Self {
-            clock,
-            key,
-            verifier: Arc::new(verifier),
-        }
+        Self { clock, key, verifier: Arc::new(verifier) }
     }
 
     /// What the server under test verifies with.
@@ -99,11 +92,6 @@ impl Tokens {
             typ: Some(ACCESS_TOKEN_TYPE.to_owned()),
             ..Header::new(Algorithm::EdDSA)
         };
-        TestUser {
-            id,
-            role,
-            email,
-            token: jsonwebtoken::encode(&header, &claims, &self.key).unwrap(),
-        }
+        TestUser { id, role, email, token: jsonwebtoken::encode(&header, &claims, &self.key).unwrap() }
     }
 }

@@ -4,11 +4,31 @@ use kernel::{Address, UserId};
 use platform::http::Answer;
 use platform::idempotency::{self, Begin, KeyedRequest};
 use sea_orm::DbErr;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Context;
 use crate::error::{MAX_ADDRESSES, UsersError};
 use crate::store::{addresses, users};
+
+/// What is remembered under the key: a retry hears the same, whatever has become of the address since.
+#[derive(Serialize, Deserialize)]
+struct Added {
+    id: Uuid,
+    address: serde_json::Value,
+    created_at_ms: i64,
+}
+
+impl Added {
+    fn of(row: &addresses::Model) -> Self {
+        Self { id: row.id, address: row.address.clone(), created_at_ms: row.created_at_ms }
+    }
+
+    fn row(self, user_id: UserId) -> addresses::Model {
+        let Self { id, address, created_at_ms } = self;
+        addresses::Model { id, user_id: user_id.uuid(), address, created_at_ms }
+    }
+}
 
 pub(crate) async fn add_address(
     context: &Context,
@@ -16,12 +36,9 @@ pub(crate) async fn add_address(
     address: Address,
     key: Option<KeyedRequest>,
 ) -> Result<Answer<addresses::Model>, UsersError> {
-    let ticket = match idempotency::begin::<Uuid>(&context.db, key).await? {
+    let ticket = match idempotency::begin::<Added>(&context.db, key).await? {
         Begin::Work(ticket) => ticket,
-        Begin::Replay(id) => {
-            let row = addresses::find_of(context.db.reader(), user_id, id.into()).await?;
-            return Ok(Answer::replayed(row.ok_or(UsersError::NotFound("address"))?));
-        }
+        Begin::Replay(added) => return Ok(Answer::replayed(added.row(user_id))),
     };
     let row = addresses::Model {
         id: ticket.resource_id,
@@ -32,14 +49,12 @@ pub(crate) async fn add_address(
     let written = async {
         let tx = context.db.begin().await?;
         // The user's row is locked, so that two requests at once cannot both take the last place.
-        users::find_for_update(tx.conn(), user_id)
-            .await?
-            .ok_or(UsersError::NotFound("user"))?;
+        users::find_for_update(tx.conn(), user_id).await?.ok_or(UsersError::NotFound("user"))?;
         if addresses::count_of(tx.conn(), user_id).await? >= MAX_ADDRESSES {
             return Err(UsersError::TooManyAddresses);
         }
         addresses::insert(tx.conn(), row.clone()).await?;
-        ticket.complete(&tx, &row.id).await?;
+        ticket.complete(&tx, &Added::of(&row)).await?;
         tx.commit().await?;
         Ok(Answer::fresh(row))
     };

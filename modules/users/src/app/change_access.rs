@@ -29,12 +29,10 @@ pub(crate) async fn change_access(
     let mut tx = context.db.begin().await?;
     // Admins first, then the user: every change of access takes its rows in this order.
     let admins = users::active_admins_for_update(tx.conn()).await?;
-    let row = users::find_for_update(tx.conn(), user_id)
-        .await?
-        .ok_or(UsersError::NotFound("user"))?;
+    let row = users::find_for_update(tx.conn(), user_id).await?.ok_or(UsersError::NotFound("user"))?;
     // The actor's token may be older than the actor's demotion; here the database has the word.
-    if !admins.contains(&actor.user_id.uuid()) && !admins.is_empty() {
-        return Err(UsersError::NotFound("user"));
+    if !admins.contains(&actor.user_id.uuid()) {
+        return Err(UsersError::NoLongerAdmin);
     }
     let changed = changed(&row, change);
     if changed == row {
@@ -43,7 +41,7 @@ pub(crate) async fn change_access(
     if actor.user_id == user_id {
         return Err(UsersError::OwnAccess);
     }
-    keep_an_admin(&admins, &changed)?;
+    // The actor is an active admin and not the user: whatever becomes of the user, the shop keeps an admin.
     let changed = write_in(&mut tx, changed).await?;
     tx.commit().await?.settle(SETTLE).await;
     tracing::info!(user.id = %user_id, role = %changed.role, active = changed.active, "changed access");
@@ -52,22 +50,9 @@ pub(crate) async fn change_access(
 
 fn changed(row: &users::Model, change: ChangeAccess) -> users::Model {
     users::Model {
-        role: change
-            .role
-            .map_or_else(|| row.role.clone(), |role| role.as_str().to_owned()),
+        role: change.role.map_or_else(|| row.role.clone(), |role| role.as_str().to_owned()),
         active: change.active.unwrap_or(row.active),
         ..row.clone()
-    }
-}
-
-/// Refuses a change after which nobody could run the shop.
-pub(crate) fn keep_an_admin(active_admins: &[uuid::Uuid], changed: &users::Model) -> Result<(), UsersError> {
-    let stays_admin = changed.active && changed.role() == Role::Admin;
-    let is_last = active_admins == [changed.id];
-    if is_last && !stays_admin {
-        Err(UsersError::LastAdmin)
-    } else {
-        Ok(())
     }
 }
 
@@ -79,12 +64,8 @@ pub(crate) async fn write_in(tx: &mut Tx, mut row: users::Model) -> Result<users
     }
     row.version += 1;
     row.updated_at_ms = now.ms();
-    let event = UserAccessChanged {
-        user_id: UserId(row.id),
-        role: row.role(),
-        active: row.active,
-        changed_at: now,
-    };
+    let event =
+        UserAccessChanged { user_id: UserId(row.id), role: row.role(), active: row.active, changed_at: now };
     tx.emit(&event).await?;
     Ok(row)
 }

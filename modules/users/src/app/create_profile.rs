@@ -26,12 +26,7 @@ pub(crate) async fn create_profile(context: &Context, new: NewProfile) -> Result
     };
     let mut tx = context.db.begin().await?;
     if users::insert(tx.conn(), row.clone()).await? {
-        tx.emit(&UserRegistered {
-            user_id: new.id,
-            email: new.email,
-            name: row.name.clone(),
-        })
-        .await?;
+        tx.emit(&UserRegistered { user_id: new.id, email: new.email, name: row.name.clone() }).await?;
         tx.commit().await?;
         tracing::info!(user.id = %row.id, role = %row.role, "registered a user");
         return Ok(row);
@@ -41,10 +36,7 @@ pub(crate) async fn create_profile(context: &Context, new: NewProfile) -> Result
         return Ok(known);
     }
     let email_taken = users::find_by_email(tx.conn(), &row.email).await?.is_some();
-    let refusal = if email_taken {
-        CreateProfileRefusal::EmailTaken
-    } else {
-        CreateProfileRefusal::UsernameTaken
-    };
+    let refusal =
+        if email_taken { CreateProfileRefusal::EmailTaken } else { CreateProfileRefusal::UsernameTaken };
     Err(refusal.into())
 }

@@ -18,9 +18,7 @@ pub(crate) async fn replace_address(
     if !addresses::replace_of(tx.conn(), user_id, id, json).await? {
         return Err(UsersError::NotFound("address"));
     }
-    let row = addresses::find_of(tx.conn(), user_id, id)
-        .await?
-        .ok_or(UsersError::NotFound("address"))?;
+    let row = addresses::find_of(tx.conn(), user_id, id).await?.ok_or(UsersError::NotFound("address"))?;
     tx.commit().await?;
     Ok(row)
 }

@@ -15,7 +15,7 @@ use platform::problem::Problem;
 use uuid::Uuid;
 
 use crate::Context;
-use crate::app::change_access::{keep_an_admin, write_in};
+use crate::app::change_access::write_in;
 use crate::domain::names::{parse_name, parse_username};
 use crate::error::UsersError;
 use crate::store::users;
@@ -96,10 +96,7 @@ impl Transfer for TransferUsers {
                     users::page(context.db.reader(), None, None, None, limit, cursor.as_ref()).await??;
                 let rows: Vec<Result<Vec<String>, Problem>> =
                     page.items.into_iter().map(|row| Ok(cells(row))).collect();
-                Ok(Some((
-                    futures_util::stream::iter(rows),
-                    page.next_cursor.map(Some),
-                )))
+                Ok(Some((futures_util::stream::iter(rows), page.next_cursor.map(Some))))
             }
         })
         .try_flatten()
@@ -112,7 +109,7 @@ impl TransferUsers {
         let mut tx = self.context.db.begin().await?;
         let mut admins = users::active_admins_for_update(tx.conn()).await?;
         let emails: Vec<&str> = batch.iter().map(|line| line.email.as_str()).collect();
-        let known = users::find_by_emails(tx.conn(), &emails).await?;
+        let known = users::find_by_emails_for_update(tx.conn(), &emails).await?;
         let mut known: HashMap<String, users::Model> =
             known.into_iter().map(|row| (row.email.clone(), row)).collect();
         for line in batch {
@@ -144,9 +141,7 @@ async fn take(
             let changed = users::Model {
                 username: line.username.clone().or_else(|| row.username.clone()),
                 name: line.name.clone().or_else(|| row.name.clone()),
-                role: line
-                    .role
-                    .map_or_else(|| row.role.clone(), |role| role.as_str().to_owned()),
+                role: line.role.map_or_else(|| row.role.clone(), |role| role.as_str().to_owned()),
                 active: line.active.unwrap_or(row.active),
                 ..row.clone()
             };
@@ -163,6 +158,13 @@ async fn take(
     }
     known.insert(row.email.clone(), row);
     Ok(effect)
+}
+
+/// Refuses a change after which nobody could run the shop.
+fn keep_an_admin(active_admins: &[Uuid], changed: &users::Model) -> Result<(), UsersError> {
+    let stays_admin = changed.active && changed.role() == Role::Admin;
+    let is_last = active_admins == [changed.id];
+    if is_last && !stays_admin { Err(UsersError::LastAdmin) } else { Ok(()) }
 }
 
 async fn create(tx: &mut Tx, line: &Line) -> Result<users::Model, UsersError> {
@@ -182,12 +184,8 @@ async fn create(tx: &mut Tx, line: &Line) -> Result<users::Model, UsersError> {
     if !users::insert(tx.conn(), row.clone()).await? {
         return Err(contracts::users::CreateProfileRefusal::UsernameTaken.into());
     }
-    tx.emit(&UserRegistered {
-        user_id: UserId(row.id),
-        email: line.email.clone(),
-        name: row.name.clone(),
-    })
-    .await?;
+    tx.emit(&UserRegistered { user_id: UserId(row.id), email: line.email.clone(), name: row.name.clone() })
+        .await?;
     Ok(row)
 }
 
@@ -196,10 +194,7 @@ async fn update(
     before: &users::Model,
     changed: users::Model,
 ) -> Result<users::Model, UsersError> {
-    if let Some(username) = changed
-        .username
-        .as_deref()
-        .filter(|_| changed.username != before.username)
+    if let Some(username) = changed.username.as_deref().filter(|_| changed.username != before.username)
         && users::find_by_username(tx.conn(), username).await?.is_some()
     {
         return Err(contracts::users::CreateProfileRefusal::UsernameTaken.into());
@@ -209,15 +204,9 @@ async fn update(
     }
     let now = tx.system().now();
     if !users::update(tx.conn(), &changed, now).await? {
-        return Err(UsersError::Changed {
-            version: before.version,
-        });
+        return Err(UsersError::Changed { version: before.version });
     }
-    Ok(users::Model {
-        version: changed.version + 1,
-        updated_at_ms: now.ms(),
-        ..changed
-    })
+    Ok(users::Model { version: changed.version + 1, updated_at_ms: now.ms(), ..changed })
 }
 
 fn cells(row: users::Model) -> Vec<String> {
@@ -240,21 +229,9 @@ fn parse(record: &Record) -> Result<Line, String> {
     Ok(Line {
         line: record.line,
         email: record.parse("email", EmailAddress::parse)?,
-        username: record
-            .get("username")
-            .map(|_| record.parse("username", parse_username))
-            .transpose()?,
-        name: record
-            .get("name")
-            .map(|_| record.parse("name", parse_name))
-            .transpose()?,
-        role: record
-            .get("role")
-            .map(|_| record.parse("role", role))
-            .transpose()?,
-        active: record
-            .get("active")
-            .map(|_| record.parse("active", active))
-            .transpose()?,
+        username: record.get("username").map(|_| record.parse("username", parse_username)).transpose()?,
+        name: record.get("name").map(|_| record.parse("name", parse_name)).transpose()?,
+        role: record.get("role").map(|_| record.parse("role", role)).transpose()?,
+        active: record.get("active").map(|_| record.parse("active", active)).transpose()?,
     })
 }

@@ -27,19 +27,11 @@ pub(crate) async fn update_profile(
     user_id: UserId,
     change: UpdateProfile,
 ) -> Result<users::Model, UsersError> {
-    let name = change
-        .name
-        .map(|name| name.as_deref().map(parse_name).transpose())
-        .transpose()?;
+    let name = change.name.map(|name| name.as_deref().map(parse_name).transpose()).transpose()?;
     let now = context.db.system().now();
     let tx = context.db.begin().await?;
-    let mut row = users::find_for_update(tx.conn(), user_id)
-        .await?
-        .ok_or(UsersError::NotFound("user"))?;
-    if change
-        .expected_version
-        .is_some_and(|version| version != row.version)
-    {
+    let mut row = users::find_for_update(tx.conn(), user_id).await?.ok_or(UsersError::NotFound("user"))?;
+    if change.expected_version.is_some_and(|version| version != row.version) {
         return Err(UsersError::Changed { version: row.version });
     }
     if let Some(name) = name {
@@ -61,23 +53,14 @@ pub(crate) async fn update_profile(
 fn merged(known: &Value, changes: serde_json::Map<String, Value>) -> Result<Value, UsersError> {
     let known: Preferences = known
         .as_object()
-        .map(|fields| {
-            fields
-                .iter()
-                .map(|(key, value)| (key.clone(), value.to_string()))
-                .collect()
-        })
+        .map(|fields| fields.iter().map(|(key, value)| (key.clone(), value.to_string())).collect())
         .unwrap_or_default();
     let changes: BTreeMap<String, Option<String>> = changes
         .into_iter()
         .map(|(key, value)| (key, (!value.is_null()).then(|| value.to_string())))
         .collect();
     let merged = preferences::merge(known, changes)?;
-    let fields: Result<serde_json::Map<String, Value>, serde_json::Error> = merged
-        .into_iter()
-        .map(|(key, text)| Ok((key, serde_json::from_str(&text)?)))
-        .collect();
-    Ok(Value::Object(
-        fields.map_err(|error| DbErr::Custom(error.to_string()))?,
-    ))
+    let fields: Result<serde_json::Map<String, Value>, serde_json::Error> =
+        merged.into_iter().map(|(key, text)| Ok((key, serde_json::from_str(&text)?))).collect();
+    Ok(Value::Object(fields.map_err(|error| DbErr::Custom(error.to_string()))?))
 }

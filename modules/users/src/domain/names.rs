@@ -31,11 +31,7 @@ mod tests {
     fn names_are_bounded_and_usernames_plain() {
         assert_eq!(parse_username(" Ada.L "), Ok("ada.l".to_owned()));
         for bad in ["", "ab", "a b c", "ada@home", "ädä", &"x".repeat(65)] {
-            assert_eq!(
-                parse_username(bad),
-                Err(CreateProfileRefusal::InvalidUsername),
-                "{bad}"
-            );
+            assert_eq!(parse_username(bad), Err(CreateProfileRefusal::InvalidUsername), "{bad}");
         }
         assert_eq!(parse_name(" Ada Lovelace "), Ok("Ada Lovelace".to_owned()));
         for bad in ["", "  ", "a\nb", &"x".repeat(201)] {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// The most bytes of all keys and values.
+/// The most bytes of all preferences as JSON, escapes in keys not counted.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;
 
 /// Why preferences are not taken.
@@ -26,12 +26,9 @@ pub(crate) fn merge(
             None => known.remove(&key),
         };
     }
-    let bytes: usize = known.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if bytes <= MAX_BYTES {
-        Ok(known)
-    } else {
-        Err(PreferencesRefusal)
-    }
+    // A key has its quotes and colon, a pair its comma: what the JSON text is made of.
+    let bytes: usize = known.iter().map(|(key, value)| key.len() + value.len() + 4).sum();
+    if bytes <= MAX_BYTES { Ok(known) } else { Err(PreferencesRefusal) }
 }
 
 #[cfg(test)]

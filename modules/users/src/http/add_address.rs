@@ -35,9 +35,6 @@ pub(crate) async fn add_address(
     let key = key.covering(&me.scope(), "POST /users/me/addresses", &address);
     let Answer { value, replayed } =
         app::add_address::add_address(&context, me.user_id, address, key).await?;
-    let answer = Answer {
-        value: BookedAddress::try_from(value)?,
-        replayed,
-    };
+    let answer = Answer { value: BookedAddress::try_from(value)?, replayed };
     Ok(answer.respond(StatusCode::CREATED))
 }

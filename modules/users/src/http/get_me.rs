@@ -26,8 +26,7 @@ pub(crate) async fn get_me(
     me: Principal,
     conditional: Conditional,
 ) -> Result<HttpResponse, Problem> {
-    let row = users::find(context.db.reader(), me.user_id)
-        .await?
-        .ok_or_else(|| Problem::not_found("user"))?;
+    let row =
+        users::find(context.db.reader(), me.user_id).await?.ok_or_else(|| Problem::not_found("user"))?;
     Ok(conditional.answer(&ETag::of(row.version), &User::from(row)))
 }

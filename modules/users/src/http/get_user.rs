@@ -29,8 +29,6 @@ pub(crate) async fn get_user(
     if !reader.actor().may_see(id) {
         return Err(Problem::not_found("user"));
     }
-    let row = users::find(context.db.reader(), id)
-        .await?
-        .ok_or_else(|| Problem::not_found("user"))?;
+    let row = users::find(context.db.reader(), id).await?.ok_or_else(|| Problem::not_found("user"))?;
     Ok(ok(&User::from(row)))
 }

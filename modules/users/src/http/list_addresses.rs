@@ -3,11 +3,11 @@ use kernel::{Address, AddressId, Page, Timestamp};
 use platform::access::Principal;
 use platform::http::{Query, ok, page_of};
 use platform::problem::{Problem, ProblemBody};
-use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Context;
+use crate::error::UsersError;
 use crate::http::TAG;
 use crate::store::addresses;
 
@@ -20,14 +20,11 @@ pub(crate) struct BookedAddress {
 }
 
 impl TryFrom<addresses::Model> for BookedAddress {
-    type Error = DbErr;
+    type Error = UsersError;
 
     fn try_from(row: addresses::Model) -> Result<Self, Self::Error> {
-        Ok(Self {
-            id: AddressId(row.id),
-            address: serde_json::from_value(row.address).map_err(|error| DbErr::Custom(error.to_string()))?,
-            created_at: Timestamp::from_ms(row.created_at_ms),
-        })
+        let (id, created_at) = (AddressId(row.id), Timestamp::from_ms(row.created_at_ms));
+        Ok(Self { id, address: row.address()?, created_at })
     }
 }
 
@@ -61,13 +58,6 @@ pub(crate) async fn list_addresses(
 ) -> Result<HttpResponse, Problem> {
     let (limit, cursor) = page_of(query.limit, query.cursor.as_deref())?;
     let page = addresses::page_of(context.db.reader(), me.user_id, limit, cursor.as_ref()).await??;
-    let items = page
-        .items
-        .into_iter()
-        .map(BookedAddress::try_from)
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(ok(&Page {
-        items,
-        next_cursor: page.next_cursor,
-    }))
+    let items = page.items.into_iter().map(BookedAddress::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(ok(&Page { items, next_cursor: page.next_cursor }))
 }

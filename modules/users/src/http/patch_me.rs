@@ -49,16 +49,10 @@ pub(crate) async fn patch_me(
     Json(body): Json<PatchMe>,
 ) -> Result<HttpResponse, Problem> {
     let expected_version = expected_version(&context, &me, &conditional).await?;
-    let change = UpdateProfile {
-        name: body.name,
-        preferences: body.preferences,
-        expected_version,
-    };
+    let change = UpdateProfile { name: body.name, preferences: body.preferences, expected_version };
     let row = update_profile(&context, me.user_id, change).await?;
     let tag = ETag::of(row.version);
-    Ok(HttpResponse::Ok()
-        .insert_header((http::header::ETAG, tag.as_str()))
-        .json(User::from(row)))
+    Ok(HttpResponse::Ok().insert_header((http::header::ETAG, tag.as_str())).json(User::from(row)))
 }
 
 /// The version that `If-Match` demands. It is checked twice: here against the tag, and again in the transaction.
@@ -70,9 +64,8 @@ async fn expected_version(
     if !conditional.has_if_match() {
         return Ok(None);
     }
-    let row = users::find(context.db.reader(), me.user_id)
-        .await?
-        .ok_or_else(|| Problem::not_found("user"))?;
+    let row =
+        users::find(context.db.reader(), me.user_id).await?.ok_or_else(|| Problem::not_found("user"))?;
     conditional.check(&ETag::of(row.version))?;
     Ok(Some(row.version))
 }

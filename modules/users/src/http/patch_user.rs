@@ -34,7 +34,7 @@ pub(crate) struct PatchUser {
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such user"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`own_access`, `last_admin`"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`own_access`: another admin has to do that"),
     ),
 )]
 #[patch("/users/{id}")]
@@ -44,10 +44,7 @@ pub(crate) async fn patch_user(
     Path(id): Path<UserId>,
     Json(body): Json<PatchUser>,
 ) -> Result<HttpResponse, Problem> {
-    let change = ChangeAccess {
-        role: body.role,
-        active: body.active,
-    };
+    let change = ChangeAccess { role: body.role, active: body.active };
     let row = change_access(&context, admin.actor(), id, change).await?;
     Ok(ok(&User::from(row)))
 }

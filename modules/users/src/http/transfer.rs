@@ -29,13 +29,7 @@ pub(crate) async fn import_users(
     _admin: Admin,
     upload: Upload,
 ) -> Result<HttpResponse, Problem> {
-    respond_import(
-        &TransferUsers {
-            context: context.into_inner(),
-        },
-        upload,
-    )
-    .await
+    respond_import(&TransferUsers { context: context.into_inner() }, upload).await
 }
 
 /// Export users as CSV
@@ -53,7 +47,5 @@ pub(crate) async fn export_users(
     context: web::Data<Context>,
     _admin: Admin,
 ) -> Result<HttpResponse, Problem> {
-    Ok(respond_export(&TransferUsers {
-        context: context.into_inner(),
-    }))
+    Ok(respond_export(&TransferUsers { context: context.into_inner() }))
 }

@@ -1,6 +1,6 @@
 //! Address books. Every query is of one user.
 
-use kernel::{AddressId, Cursor, CursorError, Limit, Page, UserId};
+use kernel::{Address, AddressId, Cursor, CursorError, Limit, Page, UserId};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
@@ -28,18 +28,19 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// The address itself.
+    pub(crate) fn address(&self) -> Result<Address, DbErr> {
+        serde_json::from_value(self.address.clone()).map_err(|error| DbErr::Custom(error.to_string()))
+    }
+}
+
 pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
-    Entity::insert(row.into_active_model().reset_all())
-        .exec_without_returning(conn)
-        .await
-        .map(|_| ())
+    Entity::insert(row.into_active_model().reset_all()).exec_without_returning(conn).await.map(|_| ())
 }
 
 pub(crate) async fn count_of(conn: &impl ConnectionTrait, user_id: UserId) -> Result<u64, DbErr> {
-    Entity::find()
-        .filter(Column::UserId.eq(user_id.uuid()))
-        .count(conn)
-        .await
+    Entity::find().filter(Column::UserId.eq(user_id.uuid())).count(conn).await
 }
 
 /// A page, oldest first.
@@ -54,18 +55,13 @@ pub(crate) async fn page_of(
         .order_by_asc(Column::Id)
         .limit(limit.probe());
     if let Some(cursor) = cursor {
-        match cursor
-            .unpack::<1>()
-            .and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError))
-        {
+        match cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError)) {
             Ok(after) => query = query.filter(Column::Id.gt(after)),
             Err(error) => return Ok(Err(error)),
         }
     }
     let rows = query.all(conn).await?;
-    Ok(Ok(Page::from_probe(rows, limit, |row| {
-        Cursor::pack(&[&row.id.to_string()])
-    })))
+    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
 }
 
 pub(crate) async fn find_of(
@@ -73,10 +69,7 @@ pub(crate) async fn find_of(
     user_id: UserId,
     id: AddressId,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id.uuid())
-        .filter(Column::UserId.eq(user_id.uuid()))
-        .one(conn)
-        .await
+    Entity::find_by_id(id.uuid()).filter(Column::UserId.eq(user_id.uuid())).one(conn).await
 }
 
 /// Replaces an address. False if the user has none of this id.

@@ -82,19 +82,18 @@ pub(crate) async fn find_by_username(
     conn: &impl ConnectionTrait,
     username: &str,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Username.eq(username))
-        .one(conn)
-        .await
+    Entity::find().filter(Column::Username.eq(username)).one(conn).await
 }
 
-/// Those of a batch that are known by their email.
-pub(crate) async fn find_by_emails(
+/// Those of a batch that are known by their email, locked in the order of their ids until the transaction ends.
+pub(crate) async fn find_by_emails_for_update(
     conn: &impl ConnectionTrait,
     emails: &[&str],
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
         .filter(Column::Email.is_in(emails.iter().copied()))
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
         .all(conn)
         .await
 }
@@ -125,23 +124,15 @@ pub(crate) async fn page(
         .add_option(only.map(|id| Column::Id.eq(id.uuid())))
         .add_option(email.map(|email| Column::Email.eq(email)))
         .add_option(role.map(|role| Column::Role.eq(role.as_str())));
-    let mut query = Entity::find()
-        .filter(wanted)
-        .order_by_asc(Column::Id)
-        .limit(limit.probe());
+    let mut query = Entity::find().filter(wanted).order_by_asc(Column::Id).limit(limit.probe());
     if let Some(cursor) = cursor {
-        match cursor
-            .unpack::<1>()
-            .and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError))
-        {
+        match cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError)) {
             Ok(after) => query = query.filter(Column::Id.gt(after)),
             Err(error) => return Ok(Err(error)),
         }
     }
     let rows = query.all(conn).await?;
-    Ok(Ok(Page::from_probe(rows, limit, |row| {
-        Cursor::pack(&[&row.id.to_string()])
-    })))
+    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
 }
 
 /// Writes a changed row over the version it was read in. False if that has changed.

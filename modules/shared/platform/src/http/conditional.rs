@@ -35,18 +35,11 @@ pub struct Conditional {
 impl Conditional {
     /// 200 with the body and its tag, or 304 if the client has it.
     pub fn answer(&self, tag: &ETag, body: &impl Serialize) -> HttpResponse {
-        let has_it = self
-            .if_none_match
-            .as_deref()
-            .is_some_and(|tags| lists(tags, tag, true));
+        let has_it = self.if_none_match.as_deref().is_some_and(|tags| lists(tags, tag, true));
         if has_it {
-            return HttpResponse::NotModified()
-                .insert_header((header::ETAG, tag.as_str()))
-                .finish();
+            return HttpResponse::NotModified().insert_header((header::ETAG, tag.as_str())).finish();
         }
-        HttpResponse::Ok()
-            .insert_header((header::ETAG, tag.as_str()))
-            .json(body)
+        HttpResponse::Ok().insert_header((header::ETAG, tag.as_str())).json(body)
     }
 
     /// Refuses (412) if the client changes something that is no longer what it read.
@@ -76,11 +69,7 @@ impl Conditional {
 fn lists(header: &str, tag: &ETag, weak: bool) -> bool {
     header.trim() == "*"
         || header.split(',').map(str::trim).any(|listed| {
-            let listed = if weak {
-                listed.strip_prefix("W/").unwrap_or(listed)
-            } else {
-                listed
-            };
+            let listed = if weak { listed.strip_prefix("W/").unwrap_or(listed) } else { listed };
             listed == tag.as_str()
         })
 }
@@ -91,16 +80,9 @@ impl FromRequest for Conditional {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let read = |name: header::HeaderName| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
+            request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
-        ready(Ok(Self {
-            if_match: read(header::IF_MATCH),
-            if_none_match: read(header::IF_NONE_MATCH),
-        }))
+        ready(Ok(Self { if_match: read(header::IF_MATCH), if_none_match: read(header::IF_NONE_MATCH) }))
     }
 }
 

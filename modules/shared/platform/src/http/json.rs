@@ -38,14 +38,12 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                     "Send the body as JSON, with `Content-Type: application/json`.",
                 ));
             }
-            let body = tokio::time::timeout(READ_TIMEOUT, read(&mut payload))
-                .await
-                .map_err(|_| {
-                    Problem::new(
-                        codes::REQUEST_TIMEOUT,
-                        format!("The body did not arrive within {} s.", READ_TIMEOUT.as_secs()),
-                    )
-                })??;
+            let body = tokio::time::timeout(READ_TIMEOUT, read(&mut payload)).await.map_err(|_| {
+                Problem::new(
+                    codes::REQUEST_TIMEOUT,
+                    format!("The body did not arrive within {} s.", READ_TIMEOUT.as_secs()),
+                )
+            })??;
             parse(&body).map(Self)
         })
     }
@@ -55,10 +53,7 @@ async fn read(payload: &mut Payload) -> Result<BytesMut, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| {
-            Problem::new(
-                codes::MALFORMED_JSON,
-                format!("The body could not be read: {error}."),
-            )
+            Problem::new(codes::MALFORMED_JSON, format!("The body could not be read: {error}."))
         })?;
         if body.len() + chunk.len() > MAX_JSON_BYTES {
             let detail = format!("A JSON body has at most {MAX_JSON_BYTES} bytes.");
@@ -92,6 +87,12 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             format!("The body is nested more than {MAX_DEPTH} levels deep."),
         ));
     }
+    if has_nul(body) {
+        return Err(Problem::new(
+            codes::MALFORMED_JSON,
+            "The body has the character U+0000, which no text here may hold.",
+        ));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());
@@ -99,18 +100,12 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         if inner.is_data() {
             Problem::invalid(pointer, without_position(&inner.to_string()))
         } else {
-            Problem::new(
-                codes::MALFORMED_JSON,
-                format!("The body is not valid JSON: {inner}."),
-            )
-            .at(pointer, inner.to_string())
+            Problem::new(codes::MALFORMED_JSON, format!("The body is not valid JSON: {inner}."))
+                .at(pointer, inner.to_string())
         }
     })?;
     reader.end().map_err(|error| {
-        Problem::new(
-            codes::MALFORMED_JSON,
-            format!("Something follows the JSON value: {error}."),
-        )
+        Problem::new(codes::MALFORMED_JSON, format!("Something follows the JSON value: {error}."))
     })?;
     Ok(value)
 }
@@ -134,6 +129,21 @@ fn depth(body: &[u8]) -> usize {
         }
     }
     deepest
+}
+
+/// Whether a text holds U+0000, which can only be written as an escape. PostgreSQL cannot store it, so no module has to
+/// ask itself what it would mean.
+fn has_nul(body: &[u8]) -> bool {
+    let mut rest = body;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let escape = rest.get(at + 1..).unwrap_or_default();
+        if escape.starts_with(b"u0000") {
+            return true;
+        }
+        // The character after a backslash belongs to it, another backslash included.
+        rest = escape.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 /// The path of serde as a JSON pointer (RFC 6901).
@@ -181,10 +191,7 @@ mod tests {
     fn a_wrong_value_is_named_by_its_pointer() {
         let (status, problem) = refusal(r#"{"items":[{"quantity":1},{"quantity":0}]}"#);
         assert_eq!(status, 400);
-        assert!(
-            problem.contains("/items/1/quantity") && problem.contains("not 0"),
-            "{problem}"
-        );
+        assert!(problem.contains("/items/1/quantity") && problem.contains("not 0"), "{problem}");
     }
 
     #[test]
@@ -194,5 +201,13 @@ mod tests {
             assert!(refusal(body).1.contains("malformed_json"), "{body}");
         }
         assert!(parse::<serde_json::Value>(br#"{"text":"[[[[\"[[[["}"#).is_ok());
+    }
+
+    #[test]
+    fn no_text_holds_a_nul() {
+        for body in [r#"{"a":"\u0000"}"#, r#"{"\u0000":1}"#, r#"["\\\u0000"]"#] {
+            assert!(parse::<serde_json::Value>(body.as_bytes()).is_err(), "{body}");
+        }
+        assert!(parse::<serde_json::Value>(br#"["\\u0000", "\u0001"]"#).is_ok());
     }
 }

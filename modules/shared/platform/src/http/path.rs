@@ -17,10 +17,10 @@ impl<T: DeserializeOwned> FromRequest for Path<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if request.match_info().iter().any(|(_, value)| value.contains("%00") || value.contains('\0')) {
+            return ready(Err(Problem::not_found("resource")));
+        }
         let read = actix_web::web::Path::<T>::from_request(request, payload).into_inner();
-        ready(
-            read.map(|path| Self(path.into_inner()))
-                .map_err(|_| Problem::not_found("resource")),
-        )
+        ready(read.map(|path| Self(path.into_inner())).map_err(|_| Problem::not_found("resource")))
     }
 }

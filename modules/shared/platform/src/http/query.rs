@@ -17,21 +17,18 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        if form_pairs(request.query_string()).any(|(name, value)| name.contains('\0') || value.contains('\0'))
+        {
+            let detail = "The query has the character U+0000, which no text here may hold.";
+            return ready(Err(Problem::new(codes::INVALID_QUERY, detail)));
+        }
         let reader = serde_urlencoded::Deserializer::new(form_pairs(request.query_string()));
-        ready(
-            serde_path_to_error::deserialize(reader)
-                .map(Self)
-                .map_err(|error| {
-                    let path = error.path().to_string();
-                    let cause = error.into_inner().to_string();
-                    let detail = if path == "." {
-                        format!("{cause}.")
-                    } else {
-                        format!("`{path}`: {cause}.")
-                    };
-                    Problem::new(codes::INVALID_QUERY, detail)
-                }),
-        )
+        ready(serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
+            let path = error.path().to_string();
+            let cause = error.into_inner().to_string();
+            let detail = if path == "." { format!("{cause}.") } else { format!("`{path}`: {cause}.") };
+            Problem::new(codes::INVALID_QUERY, detail)
+        }))
     }
 }
 

@@ -15,26 +15,17 @@ pub struct Answer<T> {
 impl<T> Answer<T> {
     /// Done now.
     pub fn fresh(value: T) -> Self {
-        Self {
-            value,
-            replayed: false,
-        }
+        Self { value, replayed: false }
     }
 
     /// Done before.
     pub fn replayed(value: T) -> Self {
-        Self {
-            value,
-            replayed: true,
-        }
+        Self { value, replayed: true }
     }
 
     /// The same answer about another value.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Answer<U> {
-        Answer {
-            value: f(self.value),
-            replayed: self.replayed,
-        }
+        Answer { value: f(self.value), replayed: self.replayed }
     }
 }
 
