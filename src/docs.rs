@@ -13,6 +13,8 @@ use utoipa::openapi::{ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref,
 use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::Config;
 
+use crate::route_table::RouteTable;
+
 /// The documents of the modules of this process.
 pub struct Docs {
     pages: Vec<Page>,
@@ -22,37 +24,35 @@ pub struct Docs {
 struct Page {
     module: &'static str,
     summary: &'static str,
-    openapi: OpenApi,
+    /// As JSON text: the parsed form is some ten times larger.
+    openapi: String,
     swagger: Arc<Config<'static>>,
 }
 
 impl Docs {
-    /// Reads every module's routes.
-    pub fn of(modules: &[Arc<dyn Module>]) -> Self {
-        let pages = modules
-            .iter()
-            .map(|module| Page {
+    /// Reads every module's routes; they go into the table, too.
+    pub fn of(modules: &[Arc<dyn Module>], routes: &mut RouteTable) -> Result<Self, serde_json::Error> {
+        let mut pages = Vec::new();
+        for module in modules {
+            let document = document(module.as_ref());
+            routes.add_all(&document);
+            pages.push(Page {
                 module: module.name(),
                 summary: module.summary(),
-                openapi: document(module.as_ref()),
+                openapi: serde_json::to_string(&document)?,
                 swagger: Arc::new(
                     Config::new([format!("/{}/openapi.json", module.name())])
                         .persist_authorization(true)
                         .display_request_duration(true)
                         .try_it_out_enabled(true),
                 ),
-            })
-            .collect();
+            });
+        }
         let mut error_codes: Vec<ErrorCode> = codes::ALL.to_vec();
         error_codes.extend(modules.iter().flat_map(|module| module.error_codes()).copied());
         error_codes.sort_by_key(|code| (code.status, code.code));
         error_codes.dedup_by_key(|code| code.code);
-        Self { pages, error_codes }
-    }
-
-    /// Each module's name with its document.
-    pub fn documents(&self) -> impl Iterator<Item = (&'static str, &OpenApi)> {
-        self.pages.iter().map(|page| (page.module, &page.openapi))
+        Ok(Self { pages, error_codes })
     }
 
     /// Every code that an error can carry.
@@ -130,7 +130,7 @@ fn add_default_error(document: &mut OpenApi) {
 /// `/<module>/openapi.json`.
 pub async fn openapi_json(docs: web::Data<Docs>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let page = docs.page(first_segment(&request)).ok_or_else(|| Problem::not_found("document"))?;
-    Ok(HttpResponse::Ok().json(&page.openapi))
+    Ok(HttpResponse::Ok().content_type("application/json").body(page.openapi.clone()))
 }
 
 /// `/<module>/docs` and the files below it.

@@ -7,7 +7,7 @@ pub mod demo;
 pub mod docs;
 mod guard;
 mod health;
-mod route_table;
+pub mod route_table;
 pub mod server;
 pub mod settings;
 pub mod telemetry;

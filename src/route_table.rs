@@ -14,10 +14,9 @@ enum Segment {
 }
 
 impl RouteTable {
-    /// The routes of all documents.
-    pub fn new<'a>(documents: impl IntoIterator<Item = &'a OpenApi>) -> Self {
-        let mut table = Self::default();
-        for (path, item) in documents.into_iter().flat_map(|document| &document.paths.paths) {
+    /// Adds the routes of a document.
+    pub fn add_all(&mut self, document: &OpenApi) {
+        for (path, item) in &document.paths.paths {
             let methods = [
                 ("DELETE", item.delete.is_some()),
                 ("GET", item.get.is_some()),
@@ -26,9 +25,8 @@ impl RouteTable {
                 ("POST", item.post.is_some()),
                 ("PUT", item.put.is_some()),
             ];
-            table.add(path, methods.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect());
+            self.add(path, methods.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect());
         }
-        table
     }
 
     /// Adds a path that has no document.

@@ -15,7 +15,6 @@ use platform::system::System;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::docs::{self, Docs};
@@ -49,6 +48,8 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the documents of the API cannot be written")]
+    Docs(#[from] serde_json::Error),
     #[error("metrics cannot be started")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
@@ -71,6 +72,7 @@ impl Application {
         let databases = Databases::open(settings, &system).await?;
         prepare_schemas(settings, &databases).await?;
         let shop = Shop::assemble(settings, &databases, system).await?;
+        shop.sync_configured_webhooks().await?;
         if settings.demo.load && crate::demo::is_empty(&shop).await.map_err(StartError::Demo)? {
             crate::demo::load(&shop).await.map_err(StartError::Demo)?;
         }
@@ -135,8 +137,8 @@ pub async fn prepare_schemas(settings: &Settings, databases: &Databases) -> Resu
 }
 
 fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), StartError> {
-    let docs = Docs::of(&shop.modules);
-    let mut routes = RouteTable::new(docs.documents().map(|(_, document)| document));
+    let mut routes = RouteTable::default();
+    let docs = Docs::of(&shop.modules, &mut routes)?;
     for path in ["/", "/docs", "/docs/errors", "/health", "/livez", "/readyz", "/metrics"] {
         routes.add(path, vec!["GET", "HEAD"]);
     }
@@ -153,24 +155,19 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     let mut http = HttpServer::new(move || {
         let modules = modules.clone();
         App::new()
-            .into_utoipa_app()
             .app_data(verifier.clone())
             .app_data(system.clone())
             .app_data(docs.clone())
             .app_data(routes.clone())
             .app_data(health.clone())
-            .configure(move |config: &mut ServiceConfig<'_>| {
+            .configure(move |config| {
                 // Around the modules come first: `/orders/docs` must not be taken for the order `docs`.
-                config.map(|config| {
-                    around_the_modules(config, &modules, with_docs);
-                    config
-                });
+                around_the_modules(config, &modules, with_docs);
                 for module in &modules {
-                    module.routes(config);
+                    module.routes(&mut ServiceConfig::new(config));
                 }
             })
             .default_service(web::to(unmatched))
-            .into_app()
             .wrap(from_fn(guard))
     })
     .max_connections(server.max_connections)

@@ -1,9 +1,10 @@
 //! Logs, to standard error: text on a terminal, one JSON object a line otherwise. Standard output belongs to commands.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
-use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
@@ -28,6 +29,9 @@ pub fn start_logging(settings: &Log) -> Result<(), TryInitError> {
     }
 }
 
+/// How often samples that nobody has fetched are folded into their histograms.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
 /// The process's metrics; started at the first call.
 pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -36,5 +40,17 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     }
     let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
     let handle = PrometheusBuilder::new().set_buckets(&seconds)?.install_recorder()?;
+    // Without this, every request of a shop whose /metrics nobody reads would stay in memory. It is a thread because
+    // the metrics belong to the process and outlive any runtime.
+    let upkeep = handle.clone();
+    std::thread::Builder::new()
+        .name("souk-metrics".to_owned())
+        .spawn(move || {
+            loop {
+                std::thread::sleep(UPKEEP_EVERY);
+                upkeep.run_upkeep();
+            }
+        })
+        .map_err(|error| BuildError::FailedToCreateRuntime(error.to_string()))?;
     Ok(HANDLE.get_or_init(|| handle).clone())
 }

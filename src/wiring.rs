@@ -182,6 +182,8 @@ pub struct Shop {
     pub system: System,
     #[cfg(feature = "auth")]
     auth: auth::Auth,
+    #[cfg(feature = "notifications")]
+    notifications: notifications::Notifications,
 }
 
 /// The ports of the modules that run here.
@@ -262,18 +264,13 @@ impl Shop {
             modules.push(Arc::new(module));
         }
         #[cfg(feature = "notifications")]
-        {
-            let module = notifications::Notifications::new(notifications::Deps {
-                db: databases.of("notifications")?,
-                settings: sections.notifications.clone(),
-                users: need(&ports.users, "users", "notifications")?,
-            });
-            module
-                .sync_configured_webhooks()
-                .await
-                .map_err(|source| WiringError::Module { module: "notifications", source: source.into() })?;
-            modules.push(Arc::new(module));
-        }
+        let notifications = notifications::Notifications::new(notifications::Deps {
+            db: databases.of("notifications")?,
+            settings: sections.notifications.clone(),
+            users: need(&ports.users, "users", "notifications")?,
+        });
+        #[cfg(feature = "notifications")]
+        modules.push(Arc::new(notifications.clone()));
         #[cfg(feature = "auth")]
         let auth = {
             let module = auth::Auth::open(auth::Deps {
@@ -297,7 +294,25 @@ impl Shop {
             system,
             #[cfg(feature = "auth")]
             auth,
+            #[cfg(feature = "notifications")]
+            notifications,
         })
+    }
+
+    /// Makes the webhook endpoints those of the settings. For a server alone: a command, whose settings may be others,
+    /// would delete the endpoints of the shop that runs beside it.
+    #[cfg(feature = "notifications")]
+    pub async fn sync_configured_webhooks(&self) -> Result<(), WiringError> {
+        self.notifications
+            .sync_configured_webhooks()
+            .await
+            .map_err(|source| WiringError::Module { module: "notifications", source })
+    }
+
+    /// There are no endpoints in this binary.
+    #[cfg(not(feature = "notifications"))]
+    pub async fn sync_configured_webhooks(&self) -> Result<(), WiringError> {
+        Ok(())
     }
 
     /// The bus of this process: every module's handlers, and the revocations of its own verifier.

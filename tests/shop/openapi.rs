@@ -47,7 +47,7 @@ fn documents_change_only_on_purpose() {
 fn error_codes_change_only_on_purpose() {
     testkit::run(async {
         let (shop, _place) = shop_without_server().await;
-        let docs = Docs::of(&shop.modules);
+        let docs = Docs::of(&shop.modules, &mut souk::route_table::RouteTable::default()).unwrap();
         let table: Vec<String> = docs
             .error_codes()
             .iter()

@@ -54,6 +54,7 @@ impl Transfer for TransferStock {
             }
             if ended {
                 summary.rows_read = records.rows_read;
+                summary.refusals.sort_by_key(|refusal| refusal.line);
                 return Ok(summary);
             }
         }
@@ -86,7 +87,14 @@ impl Transfer for TransferStock {
 }
 
 impl TransferStock {
-    async fn set_all(&self, batch: Vec<(u64, SetLevel)>, summary: &mut ImportSummary) -> Result<(), Problem> {
+    async fn set_all(
+        &self,
+        mut batch: Vec<(u64, SetLevel)>,
+        summary: &mut ImportSummary,
+    ) -> Result<(), Problem> {
+        // Rows are taken in SKU order, as by reservations, so that neither deadlocks the other. The sort is stable: of
+        // two lines with one SKU the later one still holds.
+        batch.sort_by(|(_, left), (_, right)| left.sku.cmp(&right.sku));
         let mut tx = self.context.db.begin().await?;
         for (line, request) in batch {
             match set_level_in(&self.context, &mut tx, &request).await {

@@ -74,6 +74,10 @@ impl Cursor {
             .map(|at| u8::from_str_radix(self.0.get(at..at + 2).unwrap_or_default(), 16))
             .collect();
         let text = String::from_utf8(bytes.map_err(|_| CursorError)?).map_err(|_| CursorError)?;
+        // No list gives out a NUL, and PostgreSQL refuses it in a text.
+        if text.contains('\0') {
+            return Err(CursorError);
+        }
         let parts: Vec<String> = text.split(SEPARATOR).map(str::to_owned).collect();
         parts.try_into().map_err(|_| CursorError)
     }

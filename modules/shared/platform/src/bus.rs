@@ -1,10 +1,12 @@
 //! How events reach their handlers.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::event::Envelope;
+use futures_util::FutureExt;
 use sea_orm::DbErr;
 use thiserror::Error;
 use tracing::Instrument;
@@ -105,5 +107,9 @@ async fn deliver(handler: &dyn EventHandler, envelope: &Envelope) -> Result<(), 
         trace_id = envelope.trace_id.as_deref().unwrap_or_default(),
     );
     let trace_id = envelope.trace_id.clone().unwrap_or_else(|| envelope.id.uuid().simple().to_string());
-    trace::scope(trace_id, handler.handle(envelope).instrument(span)).await
+    // A panic is a failure of this handler, not the end of the relay that every other event needs.
+    let handled = AssertUnwindSafe(handler.handle(envelope)).catch_unwind();
+    trace::scope(trace_id, handled.instrument(span))
+        .await
+        .unwrap_or_else(|_| Err(HandleError::other("the handler panicked")))
 }

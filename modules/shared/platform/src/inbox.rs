@@ -7,10 +7,10 @@ use sea_orm::entity::prelude::{
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{DbErr, Set};
+use sea_orm::{ColumnTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
 use uuid::Uuid;
 
-use crate::db::Tx;
+use crate::db::{Db, Tx};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "inbox")]
@@ -39,4 +39,22 @@ pub async fn first_delivery(tx: &Tx, envelope: &Envelope, handler: &str) -> Resu
         .exec_without_returning(tx.conn())
         .await?;
     Ok(inserted > 0)
+}
+
+/// Deletes rows handled before an instant, the oldest first and about 2,000 a call.
+pub(crate) async fn purge(db: &Db, before_ms: i64) -> Result<(), DbErr> {
+    // The key has two columns, so the age of the last row of a batch bounds the batch.
+    let oldest: Vec<i64> = Entity::find()
+        .select_only()
+        .column(Column::HandledAtMs)
+        .filter(Column::HandledAtMs.lt(before_ms))
+        .order_by_asc(Column::HandledAtMs)
+        .limit(2_000)
+        .into_tuple()
+        .all(db.reader())
+        .await?;
+    if let Some(bound) = oldest.last() {
+        Entity::delete_many().filter(Column::HandledAtMs.lte(*bound)).exec(db.writer()).await?;
+    }
+    Ok(())
 }

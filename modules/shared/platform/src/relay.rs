@@ -11,10 +11,10 @@ use std::time::Duration;
 use contracts::event::Envelope;
 use futures_util::StreamExt;
 use sea_orm::sea_query::{Expr, LockBehavior, LockType};
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::EventBus;
+use crate::bus::{EventBus, PublishError};
 use crate::db::Db;
 use crate::outbox::{Column, Entity, Model};
 use crate::problem::chain;
@@ -29,7 +29,7 @@ pub struct RelaySettings {
     pub batch: u64,
     /// Events of a batch that are published at the same time.
     pub in_flight: usize,
-    /// A claim runs out after this; longer than the slowest handler.
+    /// A claim runs out after this, and so does the patience with a handler: the event then counts as not delivered.
     pub claim_for: Duration,
     /// After so many failures an event is set aside for an operator.
     pub max_attempts: i64,
@@ -131,9 +131,13 @@ impl Relay {
     async fn publish(&self, row: Model) -> Result<bool, DbErr> {
         let (seq, attempts) = (row.seq, row.attempts + 1);
         let envelope = Envelope::from(row);
-        let outcome = self.bus.publish(&envelope).await;
+        let outcome = tokio::time::timeout(self.settings.claim_for, self.bus.publish(&envelope))
+            .await
+            .unwrap_or_else(|_| Err(self.too_slow()));
         let now = self.db.system().now();
-        let mut update = Entity::update_many().filter(Column::Seq.eq(seq));
+        // Another relay may have published it since this claim ran out; then nothing is left to note.
+        let mut update =
+            Entity::update_many().filter(Column::Seq.eq(seq)).filter(Column::PublishedAtMs.is_null());
         update = match &outcome {
             Ok(()) => update
                 .col_expr(Column::PublishedAtMs, Expr::value(now.ms()))
@@ -153,6 +157,13 @@ impl Relay {
         Ok(outcome.is_ok())
     }
 
+    fn too_slow(&self) -> PublishError {
+        PublishError {
+            handler: "the bus".to_owned(),
+            cause: format!("no answer within {} s", self.settings.claim_for.as_secs()),
+        }
+    }
+
     /// Deletes what nobody needs any more; at most a few thousand rows of each kind a call.
     pub async fn purge(&self) -> Result<(), DbErr> {
         let before_ms = self.db.system().now().minus(self.settings.keep_for).ms();
@@ -168,17 +179,7 @@ impl Relay {
         if !old.is_empty() {
             Entity::delete_many().filter(Column::Seq.is_in(old)).exec(self.db.writer()).await?;
         }
-        if inbox::Entity::find()
-            .filter(inbox::Column::HandledAtMs.lt(before_ms))
-            .count(self.db.reader())
-            .await?
-            > 0
-        {
-            inbox::Entity::delete_many()
-                .filter(inbox::Column::HandledAtMs.lt(before_ms))
-                .exec(self.db.writer())
-                .await?;
-        }
+        inbox::purge(&self.db, before_ms).await?;
         idempotency::purge(&self.db).await
     }
 }
