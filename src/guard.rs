@@ -192,9 +192,13 @@ mod tests {
 
     use super::*;
 
+    async fn fails() -> HttpResponse {
+        panic!("a bug")
+    }
+
     async fn answer(path: &str) -> (u16, ProblemBody) {
         let app = App::new()
-            .route("/panic", web::get().to(|| async { None::<HttpResponse>.expect("a bug") }))
+            .route("/panic", web::get().to(fails))
             .route("/bare", web::get().to(|| async { HttpResponse::BadRequest().body("plain words") }))
             .wrap(from_fn(guard));
         let app = test::init_service(app).await;

@@ -139,18 +139,25 @@ pub async fn prepare_schemas(settings: &Settings, databases: &Databases) -> Resu
 fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), StartError> {
     let mut routes = RouteTable::default();
     let docs = Docs::of(&shop.modules, &mut routes)?;
-    for path in ["/", "/docs", "/docs/errors", "/health", "/livez", "/readyz", "/metrics"] {
+    let with_docs = settings.server.docs;
+    let (pages, module_pages) = match with_docs {
+        true => {
+            (["/", "/docs", "/docs/errors"].as_slice(), ["openapi.json", "docs", "docs/{file}"].as_slice())
+        }
+        false => ([].as_slice(), [].as_slice()),
+    };
+    for path in ["/health", "/livez", "/readyz", "/metrics"].iter().chain(pages) {
         routes.add(path, vec!["GET", "HEAD"]);
     }
     for module in &shop.modules {
-        for path in ["health", "healthz", "openapi.json", "docs", "docs/{file}"] {
+        for path in ["health", "healthz"].iter().chain(module_pages) {
             routes.add(&format!("/{}/{path}", module.name()), vec!["GET", "HEAD"]);
         }
     }
     let (docs, routes) = (web::Data::new(docs), web::Data::new(routes));
     let health = web::Data::new(Health::new(shop.modules.clone()));
     let (verifier, system) = (web::Data::from(shop.verifier.clone()), web::Data::new(shop.system.clone()));
-    let (modules, with_docs) = (shop.modules.clone(), settings.server.docs);
+    let modules = shop.modules.clone();
     let server = &settings.server;
     let mut http = HttpServer::new(move || {
         let modules = modules.clone();

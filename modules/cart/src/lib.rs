@@ -40,6 +40,7 @@ use kernel::Currency;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
+use platform::idempotency;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -120,11 +121,18 @@ impl Module for Cart {
     }
 
     fn workers(&self) -> Vec<Worker> {
-        let context = self.context.clone();
-        vec![Worker::every("cart.purge", Duration::from_secs(3600), move || {
+        let (context, db) = (self.context.clone(), self.context.db.clone());
+        let purge = Worker::every("cart.purge", Duration::from_secs(3600), move || {
             let context = context.clone();
             async move { Ok(app::purge::purge(&context).await?) }
-        })]
+        });
+        vec![
+            purge,
+            Worker::every("cart.withdraw_stale_keys", Duration::from_secs(60), move || {
+                let db = db.clone();
+                async move { Ok(idempotency::withdraw_stale(&db, "POST /cart/merge").await?) }
+            }),
+        ]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {

@@ -39,6 +39,7 @@ use kernel::Currency;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
+use platform::idempotency;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -124,11 +125,18 @@ impl Module for Catalog {
     }
 
     fn workers(&self) -> Vec<Worker> {
-        let context = self.context.clone();
-        vec![Worker::every("catalog.close_stock_changes", Duration::from_secs(60), move || {
+        let (context, db) = (self.context.clone(), self.context.db.clone());
+        let close = Worker::every("catalog.close_stock_changes", Duration::from_secs(60), move || {
             let context = context.clone();
             async move { Ok(app::close_stock_changes::close_stock_changes(&context).await?) }
-        })]
+        });
+        vec![
+            close,
+            Worker::every("catalog.withdraw_stale_keys", Duration::from_secs(60), move || {
+                let db = db.clone();
+                async move { Ok(idempotency::withdraw_stale(&db, "POST /catalog/").await?) }
+            }),
+        ]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {

@@ -30,6 +30,7 @@ use contracts::users::UsersPort;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
+use platform::idempotency;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -140,10 +141,18 @@ impl Module for Notifications {
     fn workers(&self) -> Vec<Worker> {
         let context = self.context.clone();
         let every = Duration::from_millis(self.context.settings.send_every_ms.max(10));
-        vec![Worker::every("notifications.send", every, move || {
+        let db = self.context.db.clone();
+        let send = Worker::every("notifications.send", every, move || {
             let context = context.clone();
             async move { Ok(app::send::send_due(&context).await?) }
-        })]
+        });
+        vec![
+            send,
+            Worker::every("notifications.withdraw_stale_keys", Duration::from_secs(60), move || {
+                let db = db.clone();
+                async move { Ok(idempotency::withdraw_stale(&db, "POST /notifications/").await?) }
+            }),
+        ]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {

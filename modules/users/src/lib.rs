@@ -18,12 +18,14 @@ mod port;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::users::UsersPort;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
+use platform::idempotency;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -91,7 +93,11 @@ impl Module for Users {
     }
 
     fn workers(&self) -> Vec<Worker> {
-        Vec::new()
+        let db = self.context.db.clone();
+        vec![Worker::every("users.withdraw_stale_keys", Duration::from_secs(60), move || {
+            let db = db.clone();
+            async move { Ok(idempotency::withdraw_stale(&db, "POST /users/").await?) }
+        })]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {

@@ -50,6 +50,10 @@ pub(crate) async fn create_webhook(
     let key = key.covering(&admin.scope(), "POST /notifications/webhooks", &body);
     let NewWebhook { url, events, secret } = body;
     let request = app::create_webhook::CreateWebhook { url, events, secret, key };
-    let answer = app::create_webhook::create_webhook(&context, request).await?;
+    let context = context.into_inner();
+    let system = context.db.system().clone();
+    // A client that goes away must not leave its key open.
+    let work = system.to_the_end(async move { app::create_webhook::create_webhook(&context, request).await });
+    let answer = work.await.map_err(|error| Problem::internal(&error))??;
     Ok(answer.map(Webhook::with_secret).respond(StatusCode::CREATED))
 }

@@ -267,6 +267,19 @@ pub async fn stale(db: &Db, route_prefix: &str, limit: u64) -> Result<Vec<Model>
         .await
 }
 
+/// The most keys that [`withdraw_stale`] closes in one run; the next run takes the next ones.
+const WITHDRAWN_AT_ONCE: u64 = 100;
+
+/// Closes the keys that a crash left open, of routes whose work is one transaction or idempotent by itself: nothing is
+/// left of it but the key. Safe in several processes at once, and beside a retry: a ticket that was taken over
+/// meanwhile cannot be completed any more, and its request comes again.
+pub async fn withdraw_stale(db: &Db, route_prefix: &str) -> Result<(), DbErr> {
+    for key in stale(db, route_prefix, WITHDRAWN_AT_ONCE).await? {
+        withdraw(db, key.resource_id).await?;
+    }
+    Ok(())
+}
+
 /// Deletes outcomes older than [`KEEP`], a bounded number a call. Open rows stay for their worker.
 pub(crate) async fn purge(db: &Db) -> Result<(), DbErr> {
     let before_ms = db.system().now().minus(KEEP).ms();

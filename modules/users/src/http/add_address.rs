@@ -33,8 +33,12 @@ pub(crate) async fn add_address(
     Json(address): Json<Address>,
 ) -> Result<HttpResponse, Problem> {
     let key = key.covering(&me.scope(), "POST /users/me/addresses", &address);
-    let Answer { value, replayed } =
-        app::add_address::add_address(&context, me.user_id, address, key).await?;
+    let context = context.into_inner();
+    let system = context.db.system().clone();
+    // A client that goes away must not leave its key open.
+    let work = system
+        .to_the_end(async move { app::add_address::add_address(&context, me.user_id, address, key).await });
+    let Answer { value, replayed } = work.await.map_err(|error| Problem::internal(&error))??;
     let answer = Answer { value: BookedAddress::try_from(value)?, replayed };
     Ok(answer.respond(StatusCode::CREATED))
 }
