@@ -43,11 +43,13 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     // Without this, every request of a shop whose /metrics nobody reads would stay in memory. It is a thread because
     // the metrics belong to the process and outlive any runtime.
     let upkeep = handle.clone();
+    // Nobody ever sends on this channel: waiting on it is the pause.
+    let (keep_open, pause) = std::sync::mpsc::channel::<()>();
     std::thread::Builder::new()
         .name("souk-metrics".to_owned())
         .spawn(move || {
-            loop {
-                std::thread::sleep(UPKEEP_EVERY);
+            let _keep_open = keep_open;
+            while pause.recv_timeout(UPKEEP_EVERY).is_err() {
                 upkeep.run_upkeep();
             }
         })

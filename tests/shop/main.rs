@@ -8,6 +8,7 @@
 )]
 
 mod checkout;
+mod claims;
 mod command_line;
 mod contract;
 mod migrations;

@@ -8,10 +8,12 @@ use crate::domain::adjustment::{Change, MAX_ON_HAND, Reason};
 use crate::error::InventoryError;
 use crate::store::{movements, stock};
 
-/// Idempotent by movement id. With `create`, a SKU that has no record gets one.
+/// Idempotent by movement id. With an expected version, only that version is changed. With `create`, a SKU that has no
+/// record gets one.
 pub(crate) async fn adjust(
     context: &Context,
     request: AdjustStock,
+    expected_version: Option<i64>,
     create: bool,
 ) -> Result<stock::Model, InventoryError> {
     let change = Change::parse(request.change)?;
@@ -37,6 +39,9 @@ pub(crate) async fn adjust(
     };
     if movements::exists(tx.conn(), request.movement_id).await? {
         return Ok(before);
+    }
+    if expected_version.is_some_and(|version| version != before.version) {
+        return Err(InventoryError::Changed { version: before.version });
     }
     let Some(row) = stock::change(tx.conn(), sku, change.get(), None, now).await? else {
         let would_be = before.on_hand + change.get();

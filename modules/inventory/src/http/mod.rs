@@ -10,9 +10,13 @@ mod transfer;
 use std::sync::Arc;
 
 use actix_web::web;
+use kernel::Sku;
+use platform::http::{Conditional, ETag};
+use platform::problem::Problem;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::Context;
+use crate::store::stock;
 
 /// The tag of every operation here.
 const TAG: &str = "inventory";
@@ -28,4 +32,18 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
         .service(get_stock::get_stock)
         .service(put_stock::put_stock)
         .service(patch_stock::patch_stock);
+}
+
+/// The version that `If-Match` demands. It is checked twice: here against the tag, and again in the transaction.
+async fn expected_version(
+    context: &Context,
+    conditional: &Conditional,
+    sku: &Sku,
+) -> Result<Option<i64>, Problem> {
+    if !conditional.has_if_match() {
+        return Ok(None);
+    }
+    let version = stock::find(context.db.reader(), sku).await?.map_or(0, |row| row.version);
+    conditional.check(&ETag::of(version))?;
+    Ok(Some(version))
 }

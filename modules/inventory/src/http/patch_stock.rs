@@ -2,14 +2,14 @@ use actix_web::{HttpResponse, http, patch, web};
 use contracts::inventory::{AdjustStock, StockLevel};
 use kernel::Sku;
 use platform::access::Admin;
-use platform::http::{ETag, Json, Path};
+use platform::http::{Conditional, ETag, Json, Path};
 use platform::problem::{Problem, ProblemBody};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::Context;
 use crate::app::adjust::adjust;
-use crate::http::TAG;
+use crate::http::{TAG, expected_version};
 
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct PatchStock {
@@ -25,7 +25,10 @@ pub(crate) struct PatchStock {
 #[utoipa::path(
     tag = TAG,
     security(("bearer" = [])),
-    params(("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE")),
+    params(
+        ("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that you read: 412 if it has changed"),
+    ),
     request_body = PatchStock,
     responses(
         (status = 200, body = StockLevel, headers(("ETag" = String, description = "Its version"))),
@@ -34,6 +37,7 @@ pub(crate) struct PatchStock {
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No stock record of this SKU"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`insufficient_stock`: orders hold the rest"),
+        (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "It has changed since you read it"),
     ),
 )]
 #[patch("/inventory/{sku}")]
@@ -41,8 +45,10 @@ pub(crate) async fn patch_stock(
     context: web::Data<Context>,
     Admin(admin): Admin,
     Path(sku): Path<Sku>,
+    conditional: Conditional,
     Json(body): Json<PatchStock>,
 ) -> Result<HttpResponse, Problem> {
+    let expected_version = expected_version(&context, &conditional, &sku).await?;
     let request = AdjustStock {
         movement_id: context.db.system().id(),
         sku,
@@ -50,7 +56,7 @@ pub(crate) async fn patch_stock(
         reason: body.reason,
         actor_id: Some(admin.user_id),
     };
-    let row = adjust(&context, request, false).await?;
+    let row = adjust(&context, request, expected_version, false).await?;
     Ok(HttpResponse::Ok()
         .insert_header((http::header::ETAG, ETag::of(row.version).as_str()))
         .json(row.level()?))

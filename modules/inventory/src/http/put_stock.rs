@@ -9,8 +9,7 @@ use utoipa::ToSchema;
 
 use crate::Context;
 use crate::app::set_level::{SetLevel, set_level};
-use crate::http::TAG;
-use crate::store::stock;
+use crate::http::{TAG, expected_version};
 
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct PutStock {
@@ -62,18 +61,4 @@ pub(crate) async fn put_stock(
     Ok(HttpResponse::Ok()
         .insert_header((http::header::ETAG, ETag::of(row.version).as_str()))
         .json(row.level()?))
-}
-
-/// The version that `If-Match` demands. It is checked twice: here against the tag, and again in the transaction.
-async fn expected_version(
-    context: &Context,
-    conditional: &Conditional,
-    sku: &Sku,
-) -> Result<Option<i64>, Problem> {
-    if !conditional.has_if_match() {
-        return Ok(None);
-    }
-    let version = stock::find(context.db.reader(), sku).await?.map_or(0, |row| row.version);
-    conditional.check(&ETag::of(version))?;
-    Ok(Some(version))
 }

@@ -10,6 +10,10 @@ pub(crate) const MAX_LINES: usize = 10_000;
 /// The most pieces of one line: the past is not bound by what may be ordered today.
 pub(crate) const MAX_QUANTITY: i64 = 1_000_000_000;
 
+/// The most that one order may come to, in minor units: as much as one that is placed today. Sums over all orders must
+/// fit 64 bits.
+pub(crate) const MAX_TOTAL_MINOR: i64 = 100_000_000_000_000;
+
 /// One line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PastLine {
@@ -50,6 +54,9 @@ impl PastOrder {
         };
         let total = total::total(lines.iter().map(|line| line.line_total), first.unit_price.currency)
             .map_err(|error| error.to_string())?;
+        if total.amount_minor > MAX_TOTAL_MINOR {
+            return Err(format!("the total of {total} is too large"));
+        }
         Ok(Self { line, header, lines, total })
     }
 }

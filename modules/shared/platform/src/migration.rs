@@ -38,6 +38,11 @@ impl MigrationTrait for SqlMigration {
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         run(manager, self.down).await
     }
+
+    /// On SQLite too, where the default is none: a step that a power failure leaves half done could never be applied.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
 }
 
 async fn run(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Context;
 use crate::domain::names::parse_name;
-use crate::domain::preferences::{self, Preferences, PreferencesRefusal};
+use crate::domain::preferences::{self, Preferences};
 use crate::error::UsersError;
 use crate::store::users;
 
@@ -51,10 +51,6 @@ pub(crate) async fn update_profile(
 
 /// The rule works on texts; here they become JSON again.
 fn merged(known: &Value, changes: serde_json::Map<String, Value>) -> Result<Value, UsersError> {
-    // PostgreSQL cannot store NUL in a text.
-    if changes.iter().any(|(key, value)| key.contains('\0') || has_nul(value)) {
-        return Err(PreferencesRefusal.into());
-    }
     let known: Preferences = known
         .as_object()
         .map(|fields| fields.iter().map(|(key, value)| (key.clone(), value.to_string())).collect())
@@ -67,13 +63,4 @@ fn merged(known: &Value, changes: serde_json::Map<String, Value>) -> Result<Valu
     let fields: Result<serde_json::Map<String, Value>, serde_json::Error> =
         merged.into_iter().map(|(key, text)| Ok((key, serde_json::from_str(&text)?))).collect();
     Ok(Value::Object(fields.map_err(|error| DbErr::Custom(error.to_string()))?))
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(values) => values.iter().any(has_nul),
-        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
 }

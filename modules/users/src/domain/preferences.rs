@@ -9,7 +9,7 @@ pub(crate) const MAX_BYTES: usize = 8 * 1024;
 
 /// Why preferences are not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("preferences have at most {MAX_BYTES} bytes in all, and no NUL characters")]
+#[error("preferences have at most {MAX_BYTES} bytes in all")]
 pub(crate) struct PreferencesRefusal;
 
 /// Each key with its value as JSON text.
