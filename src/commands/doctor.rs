@@ -12,6 +12,15 @@ use crate::wiring::{Databases, Shop};
 
 /// Checks every module. It changes nothing: it refuses an old schema instead of migrating it.
 pub(crate) async fn doctor(settings: &Settings, as_json: bool) -> Result<ExitCode, AnyError> {
+    // Opening a SQLite file would create it.
+    let missing = |module: &&str| !settings.data.dir.join(format!("{module}.sqlite")).is_file();
+    if settings.database.url.is_empty() && crate::wiring::compiled().iter().any(missing) {
+        let folder = settings.data.dir.display();
+        return Err(format!(
+            "there is no whole shop in {folder}; start `souk` or run `souk migrate up` first"
+        )
+        .into());
+    }
     let database = DatabaseSettings { auto_migrate: false, ..settings.database.clone() };
     let settings = Settings { database, ..settings.clone() };
     let system = System::real();

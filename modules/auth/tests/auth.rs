@@ -269,7 +269,7 @@ testkit::on_every_database! {
             (EMAIL, "wrong"),
             ("off@example.com", PASSWORD),
             ("imported@example.com", PASSWORD),
-            ("\u{0}", PASSWORD),
+            ("\u{1}", PASSWORD),
             ("", ""),
         ] {
             let refused = gate.try_login(name, password).await.expect_problem(401, "invalid_credentials");

@@ -12,6 +12,7 @@ use crate::domain::product::Refusal;
 use crate::domain::search::SearchError;
 use crate::domain::sort::SortError;
 
+const SKU_FIXED: ErrorCode = ErrorCode::new("sku_fixed", 409, "A product keeps its SKU");
 pub(crate) const SKU_TAKEN: ErrorCode = ErrorCode::new("sku_taken", 409, "Another product has this SKU");
 /// The same row as inventory's: the client asked for the same thing by another path.
 pub(crate) const INSUFFICIENT_STOCK: ErrorCode =
@@ -21,7 +22,7 @@ pub(crate) const STOCK_CHANGE_UNKNOWN: ErrorCode =
 
 /// The codes of this module.
 pub(crate) const CODES: &[ErrorCode] =
-    &[SKU_TAKEN, INSUFFICIENT_STOCK, STOCK_CHANGE_UNKNOWN, platform::csv::CSV_MALFORMED];
+    &[SKU_FIXED, SKU_TAKEN, INSUFFICIENT_STOCK, STOCK_CHANGE_UNKNOWN, platform::csv::CSV_MALFORMED];
 
 /// What can go wrong in a use case.
 #[derive(Debug, Error)]
@@ -58,6 +59,9 @@ pub(crate) enum CatalogError {
     Json(#[from] serde_json::Error),
     #[error("more than {0} products in one call")]
     TooMany(usize),
+    /// Its stock lies under that SKU.
+    #[error("this product keeps its SKU {0}")]
+    SkuFixed(String),
     /// Every slug that this product could have is taken.
     #[error("no slug is left for {0}")]
     NoSlug(Sku),
@@ -70,6 +74,10 @@ impl From<CatalogError> for Problem {
             CatalogError::SkuTaken(sku) => {
                 Problem::new(SKU_TAKEN, format!("Another product has the SKU {sku}."))
             }
+            CatalogError::SkuFixed(sku) => Problem::new(
+                SKU_FIXED,
+                format!("Its stock lies under {sku}. Retire this product and create another instead."),
+            ),
             CatalogError::Refused(refusals) => invalid(&refusals),
             CatalogError::Changed { version } => {
                 platform::http::Conditional::changed(&platform::http::ETag::of(version))

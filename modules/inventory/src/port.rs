@@ -48,10 +48,11 @@ impl InventoryPort for LocalInventory {
     }
 
     async fn adjust(&self, request: AdjustStock) -> Result<StockLevel, PortError<AdjustRefusal>> {
-        let row = app::adjust::adjust(&self.context, request, None, true).await.map_err(|error| match error {
-            InventoryError::Adjust(refusal) => PortError::Refused(refusal),
-            other => unavailable(other),
-        })?;
+        let row =
+            app::adjust::adjust(&self.context, request, None, true).await.map_err(|error| match error {
+                InventoryError::Adjust(refusal) => PortError::Refused(refusal),
+                other => unavailable(other),
+            })?;
         row.level().map_err(unavailable)
     }
 

@@ -25,6 +25,10 @@ pub(crate) async fn edit(
     let Some(changed) = next(&row, tx.system().now())? else {
         return Ok(row.shown()?);
     };
+    // Stock, carts and orders know the product by its SKU alone.
+    if changed.sku != row.sku {
+        return Err(CatalogError::SkuFixed(row.sku));
+    }
     products::update(tx.conn(), &changed).await?;
     let shown = changed.shown()?;
     announce(&mut tx, &shown.product).await?;

@@ -81,7 +81,7 @@ impl From<PatchProduct> for Changes {
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such product"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`sku_taken`"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`sku_fixed`: a product keeps its SKU"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "It has changed since you read it"),
     ),
 )]

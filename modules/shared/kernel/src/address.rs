@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 pub struct Address(Written);
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an address is a text or an object of texts")]
 enum Written {
     Text(String),
     Fields(BTreeMap<String, String>),

@@ -44,7 +44,7 @@ impl Default for RelaySettings {
             batch: 100,
             in_flight: 8,
             claim_for: Duration::from_secs(30),
-            max_attempts: 20,
+            max_attempts: 1_000,
             keep_for: Duration::from_secs(7 * 24 * 3600),
         }
     }

@@ -30,6 +30,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = is_json(request);
+        let declared =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let is_too_long =
+            declared.is_some_and(|length: u64| u64::try_from(MAX_JSON_BYTES).is_ok_and(|most| length > most));
         let mut payload = payload.take();
         Box::pin(async move {
             if !is_json {
@@ -37,6 +41,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                     codes::UNSUPPORTED_MEDIA_TYPE,
                     "Send the body as JSON, with `Content-Type: application/json`.",
                 ));
+            }
+            if is_too_long {
+                return Err(too_large());
             }
             let body = tokio::time::timeout(READ_TIMEOUT, read(&mut payload)).await.map_err(|_| {
                 Problem::new(
@@ -56,12 +63,15 @@ async fn read(payload: &mut Payload) -> Result<BytesMut, Problem> {
             Problem::new(codes::MALFORMED_JSON, format!("The body could not be read: {error}."))
         })?;
         if body.len() + chunk.len() > MAX_JSON_BYTES {
-            let detail = format!("A JSON body has at most {MAX_JSON_BYTES} bytes.");
-            return Err(Problem::new(codes::PAYLOAD_TOO_LARGE, detail));
+            return Err(too_large());
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+fn too_large() -> Problem {
+    Problem::new(codes::PAYLOAD_TOO_LARGE, format!("A JSON body has at most {MAX_JSON_BYTES} bytes."))
 }
 
 fn is_json(request: &HttpRequest) -> bool {
@@ -89,16 +99,23 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
     if has_nul(body) {
         return Err(Problem::new(
-            codes::MALFORMED_JSON,
+            codes::INVALID_BODY,
             "The body has the character U+0000, which no text here may hold.",
         ));
+    }
+    // serde reads an array into a struct, field by field: what the contract calls an object must be one.
+    let begins_with = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let is_other_json = |first: &u8| !matches!(first, b'{' | b'"') && is_json_text(body);
+    if begins_with.is_some_and(is_other_json) {
+        return Err(Problem::invalid("", "the body is a JSON object"));
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());
         let inner = error.into_inner();
-        if inner.is_data() {
-            Problem::invalid(pointer, without_position(&inner.to_string()))
+        // Some mistakes in a value count as syntax for the parser, though the text is JSON.
+        if inner.is_data() || is_json_text(body) {
+            Problem::invalid(pointer, in_plain_words(&inner.to_string()))
         } else {
             Problem::new(codes::MALFORMED_JSON, format!("The body is not valid JSON: {inner}."))
                 .at(pointer, inner.to_string())
@@ -158,9 +175,18 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         .collect()
 }
 
-/// serde_json appends ` at line 1 column 2`; the pointer says it better.
-fn without_position(message: &str) -> String {
-    message.split(" at line ").next().unwrap_or(message).to_owned()
+/// Whether a body is JSON at all.
+fn is_json_text(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
+/// serde_json appends ` at line 1 column 2`, which the pointer says better, and names types of the program.
+fn in_plain_words(message: &str) -> String {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    match message.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected an object"),
+        None => message.replace("expected value", "this value is not one of those allowed here"),
+    }
 }
 
 #[cfg(test)]
@@ -204,10 +230,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_json_but_no_object_is_an_invalid_body() {
+        for body in ["[]", "[[{\"quantity\":1}]]", "null", "7", r#"{"items":null}"#, r#"{"items":[7]}"#] {
+            let problem = refusal(body).1;
+            assert!(problem.contains("invalid_body") && !problem.contains("struct "), "{body}: {problem}");
+        }
+    }
+
+    #[test]
     fn no_text_holds_a_nul() {
         for body in [r#"{"a":"\u0000"}"#, r#"{"\u0000":1}"#, r#"["\\\u0000"]"#] {
-            assert!(parse::<serde_json::Value>(body.as_bytes()).is_err(), "{body}");
+            assert!(has_nul(body.as_bytes()), "{body}");
         }
-        assert!(parse::<serde_json::Value>(br#"["\\u0000", "\u0001"]"#).is_ok());
+        assert!(!has_nul(br#"["\\u0000", "\u0001"]"#));
     }
 }
