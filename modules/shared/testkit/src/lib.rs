@@ -17,7 +17,7 @@ pub use tokens::{TestUser, Tokens};
 /// The PostgreSQL half runs when `TEST_DATABASE_URL` is set. Without it the test says so and passes, except in CI
 /// (`CI` is set), where it fails.
 ///
-/// ```ignore
+/// ```text
 /// testkit::on_every_database! {
 ///     async fn stock_is_never_oversold(engine: testkit::Engine) { ... }
 /// }
