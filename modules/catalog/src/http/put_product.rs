@@ -12,7 +12,7 @@ use crate::product::Product;
 
 /// Write a product anew
 ///
-/// Replaces every field of the body; what is left out takes its default. The SKU may change to a free one; id, slug and
+/// Replaces every field of the body; what is left out takes its default. SKU, id, slug and
 /// creation time stay.
 #[utoipa::path(
     tag = TAG,
