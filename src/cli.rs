@@ -63,6 +63,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the process that serves with these settings whether it is ready; exit code 1 if not
+    Health,
     /// Write the OpenAPI documents as JSON
     Openapi {
         /// Only this module's
@@ -197,6 +199,7 @@ impl Cli {
                 commands::export::export(&settings, resource.name(), &file).await
             }
             Command::Doctor { json } => commands::doctor::doctor(&settings, json).await,
+            Command::Health => commands::health::health(&settings).await,
             Command::Openapi { module } => commands::openapi::openapi(&settings, module.as_deref()).await,
             Command::Config { action: ConfigAction::Check } => {
                 commands::say("the settings are valid")?;

@@ -2,7 +2,7 @@
 //! bare error to reach the client.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -14,11 +14,18 @@ use actix_web::{HttpResponse, ResponseError, web};
 use futures_util::FutureExt;
 use platform::problem::{Problem, codes};
 use platform::system::System;
-use platform::trace;
+use platform::{deadline, trace};
 use tracing::Instrument;
 
 /// Paths that mean others.
 const ALIASES: &[(&str, &str)] = &[("/products", "/catalog/products"), ("/pay", "/payments")];
+
+/// What a request may spend on calls to other modules, all together.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestDeadline(pub Duration);
+
+/// An upload takes as long as the client sends, so only its single calls are bounded.
+const UNBOUNDED: &str = "/import";
 
 const TRACE_ID: HeaderName = HeaderName::from_static("trace-id");
 
@@ -33,6 +40,10 @@ pub async fn guard<B: MessageBody + 'static>(
     let span = tracing::info_span!("request", %trace_id, method = %request.method(), path = request.path());
     let header_value = HeaderValue::from_str(&trace_id).ok();
     canonicalise(&mut request);
+    let within = request
+        .app_data::<web::Data<RequestDeadline>>()
+        .filter(|_| !request.path().ends_with(UNBOUNDED))
+        .map_or(Duration::MAX, |deadline| deadline.0);
     let work = async move {
         let (started, method) = (Instant::now(), request.method().clone());
         // The router needs the request to itself, so no copy of it is left for an answer after an error or a panic:
@@ -62,7 +73,7 @@ pub async fn guard<B: MessageBody + 'static>(
         record(&method, route, response.status().as_u16(), started);
         Ok(response)
     };
-    trace::scope(trace_id, work.instrument(span)).await
+    trace::scope(trace_id, deadline::scope(within, work.instrument(span))).await
 }
 
 /// Trims slashes at the end, resolves aliases, and lets HEAD be answered as GET (the server then leaves the body out).

@@ -7,19 +7,21 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use platform::access::TokenVerifier;
 use platform::module::Module;
 
 /// The modules of this process, for health checks.
 pub struct Health {
     modules: Vec<Arc<dyn Module>>,
+    verifier: Arc<TokenVerifier>,
     /// A schema only moves forward while we run: once it was current, it stays so.
     schema_is_current: AtomicBool,
 }
 
 impl Health {
     /// For these modules.
-    pub fn new(modules: Vec<Arc<dyn Module>>) -> Self {
-        Self { modules, schema_is_current: AtomicBool::new(false) }
+    pub fn new(modules: Vec<Arc<dyn Module>>, verifier: Arc<TokenVerifier>) -> Self {
+        Self { modules, verifier, schema_is_current: AtomicBool::new(false) }
     }
 
     /// Says what is wrong, in words without inner details; `None` if all is well.
@@ -29,6 +31,9 @@ impl Health {
                 tracing::warn!(module = module.name(), cause = %platform::problem::chain(&error), "health check failed");
                 return Some(format!("the database of {} does not answer", module.name()));
             }
+        }
+        if !self.verifier.is_ready() {
+            return Some("auth has not told its keys yet".to_owned());
         }
         if self.schema_is_current.load(Ordering::Relaxed) {
             return None;
@@ -70,7 +75,8 @@ pub async fn livez() -> HttpResponse {
     answer("souk", None)
 }
 
-/// The process can serve: its databases answer and their schemas are current.
+/// The process can serve: its databases answer, their schemas are current, and it can tell who is calling. A broker that
+/// is away does not count: events then wait in the outboxes.
 #[get("/readyz")]
 pub async fn readyz(health: web::Data<Health>) -> HttpResponse {
     answer("souk", health.failed_check().await)

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod docs;
 mod guard;
 mod health;
+mod keys;
 pub mod route_table;
 pub mod server;
 pub mod settings;

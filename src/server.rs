@@ -8,8 +8,10 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use futures_util::FutureExt;
+use platform::client_address::TrustedProxies;
 use platform::module::{Module, Worker};
 use platform::problem::chain;
+use platform::rate_limit::RateLimiter;
 use platform::relay::Relay;
 use platform::system::System;
 use thiserror::Error;
@@ -18,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::docs::{self, Docs};
-use crate::guard::{guard, unmatched};
+use crate::guard::{RequestDeadline, guard, unmatched};
 use crate::health::{self, Health};
 use crate::route_table::RouteTable;
 use crate::settings::Settings;
@@ -50,6 +52,11 @@ pub enum StartError {
     },
     #[error("the documents of the API cannot be written")]
     Docs(#[from] serde_json::Error),
+    #[error(
+        "{here} cannot run apart from the rest of the shop without a message broker, which carries their events: set \
+         rabbitmq.url (SOUK__RABBITMQ__URL), the same for every process"
+    )]
+    NoBroker { here: String },
     #[error("metrics cannot be started")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
@@ -69,11 +76,15 @@ impl Application {
     /// demo shop, and binds. Port 0 takes a free one.
     pub async fn build(settings: &Settings, system: System) -> Result<Self, StartError> {
         crate::telemetry::metrics()?;
+        if settings.is_split() && settings.rabbitmq.url.is_empty() {
+            return Err(StartError::NoBroker { here: settings.only.join(", ") });
+        }
         let databases = Databases::open(settings, &system).await?;
         prepare_schemas(settings, &databases).await?;
         let shop = Shop::assemble(settings, &databases, system).await?;
         shop.sync_configured_webhooks().await?;
-        if settings.demo.load && crate::demo::is_empty(&shop).await.map_err(StartError::Demo)? {
+        // One process of several sees only its part of the shop; `souk demo` fills all of it.
+        if settings.demo.load && !settings.is_split() && crate::demo::is_empty(&shop).await.map_err(StartError::Demo)? {
             crate::demo::load(&shop).await.map_err(StartError::Demo)?;
         }
         let (server, addresses) = listen(settings, &shop)?;
@@ -155,21 +166,36 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
         }
     }
     let (docs, routes) = (web::Data::new(docs), web::Data::new(routes));
-    let health = web::Data::new(Health::new(shop.modules.clone()));
+    let health = web::Data::new(Health::new(shop.modules.clone(), shop.verifier.clone()));
+    let deadline =
+        web::Data::new(RequestDeadline(Duration::from_millis(settings.server.request_deadline_ms)));
     let (verifier, system) = (web::Data::from(shop.verifier.clone()), web::Data::new(shop.system.clone()));
-    let modules = shop.modules.clone();
+    let limiter = RateLimiter::new(settings.limits.clone(), shop.system.clock.clone(), shop.shared.clone());
+    // The settings were checked when they were read.
+    let proxies = TrustedProxies::parse(&settings.server.trusted_proxies).unwrap_or_default();
+    let (limiter, proxies) = (web::Data::new(limiter), web::Data::new(proxies));
+    let (modules, internal) = (shop.modules.clone(), shop.internal_routes());
+    let gate = (!settings.internal.secret.is_empty())
+        .then(|| web::Data::new(remote::Gate::new(&settings.internal.secret, shop.system.clock.clone())));
     let server = &settings.server;
     let mut http = HttpServer::new(move || {
-        let modules = modules.clone();
+        let (modules, internal, gate) = (modules.clone(), internal.clone(), gate.clone());
         App::new()
             .app_data(verifier.clone())
             .app_data(system.clone())
+            .app_data(deadline.clone())
+            .app_data(limiter.clone())
+            .app_data(proxies.clone())
             .app_data(docs.clone())
             .app_data(routes.clone())
             .app_data(health.clone())
             .configure(move |config| {
                 // Around the modules come first: `/orders/docs` must not be taken for the order `docs`.
                 around_the_modules(config, &modules, with_docs);
+                if let Some(gate) = gate {
+                    config.app_data(gate);
+                    internal(config);
+                }
                 for module in &modules {
                     module.routes(&mut ServiceConfig::new(config));
                 }
@@ -229,6 +255,9 @@ impl Background {
     fn start(shop: &Shop, settings: &Settings) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let bus: Arc<dyn platform::bus::EventBus> = Arc::new(shop.bus());
+        if !settings.only.contains(&"auth") {
+            tasks.spawn(run_worker(crate::keys::follow(shop.verifier.clone(), shop.keys.clone()), stop.clone()));
+        }
         for module in &shop.modules {
             let relay = Relay::new(module.db().clone(), bus.clone(), settings.relay_settings());
             tasks.spawn(relay.run(stop.clone()));

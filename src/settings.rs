@@ -3,17 +3,21 @@
 //! Both files are inside the binary, so that it runs from any folder. An unknown section or key is an error: a
 //! setting that is misspelt must not be ignored.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
 use kernel::Currency;
+use platform::client_address::TrustedProxies;
 use platform::db::{DbOptions, Location};
+use platform::rate_limit;
 use platform::relay::RelaySettings;
-use serde::{Deserialize, Serialize};
+use platform::shared_store;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use crate::wiring::{MODULE_NAMES, ModuleSettings};
+use crate::wiring::{self, MODULE_NAMES, ModuleSettings};
 
 const DEFAULT_FILE: &str = include_str!("../config/default.toml");
 const PRODUCTION_FILE: &str = include_str!("../config/production.toml");
@@ -44,6 +48,10 @@ pub struct Overrides {
     /// PostgreSQL to use instead of SQLite: postgres://user:password@host/database
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
+    /// The modules that run in this process, separated by commas [default: all]. The others are called at peers.<module>.url
+    #[arg(long, global = true, value_name = "MODULES", value_delimiter = ',', hide_possible_values = false,
+        value_parser = clap::builder::PossibleValuesParser::new(wiring::compiled()))]
+    pub only: Option<Vec<String>>,
     #[arg(skip)]
     pub host: Option<String>,
     #[arg(skip)]
@@ -76,6 +84,9 @@ pub struct Server {
     pub keep_alive_s: u64,
     pub request_head_timeout_ms: u64,
     pub shutdown_timeout_s: u64,
+    pub request_deadline_ms: u64,
+    #[serde(deserialize_with = "list")]
+    pub trusted_proxies: Vec<String>,
     pub docs: bool,
 }
 
@@ -91,6 +102,8 @@ pub struct Data {
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
     pub url: String,
+    #[serde(default)]
+    pub urls: BTreeMap<String, String>,
     pub max_connections: u32,
     pub acquire_timeout_ms: u64,
     pub statement_timeout_ms: u64,
@@ -137,9 +150,42 @@ pub struct ShopSection {
     pub currency: Currency,
 }
 
+/// Where a module runs that does not run here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerSection {
+    pub url: String,
+}
+
+/// How the processes of a split shop call one another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Internal {
+    pub secret: String,
+    pub deadline_ms: u64,
+}
+
+/// The message broker of a split shop.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rabbitmq {
+    pub url: String,
+    pub prefix: String,
+}
+
+/// The store that replicas share for counters and cached products.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    pub url: String,
+    pub prefix: String,
+}
+
 /// All settings of a process.
 #[derive(Debug, Clone, Serialize)]
 pub struct Settings {
+    /// The modules that run in this process, in alphabetical order.
+    pub only: Vec<&'static str>,
     pub profile: Profile,
     pub server: Server,
     pub data: Data,
@@ -148,9 +194,34 @@ pub struct Settings {
     pub log: Log,
     pub relay: RelaySection,
     pub shop: ShopSection,
+    pub peers: BTreeMap<String, PeerSection>,
+    pub internal: Internal,
+    pub rabbitmq: Rabbitmq,
+    pub redis: Redis,
+    pub limits: rate_limit::Settings,
     #[serde(flatten)]
     pub modules: ModuleSettings,
 }
+
+/// A list, or one string with commas, as it comes from the environment.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(text) => {
+            text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+        }
+        OneOrMany::Many(items) => items,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct List(#[serde(deserialize_with = "list")] Vec<String>);
 
 /// Reads a section; an error names the setting at fault.
 pub fn section<T: serde::de::DeserializeOwned>(config: &Config, name: &str) -> Result<T, SettingsError> {
@@ -162,7 +233,13 @@ pub fn section<T: serde::de::DeserializeOwned>(config: &Config, name: &str) -> R
     })
 }
 
-const SECTIONS: &[&str] = &["server", "data", "database", "demo", "log", "relay", "shop"];
+/// What is not a section of a module.
+const SECTIONS: &[&str] = &[
+    "only", "server", "data", "database", "demo", "log", "relay", "shop", "peers", "internal", "rabbitmq", "redis", "limits",
+];
+
+/// The shortest secret that processes may share, in characters.
+const MIN_SECRET: usize = 16;
 
 impl Settings {
     /// Reads every layer and checks the result.
@@ -187,7 +264,8 @@ impl Settings {
             )?
             .set_override_option("database.url", overrides.database_url.clone())?
             .set_override_option("server.host", overrides.host.clone())?
-            .set_override_option("server.port", overrides.port)?;
+            .set_override_option("server.port", overrides.port)?
+            .set_override_option("only", overrides.only.clone())?;
         Self::from_layers(profile, &layers.build()?)
     }
 
@@ -202,6 +280,7 @@ impl Settings {
         let data: Data = section(config, "data")?;
         let modules = ModuleSettings::read(config, shop.currency, &data.dir)?;
         let settings = Self {
+            only: modules_here(&section::<List>(config, "only")?.0)?,
             profile,
             server: section(config, "server")?,
             data,
@@ -210,17 +289,32 @@ impl Settings {
             log: section(config, "log")?,
             relay: section(config, "relay")?,
             shop,
+            peers: section(config, "peers")?,
+            internal: section(config, "internal")?,
+            rabbitmq: section(config, "rabbitmq")?,
+            redis: section(config, "redis")?,
+            limits: section(config, "limits")?,
             modules,
         };
         settings.check()?;
         Ok(settings)
     }
 
+    /// Whether other modules of the shop run elsewhere.
+    pub fn is_split(&self) -> bool {
+        self.only.len() < MODULE_NAMES.len()
+    }
+
     fn check(&self) -> Result<(), SettingsError> {
-        let url = self.database.url.as_str();
-        if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(invalid("database.url", "must be empty (SQLite) or begin with postgres://"));
+        let urls = self.database.urls.iter().map(|(module, url)| (format!("database.urls.{module}"), url));
+        for (setting, url) in urls.chain([("database.url".to_owned(), &self.database.url)]) {
+            if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+                return Err(invalid(&setting, "must be empty (SQLite) or begin with postgres://"));
+            }
         }
+        TrustedProxies::parse(&self.server.trusted_proxies)
+            .map_err(|error| invalid("server.trusted_proxies", error.to_string()))?;
+        self.check_topology()?;
         if !(1..=100).contains(&self.database.max_connections) {
             return Err(invalid("database.max_connections", "must be 1 to 100"));
         }
@@ -233,11 +327,14 @@ impl Settings {
         if self.relay.poll_every_ms == 0 || self.relay.max_attempts < 1 {
             return Err(invalid("relay", "poll_every_ms and max_attempts must be at least 1"));
         }
+        if self.server.request_deadline_ms == 0 || self.internal.deadline_ms == 0 {
+            return Err(invalid("server.request_deadline_ms and internal.deadline_ms", "must be more than 0 ms"));
+        }
         if self.profile == Profile::Production {
             if self.demo.load {
                 return Err(invalid("demo.load", "the production profile refuses demo data"));
             }
-            if let Some(setting) = self.modules.default_secret() {
+            if let Some(setting) = self.modules.default_secret(&self.only) {
                 return Err(invalid(
                     setting,
                     "the production profile refuses a default secret; set your own",
@@ -247,12 +344,49 @@ impl Settings {
         Ok(())
     }
 
-    /// Where and how every module opens its database.
-    pub fn database_options(&self) -> DbOptions {
-        let location = if self.database.url.is_empty() {
+    /// What processes of one shop must agree on.
+    fn check_topology(&self) -> Result<(), SettingsError> {
+        let named = self.peers.keys().map(|module| ("peers", module));
+        let named = named.chain(self.database.urls.keys().map(|module| ("database.urls", module)));
+        for (section, module) in named {
+            if !MODULE_NAMES.contains(&module.as_str()) {
+                let problem = format!("there is no module of this name; there are {}", MODULE_NAMES.join(", "));
+                return Err(invalid(&format!("{section}.{module}"), problem));
+            }
+        }
+        let secret = self.internal.secret.chars().count();
+        if (self.is_split() && secret == 0) || (1..MIN_SECRET).contains(&secret) {
+            return Err(invalid(
+                "internal.secret",
+                format!("processes of a split shop know each other by it: set {MIN_SECRET} characters or more, the same in every process"),
+            ));
+        }
+        let prefixes = [("rabbitmq.prefix", &self.rabbitmq.prefix), ("redis.prefix", &self.redis.prefix)];
+        for (setting, prefix) in prefixes {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+            if !(1..=64).contains(&prefix.len()) || !prefix.chars().all(fits) {
+                return Err(invalid(setting, "must be 1 to 64 letters, digits, hyphens or underscores"));
+            }
+        }
+        let schemes = [
+            ("rabbitmq.url", &self.rabbitmq.url, ["amqp://", "amqps://"]),
+            ("redis.url", &self.redis.url, ["redis://", "rediss://"]),
+        ];
+        for (setting, url, schemes) in schemes {
+            if !url.is_empty() && !schemes.iter().any(|scheme| url.starts_with(scheme)) {
+                return Err(invalid(setting, format!("must be empty or begin with {}", schemes.join(" or "))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where and how a module opens its database.
+    pub fn database_options(&self, module: &str) -> DbOptions {
+        let url = self.database.urls.get(module).unwrap_or(&self.database.url);
+        let location = if url.is_empty() {
             Location::Sqlite { folder: self.data.dir.clone() }
         } else {
-            Location::Postgres { url: self.database.url.clone() }
+            Location::Postgres { url: url.clone() }
         };
         DbOptions {
             location,
@@ -261,6 +395,12 @@ impl Settings {
             statement_timeout: Duration::from_millis(self.database.statement_timeout_ms),
             durable: true,
         }
+    }
+
+    /// Where the replicas share counters and cached products; `None` without Redis.
+    pub fn shared_store(&self) -> Option<shared_store::Options> {
+        let Redis { url, prefix } = &self.redis;
+        (!url.is_empty()).then(|| shared_store::Options { url: url.clone(), prefix: prefix.clone() })
     }
 
     /// How every module's relay paces itself.
@@ -278,6 +418,16 @@ impl Settings {
         mask(&mut tree, "");
         toml::to_string_pretty(&tree)
     }
+}
+
+/// The modules that a list names, or all that are compiled, in alphabetical order.
+fn modules_here(only: &[String]) -> Result<Vec<&'static str>, SettingsError> {
+    let compiled = wiring::compiled();
+    if let Some(unknown) = only.iter().find(|name| !compiled.contains(&name.as_str())) {
+        let known = compiled.join(", ");
+        return Err(invalid("only", format!("there is no module {unknown} in this binary; there are {known}")));
+    }
+    Ok(compiled.into_iter().filter(|name| only.is_empty() || only.iter().any(|wanted| wanted == name)).collect())
 }
 
 /// Where relative paths of the settings start: the data folder.
@@ -345,6 +495,25 @@ mod tests {
         assert!(no_number.contains("port"), "{no_number}");
         let mysql = Overrides { database_url: Some("mysql://x".to_owned()), ..Overrides::default() };
         assert!(load(&mysql, &[]).unwrap_err().to_string().contains("database.url"));
+    }
+
+    #[test]
+    fn a_process_of_a_split_shop_names_its_modules_and_shares_a_secret() {
+        let secret = ("SOUK__INTERNAL__SECRET", "sixteen characters");
+        let settings = load(&Overrides::default(), &[("SOUK__ONLY", "orders, inventory"), secret]).unwrap();
+        assert_eq!((settings.only.as_slice(), settings.is_split()), (["inventory", "orders"].as_slice(), true));
+        assert!(!load(&Overrides::default(), &[]).unwrap().is_split());
+        for (environment, named) in [
+            ([("SOUK__ONLY", "ordres"), secret], "ordres"),
+            ([("SOUK__ONLY", "orders"), ("SOUK__SERVER__PORT", "1")], "internal.secret"),
+            ([("SOUK__ONLY", "orders"), ("SOUK__INTERNAL__SECRET", "short")], "internal.secret"),
+            ([("SOUK__PEERS__ORDRES__URL", "http://localhost"), secret], "peers.ordres"),
+            ([("SOUK__RABBITMQ__URL", "http://localhost"), secret], "rabbitmq.url"),
+            ([("SOUK__DATABASE__URLS__ORDERS", "mysql://x"), secret], "database.urls.orders"),
+        ] {
+            let refusal = load(&Overrides::default(), &environment).unwrap_err().to_string();
+            assert!(refusal.contains(named), "{named}: {refusal}");
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Who runs here, and who calls whom: the one file that names modules.
 //!
-//! Every module is a Cargo feature. A module that is compiled runs in this process; a module that another one needs and
-//! that is not here is an error at start, which names it.
+//! Every module is a Cargo feature, and `only` chooses from those that are compiled. A module that runs here is called in
+//! process; any other through [`remote`] at `peers.<module>.url`. A module that another one needs and that is neither here
+//! nor has an address is an error at start, which names the setting.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use actix_web::web::ServiceConfig;
 use contracts::auth::AuthPort;
 use contracts::catalog::CatalogPort;
 use contracts::inventory::InventoryPort;
@@ -16,6 +19,8 @@ use platform::access::{FollowRevocations, TokenVerifier};
 use platform::bus::{EventHandler, LocalBus};
 use platform::db::Db;
 use platform::module::{AnyError, Module};
+use platform::problem::ErrorCode;
+use platform::shared_store::SharedStore;
 use platform::system::System;
 use serde::Serialize;
 use thiserror::Error;
@@ -82,16 +87,17 @@ impl ModuleSettings {
         })
     }
 
-    /// The first setting that still holds a secret which everyone knows.
-    pub fn default_secret(&self) -> Option<&'static str> {
+    /// The first setting of the modules that run here which still holds a secret that everyone knows.
+    pub fn default_secret(&self, here: &[&str]) -> Option<&'static str> {
         #[cfg(feature = "auth")]
-        if self.auth.pepper == auth::Settings::default().pepper {
+        if here.contains(&"auth") && self.auth.pepper == auth::Settings::default().pepper {
             return Some("auth.pepper");
         }
         #[cfg(feature = "payments")]
-        if self.payments.webhook_secret == payments::Settings::default().webhook_secret {
+        if here.contains(&"payments") && self.payments.webhook_secret == payments::Settings::default().webhook_secret {
             return Some("payments.webhook_secret");
         }
+        let _ = here;
         None
     }
 }
@@ -110,9 +116,25 @@ fn section<T: Default + serde::de::DeserializeOwned>(
 /// Why a shop cannot be put together.
 #[derive(Debug, Error)]
 pub enum WiringError {
-    /// One module needs another that is not in this binary.
-    #[error("{by} needs {module}, which is not compiled into this binary: build with `--features {module}`")]
+    /// One module needs another that does not run here and has no address.
+    #[error(
+        "{by} needs {module}, which does not run in this process: set peers.{module}.url \
+         (SOUK__PEERS__{}__URL) to where it runs, or let it run here", module.to_uppercase()
+    )]
     Missing { module: &'static str, by: &'static str },
+    /// A command works on a module that does not run here.
+    #[error("{by} needs {module}, which does not run in this process")]
+    NotHere { module: &'static str, by: &'static str },
+    #[error("peers.{module}.url cannot be used")]
+    Peer {
+        module: &'static str,
+        #[source]
+        source: AnyError,
+    },
+    #[error("calls to other processes cannot be made")]
+    Remote(#[source] AnyError),
+    #[error(transparent)]
+    SharedStore(#[from] platform::shared_store::AddressError),
     #[error("the database of {module} cannot be opened")]
     Database {
         module: &'static str,
@@ -133,13 +155,12 @@ pub enum WiringError {
 pub struct Databases(Vec<Db>);
 
 impl Databases {
-    /// Opens one database a compiled module.
+    /// Opens one database a module that runs here.
     pub async fn open(settings: &Settings, system: &System) -> Result<Self, WiringError> {
-        let options = settings.database_options();
-        let opened = compiled().into_iter().map(|module| {
-            let (options, system) = (&options, system.clone());
+        let opened = settings.only.iter().copied().map(|module| {
+            let (options, system) = (settings.database_options(module), system.clone());
             async move {
-                Db::open(module, options, system)
+                Db::open(module, &options, system)
                     .await
                     .map_err(|source| WiringError::Database { module, source })
             }
@@ -153,7 +174,7 @@ impl Databases {
     }
 
     fn of(&self, module: &'static str) -> Result<Db, WiringError> {
-        let missing = WiringError::Missing { module, by: "souk" };
+        let missing = WiringError::NotHere { module, by: "souk" };
         self.0.iter().find(|db| db.module() == module).cloned().ok_or(missing)
     }
 }
@@ -173,21 +194,52 @@ pub fn compiled() -> Vec<&'static str> {
     here.into_iter().filter(|(_, compiled)| *compiled).map(|(name, _)| name).collect()
 }
 
+/// The error codes of the modules that are in this binary: a process explains the errors of the whole shop.
+pub fn error_codes() -> Vec<ErrorCode> {
+    let modules: &[&[ErrorCode]] = &[
+        #[cfg(feature = "auth")]
+        auth::ERROR_CODES,
+        #[cfg(feature = "cart")]
+        cart::ERROR_CODES,
+        #[cfg(feature = "catalog")]
+        catalog::ERROR_CODES,
+        #[cfg(feature = "inventory")]
+        inventory::ERROR_CODES,
+        #[cfg(feature = "notifications")]
+        notifications::ERROR_CODES,
+        #[cfg(feature = "orders")]
+        orders::ERROR_CODES,
+        #[cfg(feature = "payments")]
+        payments::ERROR_CODES,
+        #[cfg(feature = "users")]
+        users::ERROR_CODES,
+    ];
+    modules.concat()
+}
+
 /// Modules that call one another, put together.
 pub struct Shop {
     /// In alphabetical order.
     pub modules: Vec<Arc<dyn Module>>,
     /// What every request is authenticated with.
     pub verifier: Arc<TokenVerifier>,
+    /// Where the keys of access tokens and the ended sessions come from.
+    pub keys: Arc<dyn AuthPort>,
     pub system: System,
+    /// What the replicas share; none without Redis.
+    pub shared: Option<SharedStore>,
+    /// The ports of the modules that run here, for those that run elsewhere.
+    local: Ports,
     #[cfg(feature = "auth")]
-    auth: auth::Auth,
+    auth: Option<auth::Auth>,
+    #[cfg(feature = "catalog")]
+    catalog: Option<catalog::Catalog>,
     #[cfg(feature = "notifications")]
-    notifications: notifications::Notifications,
+    notifications: Option<notifications::Notifications>,
 }
 
-/// The ports of the modules that run here.
-#[derive(Default)]
+/// Ports of some modules.
+#[derive(Clone, Default)]
 struct Ports {
     auth: Option<Arc<dyn AuthPort>>,
     catalog: Option<Arc<dyn CatalogPort>>,
@@ -196,114 +248,284 @@ struct Ports {
     users: Option<Arc<dyn UsersPort>>,
 }
 
-fn need<P: Clone>(port: &Option<P>, module: &'static str, by: &'static str) -> Result<P, WiringError> {
-    port.clone().ok_or(WiringError::Missing { module, by })
+/// The ports of modules elsewhere, made when one is needed.
+struct Elsewhere<'a> {
+    settings: &'a Settings,
+    /// None if the whole shop runs here.
+    caller: Option<Arc<remote::Caller>>,
+}
+
+impl<'a> Elsewhere<'a> {
+    fn new(settings: &'a Settings, system: &System) -> Result<Self, WiringError> {
+        if !settings.is_split() {
+            return Ok(Self { settings, caller: None });
+        }
+        let options = remote::Options {
+            secret: settings.internal.secret.clone(),
+            caller: settings.only.join(","),
+            deadline: Duration::from_millis(settings.internal.deadline_ms),
+            ..remote::Options::default()
+        };
+        let caller = remote::Caller::new(options, system.clock.clone());
+        Ok(Self { settings, caller: Some(caller.map_err(|error| WiringError::Remote(error.into()))?) })
+    }
+
+    /// The port of this process if the module runs here, otherwise one to its address.
+    fn port<P>(
+        &self,
+        here: &Option<P>,
+        module: &'static str,
+        by: &'static str,
+        client: impl FnOnce(remote::Peer) -> P,
+    ) -> Result<P, WiringError>
+    where
+        P: Clone,
+    {
+        if let Some(port) = here {
+            return Ok(port.clone());
+        }
+        let peer = self.settings.peers.get(module).zip(self.caller.as_ref());
+        let (peer, caller) = peer.ok_or(WiringError::Missing { module, by })?;
+        let peer = caller
+            .peer(module, &peer.url)
+            .map_err(|error| WiringError::Peer { module, source: error.into() })?;
+        Ok(client(peer))
+    }
+}
+
+/// A shop that is being put together: each step adds one module.
+struct Assembly<'a> {
+    settings: &'a Settings,
+    databases: &'a Databases,
+    elsewhere: Elsewhere<'a>,
+    shared: Option<SharedStore>,
+    ports: Ports,
+    modules: Vec<Arc<dyn Module>>,
+}
+
+/// A port for a module that calls one.
+impl Assembly<'_> {
+    #[cfg(any(feature = "catalog", feature = "orders", feature = "cart"))]
+    fn inventory(&self, by: &'static str) -> Result<Arc<dyn InventoryPort>, WiringError> {
+        self.elsewhere.port(&self.ports.inventory, "inventory", by, remote::inventory::client)
+    }
+
+    #[cfg(any(feature = "orders", feature = "cart"))]
+    fn catalog(&self, by: &'static str) -> Result<Arc<dyn CatalogPort>, WiringError> {
+        self.elsewhere.port(&self.ports.catalog, "catalog", by, remote::catalog::client)
+    }
+
+    #[cfg(any(feature = "cart", feature = "payments"))]
+    fn orders(&self, by: &'static str) -> Result<Arc<dyn OrdersPort>, WiringError> {
+        self.elsewhere.port(&self.ports.orders, "orders", by, remote::orders::client)
+    }
+
+    #[cfg(any(feature = "auth", feature = "notifications"))]
+    fn users(&self, by: &'static str) -> Result<Arc<dyn UsersPort>, WiringError> {
+        self.elsewhere.port(&self.ports.users, "users", by, remote::users::client)
+    }
+
+    fn auth(&self, by: &'static str) -> Result<Arc<dyn AuthPort>, WiringError> {
+        self.elsewhere.port(&self.ports.auth, "auth", by, remote::auth::client)
+    }
+}
+
+/// One step a module; it does nothing if the module does not run here.
+impl Assembly<'_> {
+    fn runs_here(&self, module: &str) -> bool {
+        self.settings.only.contains(&module)
+    }
+
+    #[cfg(feature = "inventory")]
+    fn add_inventory(&mut self) -> Result<(), WiringError> {
+        if !self.runs_here("inventory") {
+            return Ok(());
+        }
+        let (db, settings) = (self.databases.of("inventory")?, self.settings.modules.inventory.clone());
+        let module = inventory::Inventory::new(inventory::Deps { db, settings });
+        self.ports.inventory = Some(module.port());
+        self.modules.push(Arc::new(module));
+        Ok(())
+    }
+
+    #[cfg(feature = "catalog")]
+    fn add_catalog(&mut self) -> Result<Option<catalog::Catalog>, WiringError> {
+        if !self.runs_here("catalog") {
+            return Ok(None);
+        }
+        let module = catalog::Catalog::new(catalog::Deps {
+            db: self.databases.of("catalog")?,
+            settings: self.settings.modules.catalog.clone(),
+            inventory: self.inventory("catalog")?,
+            shared_store: self.shared.clone(),
+        });
+        self.ports.catalog = Some(module.port());
+        self.modules.push(Arc::new(module.clone()));
+        Ok(Some(module))
+    }
+
+    #[cfg(feature = "orders")]
+    fn add_orders(&mut self) -> Result<(), WiringError> {
+        if !self.runs_here("orders") {
+            return Ok(());
+        }
+        let module = orders::Orders::new(orders::Deps {
+            db: self.databases.of("orders")?,
+            settings: self.settings.modules.orders.clone(),
+            catalog: self.catalog("orders")?,
+            inventory: self.inventory("orders")?,
+        });
+        self.ports.orders = Some(module.port());
+        self.modules.push(Arc::new(module));
+        Ok(())
+    }
+
+    #[cfg(feature = "cart")]
+    fn add_cart(&mut self) -> Result<(), WiringError> {
+        if !self.runs_here("cart") {
+            return Ok(());
+        }
+        self.modules.push(Arc::new(cart::Cart::new(cart::Deps {
+            db: self.databases.of("cart")?,
+            settings: self.settings.modules.cart.clone(),
+            catalog: self.catalog("cart")?,
+            inventory: self.inventory("cart")?,
+            orders: self.orders("cart")?,
+        })));
+        Ok(())
+    }
+
+    #[cfg(feature = "payments")]
+    fn add_payments(&mut self) -> Result<(), WiringError> {
+        if !self.runs_here("payments") {
+            return Ok(());
+        }
+        self.modules.push(Arc::new(payments::Payments::new(payments::Deps {
+            db: self.databases.of("payments")?,
+            settings: self.settings.modules.payments.clone(),
+            orders: self.orders("payments")?,
+        })));
+        Ok(())
+    }
+
+    #[cfg(feature = "users")]
+    fn add_users(&mut self) -> Result<(), WiringError> {
+        if !self.runs_here("users") {
+            return Ok(());
+        }
+        let (db, settings) = (self.databases.of("users")?, self.settings.modules.users.clone());
+        let module = users::Users::new(users::Deps { db, settings });
+        self.ports.users = Some(module.port());
+        self.modules.push(Arc::new(module));
+        Ok(())
+    }
+
+    #[cfg(feature = "notifications")]
+    fn add_notifications(&mut self) -> Result<Option<notifications::Notifications>, WiringError> {
+        if !self.runs_here("notifications") {
+            return Ok(None);
+        }
+        let module = notifications::Notifications::new(notifications::Deps {
+            db: self.databases.of("notifications")?,
+            settings: self.settings.modules.notifications.clone(),
+            users: self.users("notifications")?,
+        });
+        self.modules.push(Arc::new(module.clone()));
+        Ok(Some(module))
+    }
+
+    #[cfg(feature = "auth")]
+    async fn add_auth(&mut self, verifier: &Arc<TokenVerifier>) -> Result<Option<auth::Auth>, WiringError> {
+        if !self.runs_here("auth") {
+            return Ok(None);
+        }
+        let module = auth::Auth::open(auth::Deps {
+            db: self.databases.of("auth")?,
+            settings: self.settings.modules.auth.clone(),
+            users: self.users("auth")?,
+            verifier: verifier.clone(),
+        })
+        .await
+        .map_err(|source| WiringError::Module { module: "auth", source })?;
+        self.ports.auth = Some(module.port());
+        self.modules.push(Arc::new(module.clone()));
+        Ok(Some(module))
+    }
 }
 
 impl Shop {
-    /// Puts the modules together, those that are called before those that call.
+    /// Puts the modules together that run here, those that are called before those that call.
+    ///
+    /// The keys of access tokens are read here if `auth` runs here; otherwise a worker fetches them, so that processes
+    /// may start in any order.
     pub async fn assemble(
         settings: &Settings,
         databases: &Databases,
         system: System,
     ) -> Result<Self, WiringError> {
         let verifier = Arc::new(TokenVerifier::new(system.clock.clone()));
-        let sections = &settings.modules;
-        let _ = (sections, databases);
-        let mut ports = Ports::default();
-        let mut modules: Vec<Arc<dyn Module>> = Vec::new();
-
+        let (elsewhere, ports) = (Elsewhere::new(settings, &system)?, Ports::default());
+        let shared = settings.shared_store().as_ref().map(SharedStore::open).transpose()?;
+        let mut assembly = Assembly { settings, databases, elsewhere, shared, ports, modules: Vec::new() };
         #[cfg(feature = "inventory")]
-        {
-            let deps =
-                inventory::Deps { db: databases.of("inventory")?, settings: sections.inventory.clone() };
-            let module = inventory::Inventory::new(deps);
-            ports.inventory = Some(module.port());
-            modules.push(Arc::new(module));
-        }
+        assembly.add_inventory()?;
         #[cfg(feature = "catalog")]
-        {
-            let module = catalog::Catalog::new(catalog::Deps {
-                db: databases.of("catalog")?,
-                settings: sections.catalog.clone(),
-                inventory: need(&ports.inventory, "inventory", "catalog")?,
-            });
-            ports.catalog = Some(module.port());
-            modules.push(Arc::new(module));
-        }
+        let catalog = assembly.add_catalog()?;
         #[cfg(feature = "orders")]
-        {
-            let module = orders::Orders::new(orders::Deps {
-                db: databases.of("orders")?,
-                settings: sections.orders.clone(),
-                catalog: need(&ports.catalog, "catalog", "orders")?,
-                inventory: need(&ports.inventory, "inventory", "orders")?,
-            });
-            ports.orders = Some(module.port());
-            modules.push(Arc::new(module));
-        }
+        assembly.add_orders()?;
         #[cfg(feature = "cart")]
-        modules.push(Arc::new(cart::Cart::new(cart::Deps {
-            db: databases.of("cart")?,
-            settings: sections.cart.clone(),
-            catalog: need(&ports.catalog, "catalog", "cart")?,
-            inventory: need(&ports.inventory, "inventory", "cart")?,
-            orders: need(&ports.orders, "orders", "cart")?,
-        })));
+        assembly.add_cart()?;
         #[cfg(feature = "payments")]
-        modules.push(Arc::new(payments::Payments::new(payments::Deps {
-            db: databases.of("payments")?,
-            settings: sections.payments.clone(),
-            orders: need(&ports.orders, "orders", "payments")?,
-        })));
+        assembly.add_payments()?;
         #[cfg(feature = "users")]
-        {
-            let deps = users::Deps { db: databases.of("users")?, settings: sections.users.clone() };
-            let module = users::Users::new(deps);
-            ports.users = Some(module.port());
-            modules.push(Arc::new(module));
-        }
+        assembly.add_users()?;
         #[cfg(feature = "notifications")]
-        let notifications = notifications::Notifications::new(notifications::Deps {
-            db: databases.of("notifications")?,
-            settings: sections.notifications.clone(),
-            users: need(&ports.users, "users", "notifications")?,
-        });
-        #[cfg(feature = "notifications")]
-        modules.push(Arc::new(notifications.clone()));
+        let notifications = assembly.add_notifications()?;
         #[cfg(feature = "auth")]
-        let auth = {
-            let module = auth::Auth::open(auth::Deps {
-                db: databases.of("auth")?,
-                settings: sections.auth.clone(),
-                users: need(&ports.users, "users", "auth")?,
-                verifier: verifier.clone(),
-            })
-            .await
-            .map_err(|source| WiringError::Module { module: "auth", source })?;
-            ports.auth = Some(module.port());
-            modules.push(Arc::new(module.clone()));
-            module
-        };
-        let keys = need(&ports.auth, "auth", "every module")?;
-        verifier.load(keys.as_ref()).await.map_err(|error| WiringError::Keys(error.into()))?;
+        let auth = assembly.add_auth(&verifier).await?;
+        let keys = assembly.auth("every module")?;
+        let Assembly { mut modules, ports, shared, .. } = assembly;
+        if ports.auth.is_some() {
+            verifier.load(keys.as_ref()).await.map_err(|error| WiringError::Keys(error.into()))?;
+        }
         modules.sort_by_key(|module| module.name());
         Ok(Self {
             modules,
             verifier,
+            keys,
             system,
+            shared,
+            local: ports,
             #[cfg(feature = "auth")]
             auth,
+            #[cfg(feature = "catalog")]
+            catalog,
             #[cfg(feature = "notifications")]
             notifications,
         })
+    }
+
+    /// The routes by which modules in other processes call those that run here.
+    pub fn internal_routes(&self) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+        let ports = self.local.clone();
+        move |config| {
+            let Ports { auth, catalog, inventory, orders, users } = ports.clone();
+            auth.into_iter().for_each(|port| remote::auth::routes(config, port));
+            catalog.into_iter().for_each(|port| remote::catalog::routes(config, port));
+            inventory.into_iter().for_each(|port| remote::inventory::routes(config, port));
+            orders.into_iter().for_each(|port| remote::orders::routes(config, port));
+            users.into_iter().for_each(|port| remote::users::routes(config, port));
+        }
     }
 
     /// Makes the webhook endpoints those of the settings. For a server alone: a command, whose settings may be others,
     /// would delete the endpoints of the shop that runs beside it.
     #[cfg(feature = "notifications")]
     pub async fn sync_configured_webhooks(&self) -> Result<(), WiringError> {
-        self.notifications
+        let Some(notifications) = &self.notifications else {
+            return Ok(());
+        };
+        notifications
             .sync_configured_webhooks()
             .await
             .map_err(|source| WiringError::Module { module: "notifications", source })
@@ -325,7 +547,8 @@ impl Shop {
     /// Creates an account; `Ok(false)` if the email or username is taken.
     #[cfg(feature = "auth")]
     pub async fn create_account(&self, account: NewAccount) -> Result<bool, AnyError> {
-        match self.auth.create_account(account).await {
+        let not_here = WiringError::NotHere { module: "auth", by: "souk user create" };
+        match self.auth.as_ref().ok_or(not_here)?.create_account(account).await {
             Ok(_) => Ok(true),
             Err(auth::AccountError::EmailTaken | auth::AccountError::UsernameTaken) => Ok(false),
             Err(error) => Err(error.into()),
@@ -335,7 +558,7 @@ impl Shop {
     /// Creates an account; this binary cannot.
     #[cfg(not(feature = "auth"))]
     pub async fn create_account(&self, _: NewAccount) -> Result<bool, AnyError> {
-        Err(WiringError::Missing { module: "auth", by: "souk user create" }.into())
+        Err(WiringError::NotHere { module: "auth", by: "souk user create" }.into())
     }
 }
 

@@ -55,6 +55,9 @@ use crate::domain::throttle::Throttle;
 use crate::hashing::{Bounds, Hasher};
 use crate::signing::Signer;
 
+/// The codes of this module's errors.
+pub const ERROR_CODES: &[ErrorCode] = error::CODES;
+
 /// Settings of this module.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -210,10 +213,6 @@ impl Module for Auth {
         "auth"
     }
 
-    fn summary(&self) -> &'static str {
-        "Registration, login, sessions, and the public keys of access tokens"
-    }
-
     fn db(&self) -> &Db {
         &self.context.db
     }
@@ -223,7 +222,7 @@ impl Module for Auth {
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {
-        error::CODES
+        ERROR_CODES
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {

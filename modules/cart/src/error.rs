@@ -7,6 +7,7 @@ use kernel::{MoneyError, Quantity, Sku};
 use platform::http::{Conditional, ETag};
 use platform::idempotency::IdempotencyError;
 use platform::problem::{ErrorCode, Problem};
+use platform::rate_limit::LimitReached;
 use sea_orm::DbErr;
 use thiserror::Error;
 
@@ -75,6 +76,9 @@ pub(crate) enum CartError {
     /// Another module did not answer.
     #[error(transparent)]
     Unanswered(#[from] PortError<NoRefusal>),
+    /// The guest's address has made too many carts.
+    #[error(transparent)]
+    LimitReached(#[from] LimitReached),
     /// Others were faster too many times in a row.
     #[error("the cart is changed by too many requests at once")]
     Busy,
@@ -127,6 +131,7 @@ impl From<CartError> for Problem {
                 TOTAL_TOO_LARGE,
                 "The lines add up to more than can be counted; take some pieces out.",
             ),
+            CartError::LimitReached(reached) => reached.into(),
             CartError::Idempotency(error) => error.into(),
             CartError::Database(error) => error.into(),
             CartError::Unanswered(_) | CartError::Busy => Problem::unavailable(&error),

@@ -46,6 +46,9 @@ use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+/// The codes of this module's errors.
+pub const ERROR_CODES: &[ErrorCode] = error::CODES;
+
 /// Settings of this module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -100,10 +103,6 @@ impl Module for Cart {
         "cart"
     }
 
-    fn summary(&self) -> &'static str {
-        "Carts of customers and guests, and their checkout"
-    }
-
     fn db(&self) -> &Db {
         &self.context.db
     }
@@ -113,7 +112,7 @@ impl Module for Cart {
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {
-        error::CODES
+        ERROR_CODES
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {

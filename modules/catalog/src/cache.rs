@@ -1,9 +1,10 @@
-//! What was read lately, in memory.
+//! What was read lately: in the memory of the process, and behind that in the store that replicas share, if there is one.
 //!
-//! Every change by this process makes all of it worthless at once: a counter goes up after the commit, before the
-//! caller is answered, and what was read under an older count is not used. An entry also remembers the count from
-//! *before* its query ran, so a slow reader cannot put back what a writer has just replaced. Changes by other processes
-//! on the same database show at the latest when the entry is as old as `cache_ttl_s`.
+//! Every change makes all of it worthless at once: a counter goes up after the commit, before the caller is answered,
+//! and what was read under an older count is not used. An entry also remembers the count from *before* its query ran, so
+//! a slow reader cannot put back what a writer has just replaced. The shared store does the same with a count that all
+//! replicas read; see [`platform::shared_cache`]. A change by another process arrives as an event, and shows at the
+//! latest when the entry is as old as `cache_ttl_s`, whichever of the two it lay in.
 //!
 //! Rejected: removing only the keys that changed. A reader that is under way would put the old value back afterwards,
 //! and a catalogue is read thousands of times for one change.
@@ -17,6 +18,9 @@ use bytes::Bytes;
 use contracts::catalog::ProductRef;
 use kernel::{Clock, Timestamp};
 use moka::future::Cache as Moka;
+use platform::shared_cache::{LookUp, Mark, SharedCache};
+use platform::shared_store::SharedStore;
+use platform::system::System;
 
 use crate::Settings;
 use crate::app::list::Listing;
@@ -29,11 +33,33 @@ pub(crate) enum PageKey {
     Categories,
 }
 
+/// The release is part of the name: replicas of two releases may share a store, and answer in two forms.
+const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
+/// The name of an answer in the shared store. Every part of the key is in its debug form.
+fn page_name(key: &PageKey) -> String {
+    format!("{RELEASE} page {key:?}")
+}
+
+/// The name of a product in the shared store.
+fn product_name(reference: &ProductRef) -> String {
+    match reference {
+        ProductRef::Id(id) => format!("{RELEASE} product by id {id}"),
+        ProductRef::Sku(sku) => format!("{RELEASE} product by sku {sku}"),
+    }
+}
+
 /// From before a query: what is put in with it is as old as this.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ReadMark {
+struct ReadMark {
     generation: u64,
     read_at: Timestamp,
+}
+
+/// From before a query, with what the shared store knew then.
+pub(crate) struct Reading {
+    mark: ReadMark,
+    shared: Option<Mark>,
 }
 
 #[derive(Clone)]
@@ -42,38 +68,59 @@ struct Entry<V> {
     value: V,
 }
 
-/// The cache of one process.
+/// The cache of one process, and its way to the shared one.
 pub(crate) struct Cache {
     clock: Arc<dyn Clock>,
     lifetime: Duration,
     generation: AtomicU64,
     products: Moka<ProductRef, Entry<Arc<Versioned>>>,
     pages: Moka<PageKey, Entry<Bytes>>,
+    shared: Option<SharedCache>,
 }
 
 impl Cache {
     /// Holds `cache_entries` KiB of products, and half as much of lists: a product usually takes less than one.
-    pub(crate) fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(settings: &Settings, system: &System, store: Option<SharedStore>) -> Self {
         let lifetime = Duration::from_secs(settings.cache_ttl_s);
+        let keeps = settings.cache_entries > 0 && !lifetime.is_zero();
+        let shared = store.filter(|_| keeps);
         Self {
-            clock,
+            clock: system.clock.clone(),
             lifetime,
             generation: AtomicU64::new(0),
             products: shelf(settings.cache_entries, lifetime, |shown: &Arc<Versioned>| {
                 size_of_product(shown)
             }),
             pages: shelf(settings.cache_entries / 2, lifetime, |page: &Bytes| page.len()),
+            shared: shared.map(|store| SharedCache::new(store, system.clone(), "catalog", lifetime)),
         }
     }
 
-    /// Call it before the query whose result will be kept.
-    pub(crate) fn mark(&self) -> ReadMark {
-        ReadMark { generation: self.generation.load(Ordering::SeqCst), read_at: self.clock.now() }
+    /// Call it after every commit, whatever became of it, and when another process has changed something.
+    pub(crate) async fn forget(&self) {
+        // Once before the wait, in case that the caller goes away during it; and once after it, because until then a
+        // reader may have taken an old value from the shared store.
+        self.forget_own();
+        if let Some(shared) = &self.shared {
+            shared.forget().await;
+            self.forget_own();
+        }
     }
 
-    /// Call it after every commit, whatever became of it.
-    pub(crate) fn forget(&self) {
+    /// Forgets everything, when it is not known what was missed. The shared store is told with the next look into it.
+    pub(crate) fn forget_all(&self) {
+        if let Some(shared) = &self.shared {
+            shared.distrust();
+        }
+        self.forget_own();
+    }
+
+    fn forget_own(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn mark(&self) -> ReadMark {
+        ReadMark { generation: self.generation.load(Ordering::SeqCst), read_at: self.clock.now() }
     }
 
     /// The product, or what `read` gives, which is asked only if needed and then remembered.
@@ -82,24 +129,67 @@ impl Cache {
         reference: &ProductRef,
         read: impl Future<Output = Result<Arc<Versioned>, E>>,
     ) -> Result<Arc<Versioned>, E> {
-        if let Some(shown) = self.known_product(reference).await {
+        let (known, reading) = self.known_products(std::slice::from_ref(reference)).await;
+        if let Some(shown) = known.into_iter().next().flatten() {
             return Ok(shown);
         }
-        let mark = self.mark();
         let shown = read.await?;
-        self.keep_product(mark, &shown).await;
+        self.keep_products(&reading, std::slice::from_ref(&shown)).await;
         Ok(shown)
     }
 
-    /// The product, if it is remembered.
-    pub(crate) async fn known_product(&self, reference: &ProductRef) -> Option<Arc<Versioned>> {
-        self.current(self.products.get(reference).await)
+    /// Those products that are remembered, in the order asked for, and with what to keep the others once they are read.
+    pub(crate) async fn known_products(
+        &self,
+        references: &[ProductRef],
+    ) -> (Vec<Option<Arc<Versioned>>>, Reading) {
+        let mut known = Vec::with_capacity(references.len());
+        for reference in references {
+            known.push(self.current(self.products.get(reference).await));
+        }
+        let mark = self.mark();
+        let missing: Vec<_> =
+            references.iter().zip(&mut known).filter(|(_, product)| product.is_none()).collect();
+        let names = missing.iter().map(|(reference, _)| product_name(reference)).collect();
+        let Some(LookUp { found, mark: shared }) = self.look_up(names).await else {
+            return (known, Reading { mark, shared: None });
+        };
+        for ((_, product), found) in missing.into_iter().zip(found) {
+            // What cannot be read was written by another release.
+            let shown =
+                found.and_then(|found| Some((serde_json::from_slice(&found.value).ok()?, found.read_at)));
+            if let Some((shown, read_at)) = shown {
+                let shown = Arc::new(shown);
+                self.keep_own_product(ReadMark { read_at, ..mark }, &shown).await;
+                *product = Some(shown);
+            }
+        }
+        (known, Reading { mark, shared: Some(shared) })
     }
 
-    pub(crate) async fn keep_product(&self, mark: ReadMark, shown: &Arc<Versioned>) {
-        let entry = Entry { mark, value: shown.clone() };
-        self.products.insert(ProductRef::Id(shown.product.id), entry.clone()).await;
-        self.products.insert(ProductRef::Sku(shown.product.sku.clone()), entry).await;
+    /// Remembers what was read after the reading began.
+    pub(crate) async fn keep_products(&self, reading: &Reading, read: &[Arc<Versioned>]) {
+        for shown in read {
+            self.keep_own_product(reading.mark, shown).await;
+        }
+        let Some((shared, mark)) = self.shared.as_ref().zip(reading.shared.as_ref()) else {
+            return;
+        };
+        let mut entries = Vec::with_capacity(read.len() * 2);
+        for shown in read {
+            let Ok(value) = serde_json::to_vec(shown.as_ref()) else { continue };
+            for reference in references_of(shown) {
+                entries.push((product_name(&reference), value.clone()));
+            }
+        }
+        let entries: Vec<_> = entries.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        shared.keep(mark, &entries).await;
+    }
+
+    async fn keep_own_product(&self, mark: ReadMark, shown: &Arc<Versioned>) {
+        for reference in references_of(shown) {
+            self.products.insert(reference, Entry { mark, value: shown.clone() }).await;
+        }
     }
 
     /// The page, or what `read` gives, which is asked only if needed and then remembered.
@@ -112,9 +202,27 @@ impl Cache {
             return Ok(page);
         }
         let mark = self.mark();
+        let name = page_name(&key);
+        let looked = self.look_up(vec![name.clone()]).await;
+        let (found, shared) = looked
+            .map_or((None, None), |LookUp { found, mark }| (found.into_iter().next().flatten(), Some(mark)));
+        if let Some(found) = found {
+            let page = Bytes::from(found.value);
+            let mark = ReadMark { read_at: found.read_at, ..mark };
+            self.pages.insert(key, Entry { mark, value: page.clone() }).await;
+            return Ok(page);
+        }
         let page = read.await?;
         self.pages.insert(key, Entry { mark, value: page.clone() }).await;
+        if let (Some(store), Some(mark)) = (&self.shared, &shared) {
+            store.keep(mark, &[(&name, &page)]).await;
+        }
         Ok(page)
+    }
+
+    async fn look_up(&self, names: Vec<String>) -> Option<LookUp> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if names.is_empty() { None } else { self.shared.as_ref()?.look_up(&names).await }
     }
 
     fn current<V>(&self, entry: Option<Entry<V>>) -> Option<V> {
@@ -123,6 +231,11 @@ impl Cache {
             .filter(|entry| self.clock.now().since(entry.mark.read_at) < self.lifetime)
             .map(|entry| entry.value)
     }
+}
+
+/// How a product may be asked for.
+fn references_of(shown: &Versioned) -> [ProductRef; 2] {
+    [ProductRef::Id(shown.product.id), ProductRef::Sku(shown.product.sku.clone())]
 }
 
 fn shelf<K, V>(
@@ -154,6 +267,7 @@ fn size_of_product(shown: &Versioned) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use platform::system::SystemIds;
     use testkit::TestClock;
 
     use super::*;
@@ -170,15 +284,16 @@ mod tests {
     fn what_a_slow_reader_read_before_a_change_is_not_used_after_it() {
         testkit::run(async {
             let clock = Arc::new(TestClock::default());
-            let cache = Cache::new(&Settings::default(), clock.clone());
+            let system = System::new(clock.clone(), Arc::new(SystemIds));
+            let cache = Cache::new(&Settings::default(), &system, None);
             let slow = cache.page(PageKey::Categories, async {
-                cache.forget();
+                cache.forget().await;
                 Ok::<_, ()>(Bytes::from_static(b"old"))
             });
             assert_eq!(slow.await.unwrap(), "old");
             assert_eq!(read(&cache, "new").await, "new");
             assert_eq!(read(&cache, "newer").await, "new", "it is remembered");
-            cache.forget();
+            cache.forget().await;
             assert_eq!(read(&cache, "newer").await, "newer");
             clock.advance(Duration::from_secs(29));
             assert_eq!(read(&cache, "newest").await, "newer");

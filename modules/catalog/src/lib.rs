@@ -8,8 +8,8 @@
 //! - every change publishes `ProductChanged` in its own transaction, and only a change does.
 //!
 //! **Freshness.** [`CatalogPort::quote`] always reads the database: what is sold now must have the price of now. Pages,
-//! single products and [`CatalogPort::find`] may come from memory; a change by this process shows at once, one by
-//! another process on the same database within `cache_ttl_s`.
+//! single products and [`CatalogPort::find`] may come from memory, or from the store that replicas share; a change by
+//! this process shows at once, one by another process with its event, and within `cache_ttl_s` whatever happens.
 //!
 //! **Search** reads a folded copy of name, SKU and description with `LIKE`, because the databases do not agree on the
 //! case of letters beyond ASCII. Rejected: their full-text indexes, as they split and stem words each in its own way,
@@ -42,8 +42,12 @@ use platform::db::Db;
 use platform::idempotency;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
+use platform::shared_store::SharedStore;
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
+
+/// The codes of this module's errors.
+pub const ERROR_CODES: &[ErrorCode] = error::CODES;
 
 /// Settings of this module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +55,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub struct Settings {
     /// Every price is in this currency.
     pub currency: Currency,
-    /// Products kept in memory, about: a product of more than 1 KiB counts as several. 0 keeps nothing.
+    /// Products kept in memory, about: a product of more than 1 KiB counts as several. 0 keeps nothing, nor shares it.
     pub cache_entries: u64,
     /// Seconds after which a change by another process shows at the latest.
     pub cache_ttl_s: u64,
@@ -68,6 +72,8 @@ pub struct Deps {
     pub db: Db,
     pub settings: Settings,
     pub inventory: Arc<dyn InventoryPort>,
+    /// What replicas remember in common; none keeps it to this process.
+    pub shared_store: Option<SharedStore>,
 }
 
 /// What every use case has at hand.
@@ -87,7 +93,7 @@ pub struct Catalog {
 impl Catalog {
     /// Puts the module together.
     pub fn new(deps: Deps) -> Self {
-        let cache = cache::Cache::new(&deps.settings, deps.db.system().clock.clone());
+        let cache = cache::Cache::new(&deps.settings, deps.db.system(), deps.shared_store);
         let context = Context { db: deps.db, settings: deps.settings, inventory: deps.inventory, cache };
         Self { context: Arc::new(context) }
     }
@@ -96,16 +102,17 @@ impl Catalog {
     pub fn port(&self) -> Arc<dyn CatalogPort> {
         Arc::new(port::LocalCatalog { context: self.context.clone() })
     }
+
+    /// Forgets whatever was remembered. For when events may have passed this process by, as while it had no broker.
+    pub fn forget_all(&self) {
+        self.context.cache.forget_all();
+    }
 }
 
 #[async_trait]
 impl Module for Catalog {
     fn name(&self) -> &'static str {
         "catalog"
-    }
-
-    fn summary(&self) -> &'static str {
-        "Products, their prices and categories, search, and their import and export"
     }
 
     fn db(&self) -> &Db {
@@ -117,11 +124,11 @@ impl Module for Catalog {
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {
-        error::CODES
+        ERROR_CODES
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
-        Vec::new()
+        vec![Arc::new(app::on_product_changed::OnProductChanged { context: self.context.clone() })]
     }
 
     fn workers(&self) -> Vec<Worker> {

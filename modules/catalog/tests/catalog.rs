@@ -41,7 +41,7 @@ impl Shop {
         let bench = Bench::new(engine).await;
         let inventory = Arc::new(FakeInventory::default());
         let db = bench.db("catalog").await;
-        let module = Catalog::new(Deps { db, settings, inventory: inventory.clone() });
+        let module = Catalog::new(Deps { db, settings, inventory: inventory.clone(), shared_store: None });
         let app = TestApp::start(module.clone(), bench.tokens.verifier()).await;
         let admin = bench.tokens.admin();
         Self { bench, app, module, inventory, admin }
@@ -50,7 +50,7 @@ impl Shop {
     /// Another process on the same database.
     async fn twin(&self) -> Catalog {
         let db = self.bench.open("catalog").await;
-        Catalog::new(Deps { db, settings: Settings::default(), inventory: self.inventory.clone() })
+        Catalog::new(Deps { db, settings: Settings::default(), inventory: self.inventory.clone(), shared_store: None })
     }
 
     fn post(&self, body: Value) -> Sent {

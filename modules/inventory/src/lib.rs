@@ -30,6 +30,9 @@ use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+/// The codes of this module's errors.
+pub const ERROR_CODES: &[ErrorCode] = error::CODES;
+
 /// Settings of this module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -80,10 +83,6 @@ impl Module for Inventory {
         "inventory"
     }
 
-    fn summary(&self) -> &'static str {
-        "Stock levels, the movement ledger, and reservations for orders"
-    }
-
     fn db(&self) -> &Db {
         &self.context.db
     }
@@ -93,7 +92,7 @@ impl Module for Inventory {
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {
-        error::CODES
+        ERROR_CODES
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {

@@ -44,6 +44,9 @@ use crate::app::on_payment_refunded::OnPaymentRefunded;
 use crate::app::on_user_registered::OnUserRegistered;
 use crate::transport::{FileTransport, Transport};
 
+/// The codes of this module's errors.
+pub const ERROR_CODES: &[ErrorCode] = error::CODES;
+
 /// Settings of this module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -110,10 +113,6 @@ impl Module for Notifications {
         "notifications"
     }
 
-    fn summary(&self) -> &'static str {
-        "Mails about orders and payments, and webhook endpoints"
-    }
-
     fn db(&self) -> &Db {
         &self.context.db
     }
@@ -123,7 +122,7 @@ impl Module for Notifications {
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {
-        error::CODES
+        ERROR_CODES
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {

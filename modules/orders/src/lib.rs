@@ -38,6 +38,9 @@ use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+/// The codes of this module's errors.
+pub const ERROR_CODES: &[ErrorCode] = error::CODES;
+
 /// Settings of this module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -113,10 +116,6 @@ impl Module for Orders {
         "orders"
     }
 
-    fn summary(&self) -> &'static str {
-        "Placing orders, their status and timeline, analytics, and orders of the past"
-    }
-
     fn db(&self) -> &Db {
         &self.context.db
     }
@@ -126,7 +125,7 @@ impl Module for Orders {
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {
-        error::CODES
+        ERROR_CODES
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {

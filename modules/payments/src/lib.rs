@@ -44,6 +44,9 @@ use crate::provider::PaymentProvider;
 /// The webhook secret of a shop that has set none. Good for trying things out, and for nothing else.
 pub const DEVELOPMENT_WEBHOOK_SECRET: &str = "whsec_souk-development-secret";
 
+/// The codes of this module's errors.
+pub const ERROR_CODES: &[ErrorCode] = error::CODES;
+
 /// Settings of this module.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -156,10 +159,6 @@ impl Module for Payments {
         "payments"
     }
 
-    fn summary(&self) -> &'static str {
-        "Payments of orders: authorize, capture, void, refund, and the ledger behind them"
-    }
-
     fn db(&self) -> &Db {
         &self.context.db
     }
@@ -169,7 +168,7 @@ impl Module for Payments {
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {
-        error::CODES
+        ERROR_CODES
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {

@@ -36,6 +36,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {}
 
+/// The codes of this module's errors.
+pub const ERROR_CODES: &[ErrorCode] = error::CODES;
+
 /// What this module needs.
 pub struct Deps {
     pub db: Db,
@@ -72,10 +75,6 @@ impl Module for Users {
         "users"
     }
 
-    fn summary(&self) -> &'static str {
-        "Profiles, roles and address books"
-    }
-
     fn db(&self) -> &Db {
         &self.context.db
     }
@@ -85,7 +84,7 @@ impl Module for Users {
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {
-        error::CODES
+        ERROR_CODES
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {

@@ -2,6 +2,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use platform::http::Json;
 use platform::problem::{Problem, ProblemBody};
+use platform::rate_limit::{Allowance, Rule};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -26,7 +27,7 @@ pub(crate) struct Login {
 
 /// Log in
 ///
-/// Only failures are counted: after too many wrong passwords a name has to wait.
+/// Of a name only failures are counted: after too many wrong passwords it has to wait.
 #[utoipa::path(
     tag = TAG,
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
@@ -36,18 +37,22 @@ pub(crate) struct Login {
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`: no name, or two"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_credentials`, alike for an unknown name, a wrong password and an account that is switched off"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),
-        (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many failures with this name; see `Retry-After`"),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many failures with this name, or too many logins from your address; see `Retry-After`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`: too many passwords wait to be compared; see `Retry-After`"),
     ),
 )]
 #[post("/auth/login")]
-pub(crate) async fn login(context: web::Data<Context>, body: Json<Login>) -> Result<HttpResponse, Problem> {
-    respond(context, body).await
+pub(crate) async fn login(
+    context: web::Data<Context>,
+    allowance: Allowance,
+    body: Json<Login>,
+) -> Result<HttpResponse, Problem> {
+    respond(context, allowance, body).await
 }
 
 /// Log in; the same as `POST /auth/login`
 ///
-/// Only failures are counted: after too many wrong passwords a name has to wait.
+/// Of a name only failures are counted: after too many wrong passwords it has to wait.
 #[utoipa::path(
     tag = TAG,
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
@@ -57,19 +62,25 @@ pub(crate) async fn login(context: web::Data<Context>, body: Json<Login>) -> Res
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`: no name, or two"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_credentials`, alike for an unknown name, a wrong password and an account that is switched off"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),
-        (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many failures with this name; see `Retry-After`"),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many failures with this name, or too many logins from your address; see `Retry-After`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`: too many passwords wait to be compared; see `Retry-After`"),
     ),
 )]
 #[post("/users/login")]
 pub(crate) async fn login_user(
     context: web::Data<Context>,
+    allowance: Allowance,
     body: Json<Login>,
 ) -> Result<HttpResponse, Problem> {
-    respond(context, body).await
+    respond(context, allowance, body).await
 }
 
-async fn respond(context: web::Data<Context>, Json(body): Json<Login>) -> Result<HttpResponse, Problem> {
+async fn respond(
+    context: web::Data<Context>,
+    allowance: Allowance,
+    Json(body): Json<Login>,
+) -> Result<HttpResponse, Problem> {
+    allowance.spend(Rule::Login).await?;
     let name = match (body.email, body.username) {
         (Some(name), None) | (None, Some(name)) => LoginName::read(&name),
         (None, None) => return Err(Problem::invalid("/email", "send `email` or `username`")),

@@ -4,6 +4,7 @@ use contracts::users::Role;
 use kernel::EmailAddress;
 use platform::http::Json;
 use platform::problem::{Problem, ProblemBody};
+use platform::rate_limit::{Allowance, Rule};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -38,15 +39,17 @@ pub(crate) struct Register {
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`: email, password, username or name; the pointer says which"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`email_taken` or `username_taken`"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many registrations from your address; see `Retry-After`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`: too many passwords wait to be hashed; see `Retry-After`"),
     ),
 )]
 #[post("/auth/register")]
 pub(crate) async fn register(
     context: web::Data<Context>,
+    allowance: Allowance,
     body: Json<Register>,
 ) -> Result<HttpResponse, Problem> {
-    respond(context, body).await
+    respond(context, allowance, body).await
 }
 
 /// Create a customer's account and log in; the same as `POST /auth/register`
@@ -59,18 +62,25 @@ pub(crate) async fn register(
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`: email, password, username or name; the pointer says which"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`email_taken` or `username_taken`"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many registrations from your address; see `Retry-After`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`: too many passwords wait to be hashed; see `Retry-After`"),
     ),
 )]
 #[post("/users/register")]
 pub(crate) async fn register_user(
     context: web::Data<Context>,
+    allowance: Allowance,
     body: Json<Register>,
 ) -> Result<HttpResponse, Problem> {
-    respond(context, body).await
+    respond(context, allowance, body).await
 }
 
-async fn respond(context: web::Data<Context>, Json(body): Json<Register>) -> Result<HttpResponse, Problem> {
+async fn respond(
+    context: web::Data<Context>,
+    allowance: Allowance,
+    Json(body): Json<Register>,
+) -> Result<HttpResponse, Problem> {
+    allowance.spend(Rule::Registration).await?;
     let account = NewAccount {
         email: body.email,
         username: body.username,

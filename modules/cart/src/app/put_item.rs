@@ -1,6 +1,7 @@
 //! Says how many pieces of a SKU the cart holds.
 
 use kernel::{Quantity, Sku};
+use platform::rate_limit::{Allowance, Rule};
 
 use crate::Context;
 use crate::app::Shopper;
@@ -12,10 +13,12 @@ use crate::error::CartError;
 use crate::store::carts::For;
 
 /// 0 takes the SKU out. Any other number needs a product that is sold; whether there is enough of it is only shown, as
-/// stock comes and goes until the checkout. Returns what was learnt of the goods on the way.
+/// stock comes and goes until the checkout. A guest's first product makes a cart, of which an address may make only so
+/// many. Returns what was learnt of the goods on the way.
 pub(crate) async fn put_item(
     context: &Context,
     shopper: &Shopper,
+    allowance: &Allowance,
     expected: &Expected,
     sku: &Sku,
     number: i64,
@@ -26,13 +29,17 @@ pub(crate) async fn put_item(
     let quantity = Quantity::parse(number).map_err(|error| CartError::QuantityOutOfRange(error.0))?;
     // The others are asked before the transaction, about everything that the answer will show: a call inside it would
     // hold the database up, and one after it could fail although the change was made.
-    let mut skus = locate(context.db.reader(), shopper, For::Reading).await?.basket.skus();
+    let found = locate(context.db.reader(), shopper, For::Reading).await?;
+    let mut skus = found.basket.skus();
     skus.push(sku.clone());
     let mut goods = Goods::default();
     goods.ask(context, &skus).await?;
     let product = goods.product(sku).ok_or_else(|| CartError::UnknownProduct(sku.clone()))?;
     if !product.active {
         return Err(CartError::RetiredProduct(sku.clone()));
+    }
+    if found.row.is_none() && matches!(shopper, Shopper::Guest(_)) {
+        allowance.spend(Rule::GuestCart).await?;
     }
     let located = change(context, shopper, expected, |basket, now| basket.put(sku, quantity, now)).await?;
     Ok((located, goods))

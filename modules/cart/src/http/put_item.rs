@@ -2,6 +2,7 @@ use actix_web::{HttpResponse, put, web};
 use kernel::Sku;
 use platform::http::{Json, Path};
 use platform::problem::{Problem, ProblemBody};
+use platform::rate_limit::Allowance;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -42,6 +43,7 @@ pub(crate) struct PutItem {
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "What stands in the path is no SKU"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "The cart has changed since you read it"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`quantity_out_of_range`, `unknown_product`, `retired_product`, `too_many_lines` or `total_too_large`"),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many new guest carts from your address; see `Retry-After`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "The catalogue or the inventory does not answer now"),
     ),
 )]
@@ -49,11 +51,12 @@ pub(crate) struct PutItem {
 pub(crate) async fn put_cart_item(
     context: web::Data<Context>,
     Caller(shopper): Caller,
+    allowance: Allowance,
     Path(sku): Path<Sku>,
     IfMatch(expected): IfMatch,
     Json(body): Json<PutItem>,
 ) -> Result<HttpResponse, Problem> {
-    let (located, goods) = put_item(&context, &shopper, &expected, &sku, body.quantity).await?;
+    let (located, goods) = put_item(&context, &shopper, &allowance, &expected, &sku, body.quantity).await?;
     let view = show(&context, &located, goods).await?;
     Ok(answer::changed(&view))
 }

@@ -16,22 +16,21 @@ pub(crate) async fn find(context: &Context, skus: &[Sku]) -> Result<Vec<CatalogP
     if skus.len() > MAX_PRODUCTS_A_CALL {
         return Err(CatalogError::TooMany(MAX_PRODUCTS_A_CALL));
     }
+    let references: Vec<_> = skus.iter().cloned().map(ProductRef::Sku).collect();
+    let (remembered, reading) = context.cache.known_products(&references).await;
     let mut known = HashMap::new();
     let mut missing = Vec::new();
-    for sku in skus {
-        let reference = ProductRef::Sku(sku.clone());
-        match context.cache.known_product(&reference).await {
+    for ((sku, reference), shown) in skus.iter().zip(references).zip(remembered) {
+        match shown {
             Some(shown) => {
                 known.insert(sku.clone(), shown);
             }
             None => missing.push(reference),
         }
     }
-    let mark = context.cache.mark();
-    for row in products::find_all(context.db.reader(), &missing).await? {
-        let shown = Arc::new(row.shown()?);
-        context.cache.keep_product(mark, &shown).await;
-        known.insert(shown.product.sku.clone(), shown);
-    }
+    let rows = products::find_all(context.db.reader(), &missing).await?;
+    let read = rows.iter().map(|row| row.shown().map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    context.cache.keep_products(&reading, &read).await;
+    known.extend(read.into_iter().map(|shown| (shown.product.sku.clone(), shown)));
     Ok(skus.iter().filter_map(|sku| known.get(sku)).map(|shown| shown.product.known_to_others()).collect())
 }

@@ -9,6 +9,7 @@ pub(crate) mod edit;
 pub(crate) mod find;
 pub(crate) mod import_batch;
 pub(crate) mod list;
+pub(crate) mod on_product_changed;
 pub(crate) mod quote;
 pub(crate) mod read;
 pub(crate) mod replace;
@@ -35,6 +36,6 @@ async fn announce(tx: &mut Tx, product: &Product) -> Result<(), DbErr> {
 /// Callers run to their end even if the client goes away, so nobody stops between the two steps.
 async fn commit(context: &Context, tx: Tx) -> Result<(), DbErr> {
     let outcome = tx.commit().await;
-    context.cache.forget();
+    context.cache.forget().await;
     outcome.map(|_| ())
 }

@@ -28,7 +28,8 @@ const LEEWAY_S: u64 = 5;
 /// Verifies access tokens. One a process, shared by all its modules.
 pub struct TokenVerifier {
     clock: Arc<dyn Clock>,
-    keys: RwLock<HashMap<String, DecodingKey>>,
+    /// None until `auth` has been asked once.
+    keys: RwLock<Option<HashMap<String, DecodingKey>>>,
     revocations: RwLock<Revocations>,
 }
 
@@ -44,10 +45,10 @@ impl TokenVerifier {
         Self { clock, keys: RwLock::default(), revocations: RwLock::default() }
     }
 
-    /// Takes over the keys and revocations of `auth`.
+    /// Takes over the keys and revocations of `auth`; the revocations first, so that no ended session passes in between.
     pub async fn load(&self, auth: &dyn AuthPort) -> Result<(), PortError<NoRefusal>> {
-        self.set_keys(&auth.public_keys().await?);
         self.revoke(auth.revoked().await?);
+        self.set_keys(&auth.public_keys().await?);
         Ok(())
     }
 
@@ -58,7 +59,12 @@ impl TokenVerifier {
             .filter(|key| key.kty == "OKP" && key.crv == "Ed25519")
             .filter_map(|key| Some((key.kid.clone(), DecodingKey::from_ed_components(&key.x).ok()?)))
             .collect();
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = decoded;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(decoded);
+    }
+
+    /// Whether `auth` has told its keys. Until then nobody can be recognised.
+    pub fn is_ready(&self) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Adds revocations and forgets those whose tokens have expired anyway.
@@ -83,7 +89,7 @@ impl TokenVerifier {
             return None;
         }
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let key = keys.get(&header.kid?)?;
+        let key = keys.as_ref()?.get(&header.kid?)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
@@ -163,6 +169,11 @@ pub struct Admin(pub Principal);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaybePrincipal(pub Option<Principal>);
 
+/// This process has not heard from `auth` yet.
+#[derive(Debug, thiserror::Error)]
+#[error("the keys of access tokens are not known yet")]
+struct KeysUnknown;
+
 fn authenticate(request: &HttpRequest) -> Result<Option<Principal>, Problem> {
     let Some(value) = request.headers().get(header::AUTHORIZATION) else {
         return Ok(None);
@@ -182,6 +193,9 @@ fn authenticate(request: &HttpRequest) -> Result<Option<Principal>, Problem> {
         .map(|(_, token)| token.trim())
         .ok_or_else(refused)?;
     let verifier = request.app_data::<web::Data<TokenVerifier>>().ok_or_else(refused)?;
+    if !verifier.is_ready() {
+        return Err(Problem::unavailable(&KeysUnknown));
+    }
     let claims = verifier.verify(token).ok_or_else(refused)?;
     Ok(Some(Principal {
         user_id: claims.sub,

@@ -24,8 +24,23 @@ pub trait EventHandler: Send + Sync {
     /// The [`contracts::event::Event::TYPE`]s it wants.
     fn event_types(&self) -> &'static [&'static str];
 
+    /// How many copies of the process are to see each event.
+    fn reach(&self) -> Reach {
+        Reach::Module
+    }
+
     /// Deals with one event. An error means that it comes again later.
     async fn handle(&self, envelope: &Envelope) -> Result<(), HandleError>;
+}
+
+/// Who sees an event when a module runs in several processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// One of them, whichever it is: the effect is in the module's database.
+    Module,
+    /// Each of them: the effect is in the memory of the process, such as a cache or the set of revoked tokens. Such a
+    /// handler has no inbox; seeing an event twice changes nothing.
+    Process,
 }
 
 /// Why a handler could not deal with an event now.

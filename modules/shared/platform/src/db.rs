@@ -4,6 +4,7 @@
 //! deferred one that upgrades fails at once when another writes, whatever the busy timeout
 //! (<https://www.sqlite.org/lang_transaction.html>, 2.2). PostgreSQL has one pool for both.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +18,48 @@ use sea_orm::{
 use tokio::sync::Notify;
 
 use crate::outbox;
+use crate::postgres;
 use crate::system::System;
 
 /// Where a module's data lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Location {
     /// `<folder>/<module>.sqlite`.
     Sqlite { folder: PathBuf },
-    /// A schema named after the module in this database.
+    /// A schema named after the module in this database, used as the role `souk_<module>` if the login may do that.
     Postgres { url: String },
+}
+
+/// Settings are logged; the password in the address is not.
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite { folder } => f.debug_struct("Sqlite").field("folder", folder).finish(),
+            Self::Postgres { url } => f.debug_struct("Postgres").field("url", &masked(url)).finish(),
+        }
+    }
+}
+
+/// An address without its password. Rather too little of an odd address is left than too much.
+pub fn masked(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = url.split_at(start);
+    let (login, rest) = match rest.rsplit_once('@') {
+        Some((login, rest)) => match login.split_once(':') {
+            Some((user, _)) => (format!("{user}:***@"), rest),
+            None => (format!("{login}@"), rest),
+        },
+        None => (String::new(), rest),
+    };
+    let (server, query) = rest.split_once('?').map_or((rest, None), |(server, query)| (server, Some(query)));
+    let Some(query) = query else {
+        return format!("{scheme}{login}{server}");
+    };
+    let pairs: Vec<&str> = query
+        .split('&')
+        .map(|pair| if pair.starts_with("password=") { "password=***" } else { pair })
+        .collect();
+    format!("{scheme}{login}{server}?{}", pairs.join("&"))
 }
 
 /// How a module's database is opened.
@@ -85,7 +119,7 @@ impl Db {
                 (Database::connect(sqlite_options(&path, options, options.max_connections)).await?, writer)
             }
             Location::Postgres { url } => {
-                let pool = open_postgres(module, url, options).await?;
+                let pool = postgres::open(module, url, options).await?;
                 (pool.clone(), pool)
             }
         };
@@ -254,48 +288,6 @@ fn sqlite_options(path: &Path, options: &DbOptions, max_connections: u32) -> Con
     connect
 }
 
-async fn open_postgres(
-    module: &'static str,
-    url: &str,
-    options: &DbOptions,
-) -> Result<DatabaseConnection, DbErr> {
-    let mut once = ConnectOptions::new(url);
-    once.max_connections(1).acquire_timeout(options.acquire_timeout).sqlx_logging(false);
-    let creator = Database::connect(once).await?;
-    create_schema(&creator, module).await?;
-    creator.close().await?;
-
-    let mut connect = ConnectOptions::new(url);
-    connect
-        .max_connections(options.max_connections)
-        .min_connections(0)
-        .acquire_timeout(options.acquire_timeout)
-        .idle_timeout(Duration::from_secs(60))
-        .test_before_acquire(false)
-        .sqlx_logging(false)
-        .statement_timeout(options.statement_timeout)
-        .set_application_name(format!("souk-{module}"))
-        .set_schema_search_path(module);
-    Database::connect(connect).await
-}
-
-/// `CREATE SCHEMA IF NOT EXISTS` can still fail when two processes run it at once, so the catalogue is asked first.
-async fn create_schema(connection: &DatabaseConnection, module: &'static str) -> Result<(), DbErr> {
-    let exists = format!("SELECT 1 FROM pg_namespace WHERE nspname = '{module}'");
-    let find =
-        || connection.query_one_raw(sea_orm::Statement::from_string(DbBackend::Postgres, exists.clone()));
-    if find().await?.is_some() {
-        return Ok(());
-    }
-    match connection.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {module}")).await {
-        Ok(_) => Ok(()),
-        Err(error) => match find().await? {
-            Some(_) => Ok(()),
-            None => Err(error),
-        },
-    }
-}
-
 /// Creates the data folder so that only its owner can read it: it holds personal data and the signing key.
 fn create_private_folder(folder: &Path) -> Result<(), DbErr> {
     if folder.is_dir() {
@@ -311,4 +303,28 @@ fn create_private_folder(folder: &Path) -> Result<(), DbErr> {
     builder.create(folder).map_err(|error| {
         DbErr::Custom(format!("cannot create the data folder {}: {error}", folder.display()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logged_location_does_not_tell_the_password() {
+        for (url, shown) in [
+            ("postgres://souk:s3cret@db:5432/souk", "postgres://souk:***@db:5432/souk"),
+            (
+                "postgres://souk:s3:cr@et@db/souk?sslmode=require",
+                "postgres://souk:***@db/souk?sslmode=require",
+            ),
+            ("postgres://db/souk?user=souk&password=s3cret", "postgres://db/souk?user=souk&password=***"),
+            ("postgres://souk:s3?cret@db/souk", "postgres://souk:***@db/souk"),
+            ("postgres://root@127.0.0.1:5432/souk", "postgres://root@127.0.0.1:5432/souk"),
+            ("postgres:///souk", "postgres:///souk"),
+        ] {
+            let options = DbOptions::new(Location::Postgres { url: url.to_owned() });
+            assert_eq!(masked(url), shown);
+            assert!(!format!("{options:?}").contains("cret"), "{options:?}");
+        }
+    }
 }

@@ -5,8 +5,10 @@
 
 pub mod access;
 pub mod bus;
+pub mod client_address;
 pub mod csv;
 pub mod db;
+pub mod deadline;
 pub mod doctor;
 pub mod http;
 pub mod idempotency;
@@ -14,7 +16,11 @@ pub mod inbox;
 pub mod migration;
 pub mod module;
 pub mod outbox;
+mod postgres;
 pub mod problem;
+pub mod rate_limit;
 pub mod relay;
+pub mod shared_cache;
+pub mod shared_store;
 pub mod system;
 pub mod trace;

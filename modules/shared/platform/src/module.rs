@@ -23,7 +23,9 @@ pub trait Module: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// One line for the index of docs.
-    fn summary(&self) -> &'static str;
+    fn summary(&self) -> &'static str {
+        contracts::modules::summary_of(self.name())
+    }
 
     /// Its database.
     fn db(&self) -> &Db;

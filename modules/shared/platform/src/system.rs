@@ -70,7 +70,8 @@ impl System {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
-        self.unfinished.spawn_on(crate::trace::inherit(work), &self.runtime).await
+        let work = crate::trace::inherit(crate::deadline::inherit(work));
+        self.unfinished.spawn_on(work, &self.runtime).await
     }
 
     /// Waits until everything given to [`System::to_the_end`] has ended.

@@ -7,7 +7,9 @@ use contracts::event::{Envelope, Event};
 use kernel::EventId;
 use platform::access::TokenVerifier;
 use platform::bus::{EventBus, LocalBus, PublishError};
+use platform::client_address::TrustedProxies;
 use platform::module::Module;
+use platform::rate_limit::RateLimiter;
 use platform::relay::{Relay, RelaySettings};
 use reqwest::Method;
 use serde_json::Value;
@@ -129,16 +131,39 @@ impl EventBus for RecordingBus {
 }
 
 impl TestApp {
-    /// Starts a server with the routes of one module.
+    /// Starts a server with the routes of one module. Nothing is limited.
     pub async fn start(module: impl Module + 'static, verifier: Arc<TokenVerifier>) -> Self {
+        Self::start_with(module, verifier, |_| {}).await
+    }
+
+    /// The same, with limits for each client address. The test is a trusted proxy, so that it can be anyone.
+    pub async fn start_limited(
+        module: impl Module + 'static,
+        verifier: Arc<TokenVerifier>,
+        limiter: RateLimiter,
+    ) -> Self {
+        let limiter = web::Data::new(limiter);
+        let proxies = web::Data::new(TrustedProxies::parse(&["127.0.0.1"]).unwrap());
+        let data = move |config: &mut ServiceConfig<'_>| {
+            config.app_data(limiter.clone()).app_data(proxies.clone());
+        };
+        Self::start_with(module, verifier, data).await
+    }
+
+    async fn start_with(
+        module: impl Module + 'static,
+        verifier: Arc<TokenVerifier>,
+        data: impl Fn(&mut ServiceConfig<'_>) + Clone + Send + 'static,
+    ) -> Self {
         let module: Arc<dyn Module> = Arc::new(module);
         let served = module.clone();
         let verifier = web::Data::from(verifier);
         let server = HttpServer::new(move || {
-            let module = served.clone();
+            let (module, data) = (served.clone(), data.clone());
             App::new()
                 .into_utoipa_app()
                 .app_data(verifier.clone())
+                .configure(data)
                 .configure(|config: &mut ServiceConfig<'_>| module.routes(config))
                 .into_app()
         })

@@ -5,11 +5,13 @@ mod app;
 mod clock;
 mod database;
 pub mod fakes;
+mod redis;
 mod tokens;
 
 pub use app::{Response, Sent, TestApp};
 pub use clock::TestClock;
 pub use database::{Bench, Engine, TestDatabase, postgres_url};
+pub use redis::{Proxy, TestRedis, redis_url, until};
 pub use tokens::{TestUser, Tokens};
 
 /// Declares tests that run on SQLite and on PostgreSQL: each becomes `name::sqlite` and `name::postgres`.
@@ -46,6 +48,23 @@ macro_rules! on_every_database {
             }
         }
     )+};
+}
+
+/// Declares tests that also need a Redis server, with room on it: like [`on_every_database`], and only with
+/// `TEST_REDIS_URL`.
+#[macro_export]
+macro_rules! on_every_database_with_redis {
+    ($(async fn $name:ident($engine:ident: $kind:ty, $redis:ident: $room:ty) $body:block)+) => {
+        $crate::on_every_database! {$(
+            async fn $name($engine: $kind) {
+                async fn story($engine: $kind, $redis: $room) $body
+                if let Some(url) = $crate::redis_url() {
+                    let room = $crate::TestRedis::create(url);
+                    story($engine, &room).await;
+                }
+            }
+        )+}
+    };
 }
 
 /// An id that nothing else has.

@@ -1,0 +1,39 @@
+//! Keeps the keys of access tokens and the ended sessions of `auth` at hand when `auth` runs in another process.
+//!
+//! Ended sessions arrive as events; this is how a process learns what it missed, at its start and whenever a connection
+//! to the broker was lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use contracts::auth::AuthPort;
+use platform::access::TokenVerifier;
+use platform::module::Worker;
+use platform::problem::chain;
+
+/// The pause between two looks while the keys are unknown.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Looks between two reloads once they are known: 30 seconds.
+const LOOKS_A_RELOAD: u32 = 150;
+
+/// Asks `auth` until it has answered once, and every 30 seconds from then on.
+pub(crate) fn follow(verifier: Arc<TokenVerifier>, auth: Arc<dyn AuthPort>) -> Worker {
+    let looks = Arc::new(AtomicU32::new(0));
+    Worker::every("access.follow_keys", LOOK_EVERY, move || {
+        let (verifier, auth, looks) = (verifier.clone(), auth.clone(), looks.clone());
+        async move {
+            let look = looks.fetch_add(1, Ordering::Relaxed);
+            let was_ready = verifier.is_ready();
+            if was_ready && !look.is_multiple_of(LOOKS_A_RELOAD) {
+                return Ok(());
+            }
+            match verifier.load(auth.as_ref()).await {
+                // Processes start in any order: until the first answer, silence is no news.
+                Err(error) if !was_ready => tracing::debug!(cause = %chain(&error), "auth does not answer yet"),
+                loaded => loaded?,
+            }
+            Ok(())
+        }
+    })
+}
