@@ -116,7 +116,7 @@ start_process() {
   (
     # shellcheck source=/dev/null
     . "$dir/env/$1"
-    launch "$1" "$SOUK_SPLIT_USED_BINARY" serve >>"$dir/log/$1.log" 2>&1
+    launch "$1" "$SOUK_SPLIT_USED_BINARY" serve --config config/split.toml >>"$dir/log/$1.log" 2>&1
   )
 }
 
@@ -267,8 +267,7 @@ upper() { echo "$1" | tr '[:lower:]' '[:upper:]'; }
 write_environments() {
   local superuser=$1 name module key peers shared="$dir/env/.shared"
   export SOUK_SPLIT_USED_BINARY=$binary
-  export SOUK__SERVER__HOST=127.0.0.1 SOUK__SERVER__TRUSTED_PROXIES=127.0.0.1/32
-  export SOUK__DATA__DIR=$dir/data SOUK__DEMO__LOAD=false SOUK__DATABASE__AUTO_MIGRATE=false
+  export SOUK__SERVER__HOST=127.0.0.1 SOUK__DATA__DIR=$dir/data
   export SOUK__RABBITMQ__URL=$rabbitmq SOUK__RABBITMQ__PREFIX=$prefix SOUK__REDIS__URL=$redis SOUK__REDIS__PREFIX=$prefix
   for module in $modules; do
     peers=
@@ -341,7 +340,7 @@ render() {
 
 servers_of() {
   local name
-  for name in $(processes_of "$1"); do echo "server 127.0.0.1:$(port_of "$name") max_fails=3 fail_timeout=1s;"; done
+  for name in $(processes_of "$1"); do echo "server 127.0.0.1:$(port_of "$name") max_fails=0;"; done
 }
 
 write_gateway() {
@@ -417,9 +416,11 @@ up() {
   rabbitmq=${SOUK_SPLIT_RABBITMQ_URL:-amqp://guest:guest@127.0.0.1:5672/%2f}
   redis=${SOUK_SPLIT_REDIS_URL:-redis://127.0.0.1:6379/}
   case $database in [!a-z]* | *[!a-z0-9_]*) fail "SOUK_SPLIT_DATABASE: a name of a-z, 0-9 and _, not $database" ;; esac
+  case $prefix in "" | *[!A-Za-z0-9_-]*) fail "SOUK_SPLIT_PREFIX: letters, digits, _ and -, not $prefix" ;; esac
   superuser=$(find_postgres)
 
   umask 077
+  rm -rf "$dir/run" "$dir/log" "$dir/env" # of another start, perhaps of other processes
   mkdir -p "$dir/run" "$dir/log" "$dir/env" "$dir/data" "$dir/nginx"
   # Ports are ours when something listens there; until then another split must not choose.
   exec 9>>"${TMPDIR:-/tmp}/souk-split-$(id -u).lock"

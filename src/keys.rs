@@ -30,7 +30,9 @@ pub(crate) fn follow(verifier: Arc<TokenVerifier>, auth: Arc<dyn AuthPort>) -> W
             }
             match verifier.load(auth.as_ref()).await {
                 // Processes start in any order: until the first answer, silence is no news.
-                Err(error) if !was_ready => tracing::debug!(cause = %chain(&error), "auth does not answer yet"),
+                Err(error) if !was_ready => {
+                    tracing::debug!(cause = %chain(&error), "auth does not answer yet")
+                }
                 loaded => loaded?,
             }
             Ok(())

@@ -8,6 +8,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use futures_util::FutureExt;
+use platform::bus::EventBus;
 use platform::client_address::TrustedProxies;
 use platform::module::{Module, Worker};
 use platform::problem::chain;
@@ -84,7 +85,10 @@ impl Application {
         let shop = Shop::assemble(settings, &databases, system).await?;
         shop.sync_configured_webhooks().await?;
         // One process of several sees only its part of the shop; `souk demo` fills all of it.
-        if settings.demo.load && !settings.is_split() && crate::demo::is_empty(&shop).await.map_err(StartError::Demo)? {
+        if settings.demo.load
+            && !settings.is_split()
+            && crate::demo::is_empty(&shop).await.map_err(StartError::Demo)?
+        {
             crate::demo::load(&shop).await.map_err(StartError::Demo)?;
         }
         let (server, addresses) = listen(settings, &shop)?;
@@ -245,38 +249,66 @@ fn around_the_modules(config: &mut web::ServiceConfig, modules: &[Arc<dyn Module
     }
 }
 
-/// Relays and workers.
+/// Relays, workers, and the bus that they publish to.
 struct Background {
     stop: CancellationToken,
     tasks: TaskTracker,
+    stop_bus: CancellationToken,
+    bus: TaskTracker,
 }
 
 impl Background {
     fn start(shop: &Shop, settings: &Settings) -> Self {
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let bus: Arc<dyn platform::bus::EventBus> = Arc::new(shop.bus());
+        let background = Self {
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            stop_bus: CancellationToken::new(),
+            bus: TaskTracker::new(),
+        };
+        let bus = background.start_bus(shop, settings);
         if !settings.only.contains(&"auth") {
-            tasks.spawn(run_worker(crate::keys::follow(shop.verifier.clone(), shop.keys.clone()), stop.clone()));
+            background.start_worker(crate::keys::follow(shop.verifier.clone(), shop.keys.clone()));
         }
         for module in &shop.modules {
-            let relay = Relay::new(module.db().clone(), bus.clone(), settings.relay_settings());
-            tasks.spawn(relay.run(stop.clone()));
-            let purger = Arc::new(Relay::new(module.db().clone(), bus.clone(), settings.relay_settings()));
+            let relay = || Relay::new(module.db().clone(), bus.clone(), settings.relay_settings());
+            background.tasks.spawn(relay().run(background.stop.clone()));
+            let purger = Arc::new(relay());
             let purge = Worker::every("platform.purge", PURGE_EVERY, move || {
                 let purger = purger.clone();
                 async move { Ok(purger.purge().await?) }
             });
-            for worker in module.workers().into_iter().chain(std::iter::once(purge)) {
-                tasks.spawn(run_worker(worker, stop.clone()));
-            }
+            module
+                .workers()
+                .into_iter()
+                .chain(std::iter::once(purge))
+                .for_each(|worker| background.start_worker(worker));
         }
-        tasks.close();
-        Self { stop, tasks }
+        background.tasks.close();
+        background.bus.close();
+        background
     }
 
+    fn start_bus(&self, shop: &Shop, settings: &Settings) -> Arc<dyn EventBus> {
+        match settings.rabbit() {
+            None => Arc::new(shop.local_bus()),
+            Some(options) => {
+                let bus = shop.rabbit_bus(options);
+                self.bus.spawn(bus.clone().run(self.stop_bus.clone()));
+                bus
+            }
+        }
+    }
+
+    fn start_worker(&self, worker: Worker) {
+        self.tasks.spawn(run_worker(worker, self.stop.clone()));
+    }
+
+    /// The relays first, as they publish through the bus.
     async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
+        self.stop_bus.cancel();
+        self.bus.wait().await;
     }
 }
 

@@ -11,6 +11,7 @@ use config::{Config, Environment, File, FileFormat};
 use kernel::Currency;
 use platform::client_address::TrustedProxies;
 use platform::db::{DbOptions, Location};
+use platform::rabbit;
 use platform::rate_limit;
 use platform::relay::RelaySettings;
 use platform::shared_store;
@@ -235,8 +236,12 @@ pub fn section<T: serde::de::DeserializeOwned>(config: &Config, name: &str) -> R
 
 /// What is not a section of a module.
 const SECTIONS: &[&str] = &[
-    "only", "server", "data", "database", "demo", "log", "relay", "shop", "peers", "internal", "rabbitmq", "redis", "limits",
+    "only", "server", "data", "database", "demo", "log", "relay", "shop", "peers", "internal", "rabbitmq",
+    "redis", "limits",
 ];
+
+/// The secret of `.env.example`, which everyone can read.
+const KNOWN_SECRET: &str = "souk-development-internal-secret";
 
 /// The shortest secret that processes may share, in characters.
 const MIN_SECRET: usize = 16;
@@ -328,13 +333,17 @@ impl Settings {
             return Err(invalid("relay", "poll_every_ms and max_attempts must be at least 1"));
         }
         if self.server.request_deadline_ms == 0 || self.internal.deadline_ms == 0 {
-            return Err(invalid("server.request_deadline_ms and internal.deadline_ms", "must be more than 0 ms"));
+            return Err(invalid(
+                "server.request_deadline_ms and internal.deadline_ms",
+                "must be more than 0 ms",
+            ));
         }
         if self.profile == Profile::Production {
             if self.demo.load {
                 return Err(invalid("demo.load", "the production profile refuses demo data"));
             }
-            if let Some(setting) = self.modules.default_secret(&self.only) {
+            let known = (self.internal.secret == KNOWN_SECRET).then_some("internal.secret");
+            if let Some(setting) = known.or(self.modules.default_secret(&self.only)) {
                 return Err(invalid(
                     setting,
                     "the production profile refuses a default secret; set your own",
@@ -350,7 +359,8 @@ impl Settings {
         let named = named.chain(self.database.urls.keys().map(|module| ("database.urls", module)));
         for (section, module) in named {
             if !MODULE_NAMES.contains(&module.as_str()) {
-                let problem = format!("there is no module of this name; there are {}", MODULE_NAMES.join(", "));
+                let problem =
+                    format!("there is no module of this name; there are {}", MODULE_NAMES.join(", "));
                 return Err(invalid(&format!("{section}.{module}"), problem));
             }
         }
@@ -358,7 +368,9 @@ impl Settings {
         if (self.is_split() && secret == 0) || (1..MIN_SECRET).contains(&secret) {
             return Err(invalid(
                 "internal.secret",
-                format!("processes of a split shop know each other by it: set {MIN_SECRET} characters or more, the same in every process"),
+                format!(
+                    "processes of a split shop know each other by it: set {MIN_SECRET} characters or more, the same in every process"
+                ),
             ));
         }
         let prefixes = [("rabbitmq.prefix", &self.rabbitmq.prefix), ("redis.prefix", &self.redis.prefix)];
@@ -374,7 +386,10 @@ impl Settings {
         ];
         for (setting, url, schemes) in schemes {
             if !url.is_empty() && !schemes.iter().any(|scheme| url.starts_with(scheme)) {
-                return Err(invalid(setting, format!("must be empty or begin with {}", schemes.join(" or "))));
+                return Err(invalid(
+                    setting,
+                    format!("must be empty or begin with {}", schemes.join(" or ")),
+                ));
             }
         }
         Ok(())
@@ -403,6 +418,12 @@ impl Settings {
         (!url.is_empty()).then(|| shared_store::Options { url: url.clone(), prefix: prefix.clone() })
     }
 
+    /// The broker that carries events between processes; `None` if they stay in this one.
+    pub fn rabbit(&self) -> Option<rabbit::Options> {
+        let Rabbitmq { url, prefix } = &self.rabbitmq;
+        (!url.is_empty()).then(|| rabbit::Options::new(url, prefix))
+    }
+
     /// How every module's relay paces itself.
     pub fn relay_settings(&self) -> RelaySettings {
         RelaySettings {
@@ -425,9 +446,15 @@ fn modules_here(only: &[String]) -> Result<Vec<&'static str>, SettingsError> {
     let compiled = wiring::compiled();
     if let Some(unknown) = only.iter().find(|name| !compiled.contains(&name.as_str())) {
         let known = compiled.join(", ");
-        return Err(invalid("only", format!("there is no module {unknown} in this binary; there are {known}")));
+        return Err(invalid(
+            "only",
+            format!("there is no module {unknown} in this binary; there are {known}"),
+        ));
     }
-    Ok(compiled.into_iter().filter(|name| only.is_empty() || only.iter().any(|wanted| wanted == name)).collect())
+    Ok(compiled
+        .into_iter()
+        .filter(|name| only.is_empty() || only.iter().any(|wanted| wanted == name))
+        .collect())
 }
 
 /// Where relative paths of the settings start: the data folder.
@@ -501,7 +528,10 @@ mod tests {
     fn a_process_of_a_split_shop_names_its_modules_and_shares_a_secret() {
         let secret = ("SOUK__INTERNAL__SECRET", "sixteen characters");
         let settings = load(&Overrides::default(), &[("SOUK__ONLY", "orders, inventory"), secret]).unwrap();
-        assert_eq!((settings.only.as_slice(), settings.is_split()), (["inventory", "orders"].as_slice(), true));
+        assert_eq!(
+            (settings.only.as_slice(), settings.is_split()),
+            (["inventory", "orders"].as_slice(), true)
+        );
         assert!(!load(&Overrides::default(), &[]).unwrap().is_split());
         for (environment, named) in [
             ([("SOUK__ONLY", "ordres"), secret], "ordres"),
@@ -530,6 +560,9 @@ mod tests {
         assert!(refusal.contains("default secret"), "{refusal}");
         let secrets = [("SOUK__AUTH__PEPPER", "a"), ("SOUK__PAYMENTS__WEBHOOK_SECRET", "b")];
         assert!(load(&production, &secrets).is_ok());
+        let known = [secrets[0], secrets[1], ("SOUK__INTERNAL__SECRET", KNOWN_SECRET)];
+        assert!(load(&production, &known).unwrap_err().to_string().contains("internal.secret"));
+        assert!(include_str!("../.env.example").contains(KNOWN_SECRET));
         let demo = [
             ("SOUK__DEMO__LOAD", "true"),
             ("SOUK__AUTH__PEPPER", "a"),

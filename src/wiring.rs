@@ -20,6 +20,7 @@ use platform::bus::{EventHandler, LocalBus};
 use platform::db::Db;
 use platform::module::{AnyError, Module};
 use platform::problem::ErrorCode;
+use platform::rabbit::{self, ModuleHere, RabbitBus};
 use platform::shared_store::SharedStore;
 use platform::system::System;
 use serde::Serialize;
@@ -94,7 +95,9 @@ impl ModuleSettings {
             return Some("auth.pepper");
         }
         #[cfg(feature = "payments")]
-        if here.contains(&"payments") && self.payments.webhook_secret == payments::Settings::default().webhook_secret {
+        if here.contains(&"payments")
+            && self.payments.webhook_secret == payments::Settings::default().webhook_secret
+        {
             return Some("payments.webhook_secret");
         }
         let _ = here;
@@ -537,11 +540,32 @@ impl Shop {
         Ok(())
     }
 
-    /// The bus of this process: every module's handlers, and the revocations of its own verifier.
-    pub fn bus(&self) -> LocalBus {
-        let revocations: Arc<dyn EventHandler> = Arc::new(FollowRevocations(self.verifier.clone()));
+    /// The bus inside this process: every module's handlers, and the revocations of its own verifier.
+    pub fn local_bus(&self) -> LocalBus {
         let handlers = self.modules.iter().flat_map(|module| module.handlers());
-        LocalBus::new(handlers.chain(std::iter::once(revocations)))
+        LocalBus::new(handlers.chain(std::iter::once(self.follow_revocations())))
+    }
+
+    /// The bus to other processes, for the same handlers. What this process holds in its memory is read anew after each
+    /// connection: events that change it pass by while there is none.
+    pub fn rabbit_bus(&self, options: rabbit::Options) -> Arc<RabbitBus> {
+        let here =
+            |module: &Arc<dyn Module>| ModuleHere { db: module.db().clone(), handlers: module.handlers() };
+        let modules = self.modules.iter().map(here).collect();
+        let (verifier, keys) = (self.verifier.clone(), self.keys.clone());
+        #[cfg(feature = "catalog")]
+        let catalog = self.catalog.clone();
+        let on_connect: rabbit::Hook = Arc::new(move || {
+            #[cfg(feature = "catalog")]
+            catalog.iter().for_each(catalog::Catalog::forget_all);
+            let (verifier, keys) = (verifier.clone(), keys.clone());
+            Box::pin(async move { Ok(verifier.load(keys.as_ref()).await?) })
+        });
+        RabbitBus::new(options, self.system.clone(), modules, vec![self.follow_revocations()], on_connect)
+    }
+
+    fn follow_revocations(&self) -> Arc<dyn EventHandler> {
+        Arc::new(FollowRevocations(self.verifier.clone()))
     }
 
     /// Creates an account; `Ok(false)` if the email or username is taken.

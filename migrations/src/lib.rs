@@ -2,8 +2,8 @@
 //!
 //! A step that was released never changes: changes expand first (a new step adds) and contract later (another removes).
 //!
-//! Processes may migrate at once. Who finds something to do takes the module's lock and looks again; everyone else takes no lock. What
-//! is done under a lock is one transaction: all missing steps are applied, or none.
+//! Processes may migrate at once. Who finds something to do takes the module's lock and looks again; everyone else
+//! takes no lock. What is done under a lock is one transaction: all missing steps are applied, or none.
 
 pub mod auth;
 pub mod cart;

@@ -1,8 +1,9 @@
 //! One process migrates a module at a time.
 //!
-//! On PostgreSQL the lock is an advisory one that ends with its transaction, so that neither an error nor a lost connection leaves
-//! it behind, and no pool hands it to someone else. Rejected: a lock of the session on a connection of its own, for which a pool of
-//! one connection has no room. SQLite has one writer anyway; there the lock is the transaction.
+//! On PostgreSQL the lock is an advisory one that ends with its transaction, so that neither an error nor a lost
+//! connection leaves it behind, and no pool hands it to someone else. Rejected: a lock of the session on a connection
+//! of its own, for which a pool of one connection has no room. SQLite has one writer anyway; there the lock is the
+//! transaction.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,8 @@ async fn on_postgres(
     Ok(transaction)
 }
 
-/// The driver waits for the writer for as long as `Db` has told it; that is a bound for requests and may be too short here.
+/// The driver waits for the writer for as long as `Db` has told it; that is a bound for requests and may be too short
+/// here.
 async fn on_sqlite(
     patience: Duration,
     connection: &DatabaseConnection,

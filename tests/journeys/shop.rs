@@ -104,7 +104,7 @@ impl Shop {
         self.call("DELETE", path)
     }
 
-    /// The address of someone in this journey and in no other.
+    /// The address of someone in this journey and in no other. So the name of a journey has at most 63 characters.
     pub fn email(&self, name: &str) -> String {
         format!("{name}@{}.example.com", self.journey.replace('_', "-"))
     }

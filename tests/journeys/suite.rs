@@ -116,12 +116,13 @@ impl Suite {
         Self { sites }
     }
 
-    /// The tests as the runner takes them. What comes after the journeys of a topology stands after the journeys of the
+    /// The tests as the runner takes them; it leaves out what the arguments do not ask for. What comes after the journeys of a topology stands after the journeys of the
     /// next, so that nobody waits for the slowest.
     pub fn trials(&self) -> Vec<Trial> {
         let trials = |site: &Arc<Site>, journeys: bool| {
-            let stages = site.planned.iter().copied().filter(|stage| (stage.rank() == 0) == journeys);
             let site = site.clone();
+            let topology = site.topology;
+            let stages = Stage::all().filter(move |stage| stage.applies(topology) && (stage.rank() == 0) == journeys);
             stages.map(move |stage| site.clone().trial(stage)).collect::<Vec<_>>()
         };
         let mut all = Vec::new();
@@ -258,6 +259,7 @@ impl Site {
         let mine = lock(&self.transcripts).clone();
         let reference = match &self.reference {
             Some(reference) => {
+                reference.wait_for_those_before(Stage::Answers);
                 let asked_before = lock(&reference.transcripts).clone();
                 let left = mine.keys().filter(|name| !asked_before.contains_key(*name)).copied();
                 let missing = answers_of_another(reference.topology, left.collect())?;

@@ -412,10 +412,10 @@ fn with_database(server: &str, name: &str) -> String {
     format!("{authority}/{name}{query}")
 }
 
-/// Whether the first word of a line of `scripts/split.sh status` names a process: modules, and a replica's number.
+/// Whether the first word of a line of `scripts/split.sh status` names a process: its modules, and a replica's number.
 fn is_process(word: &str) -> bool {
-    let modules = word.split(['#', '*', '.', ':']).next().unwrap_or_default();
-    modules.split([',', '+']).all(|module| souk::wiring::MODULE_NAMES.contains(&module))
+    let modules = word.split('-').next().unwrap_or_default();
+    modules.split('+').all(|module| souk::wiring::MODULE_NAMES.contains(&module))
 }
 
 /// Runs something asynchronous to its end.

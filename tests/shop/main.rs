@@ -7,7 +7,6 @@
     reason = "a story that goes wrong stops where it does"
 )]
 
-mod checkout;
 mod claims;
 mod command_line;
 mod contract;

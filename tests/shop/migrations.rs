@@ -25,4 +25,36 @@ testkit::on_every_database! {
             db.close().await.unwrap();
         }
     }
+
+    async fn processes_that_start_at_once_all_find_a_current_schema(engine: Engine) {
+        let place = Place::new(engine).await;
+        let mut settings = place.settings();
+        settings.database.max_connections = 1;
+        // Two modules of ten processes: as many connections as a small server has room for.
+        settings.only = vec!["inventory", "orders"];
+        let start = || async {
+            let databases = Databases::open(&settings, &System::real()).await.unwrap();
+            for db in databases.iter() {
+                migrations::up(db.module(), db.writer()).await.unwrap();
+                let steps = migrations::status(db.module(), db.writer()).await.unwrap();
+                assert!(steps.iter().all(|(_, applied)| *applied), "{}: {steps:?}", db.module());
+            }
+            databases
+        };
+        let processes = futures_util::future::join_all((0..10).map(|_| start())).await;
+        for db in processes.iter().flat_map(Databases::iter) {
+            db.close().await.unwrap();
+        }
+    }
+
+    async fn asking_for_the_state_of_a_schema_changes_nothing(engine: Engine) {
+        let bench = testkit::Bench::new(engine).await;
+        let db = bench.open("orders").await;
+        for _ in 0..2 {
+            let steps = migrations::status("orders", db.writer()).await.unwrap();
+            assert!(!steps.is_empty() && steps.iter().all(|(_, applied)| !applied), "{steps:?}");
+            let table = sea_orm::ConnectionTrait::execute_unprepared(db.writer(), "SELECT * FROM seaql_migrations").await;
+            assert!(table.is_err());
+        }
+    }
 }

@@ -20,6 +20,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use kernel::{EmailAddress, UserId};
 use platform::access::TokenVerifier;
 use platform::module::Module;
+use platform::rate_limit::{self as limits, RateLimiter};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 use testkit::fakes::FakeUsers;
@@ -185,6 +186,31 @@ testkit::on_every_database! {
         assert_eq!(part(&client.user.token, 0)["typ"], "at+jwt");
         assert_eq!(part(&client.user.token, 0)["alg"], "EdDSA");
         gate.app.assert_healthy().await;
+    }
+
+    async fn an_address_logs_in_and_registers_only_so_often(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let settings = limits::Settings { login_per_minute: 3, register_per_minute: 2, ..limits::Settings::default() };
+        let limiter = RateLimiter::new(settings, gate.bench.clock.clone(), None);
+        let app = TestApp::start_limited(gate.auth.clone(), gate.bench.tokens.verifier(), limiter).await;
+        let post = |path: &str, address: &str, body: &Value| app.post(path).header("X-Forwarded-For", address).json(body.clone()).send();
+        let registered = |n: usize| json!({"email": format!("{n}@example.com"), "password": PASSWORD});
+        post("/auth/register", "1.1.1.1", &registered(0)).await.expect(201);
+        post("/users/register", "1.1.1.1", &registered(1)).await.expect(201);
+        post("/users/register", "1.1.1.1", &registered(2)).await.expect_problem(429, "too_many_requests");
+        post("/auth/register", "2.2.2.2", &registered(2)).await.expect(201);
+        // Logins count together, right or wrong, whatever the client says before the proxy.
+        let login = json!({"email": "0@example.com", "password": PASSWORD});
+        let wrong = json!({"email": "0@example.com", "password": "wrong"});
+        post("/auth/login", "6.6.6.1, 1.1.1.1", &login).await.expect(200);
+        post("/users/login", "6.6.6.2, 1.1.1.1", &wrong).await.expect(401);
+        post("/auth/login", "6.6.6.3, 1.1.1.1", &login).await.expect(200);
+        let refused = post("/users/login", "6.6.6.4, 1.1.1.1", &login).await.expect_problem(429, "too_many_requests");
+        let wait_s: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&wait_s), "{wait_s}");
+        post("/auth/login", "2.2.2.2", &login).await.expect(200);
+        gate.bench.clock.advance(Duration::from_secs(wait_s));
+        post("/auth/login", "1.1.1.1", &login).await.expect(200);
     }
 
     async fn users_register_and_login_are_the_same_as_those_of_auth(engine: Engine) {

@@ -199,6 +199,33 @@ testkit::on_every_database! {
         shop.app.assert_healthy().await;
     }
 
+    async fn an_address_makes_only_so_many_guest_carts(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        let app = shop.limited(2).await;
+        let put = |address: &str, token: &str, sku: &str| {
+            app.call("PUT", &format!("/cart/items/{sku}"))
+                .header("X-Forwarded-For", address)
+                .header("X-Cart-Token", token)
+                .json(json!({"quantity": 1}))
+        };
+        let mine = put("1.1.1.1", "", "MUG").send().await.expect(200).header("x-cart-token").to_owned();
+        // What makes no cart is not counted: nothing put in, a cart that is there, a customer's.
+        put("1.1.1.1", "", "NONE").send().await.expect_problem(422, "unknown_product");
+        put("1.1.1.1", &mine, "CUP").send().await.expect(200);
+        for _ in 0..3 {
+            app.get("/cart").header("X-Forwarded-For", "1.1.1.1").send().await.expect(200);
+        }
+        put("1.1.1.1", "", "MUG").send().await.expect(200);
+        let refused = put("1.1.1.1", "", "MUG").send().await.expect_problem(429, "too_many_requests");
+        let wait_s: u64 = refused.header("retry-after").parse().unwrap();
+        assert_eq!(shop.count("carts").await, 2);
+        put("1.1.1.1", &mine, "JUG").send().await.expect(200);
+        put("1.1.1.1", "", "MUG").by(&shop.bench.tokens.customer()).send().await.expect(200);
+        put("2.2.2.2", "", "MUG").send().await.expect(200);
+        shop.bench.clock.advance(Duration::from_secs(wait_s));
+        put("1.1.1.1", "", "MUG").send().await.expect(200);
+    }
+
     async fn customers_see_no_other_cart(engine: Engine) {
         let shop = Shop::open(engine).await;
         let (one, other) = (shop.bench.tokens.customer(), shop.bench.tokens.customer());

@@ -268,7 +268,7 @@ fn size_of_product(shown: &Versioned) -> usize {
 #[cfg(test)]
 mod tests {
     use platform::system::SystemIds;
-    use testkit::TestClock;
+    use testkit::{TestClock, TestRedis};
 
     use super::*;
 
@@ -300,5 +300,73 @@ mod tests {
             clock.advance(Duration::from_secs(1));
             assert_eq!(read(&cache, "newest").await, "newest");
         });
+    }
+
+    /// The cache of a replica that has met the store.
+    async fn replica(redis: &TestRedis) -> Cache {
+        let system = System::new(Arc::new(TestClock::default()), Arc::new(SystemIds));
+        let cache = Cache::new(&Settings::default(), &system, Some(redis.store().await));
+        assert!(cache.look_up(vec!["anything".to_owned()]).await.is_some());
+        cache
+    }
+
+    #[test]
+    fn what_a_slow_reader_read_before_a_change_elsewhere_is_not_shared_after_it() {
+        let Some(url) = testkit::redis_url() else { return };
+        testkit::run(async {
+            let redis = TestRedis::create(url);
+            let (slow, writer, third) = (replica(&redis).await, replica(&redis).await, replica(&redis).await);
+            let reading = slow.page(PageKey::Categories, async {
+                writer.forget().await;
+                Ok::<_, ()>(Bytes::from_static(b"old"))
+            });
+            assert_eq!(reading.await.unwrap(), "old");
+            assert_eq!(read(&third, "new").await, "new", "the old answer was not shared");
+            assert_eq!(read(&slow, "newer").await, "old", "its own memory waits for the event");
+            slow.forget().await;
+            assert_eq!(read(&slow, "newer").await, "newer");
+            assert_eq!(read(&writer, "newest").await, "newer", "that one was shared");
+        });
+    }
+
+    #[test]
+    fn every_question_has_a_name_of_its_own() {
+        use crate::app::list::Place;
+        use crate::domain::search::Words;
+        use crate::domain::sort::Sort;
+        use crate::store::products::Filter;
+
+        let filter = Filter {
+            active: true,
+            category: None,
+            words: Words::default(),
+            min_price_minor: None,
+            max_price_minor: None,
+        };
+        let listing =
+            Listing { filter: filter.clone(), sort: Sort::default(), limit: 20, place: Place::Start };
+        let narrowed = [
+            Filter { active: false, ..filter.clone() },
+            Filter { category: Some("X".to_owned()), ..filter.clone() },
+            Filter { words: Words::parse("x").unwrap(), ..filter.clone() },
+            Filter { words: Words::parse("x y").unwrap(), ..filter.clone() },
+            Filter { words: Words::parse("x,y").unwrap(), ..filter.clone() },
+            Filter { min_price_minor: Some(1), ..filter.clone() },
+            Filter { max_price_minor: Some(1), ..filter },
+        ];
+        let mut keys: Vec<PageKey> = narrowed
+            .into_iter()
+            .map(|filter| PageKey::Products(Listing { filter, ..listing.clone() }))
+            .collect();
+        keys.extend(Sort::ALL.map(|sort| PageKey::Products(Listing { sort, ..listing.clone() })));
+        for place in
+            [Place::After("a".to_owned()), Place::After("b".to_owned()), Place::Page(1), Place::Page(2)]
+        {
+            keys.push(PageKey::Products(Listing { place, ..listing.clone() }));
+        }
+        keys.push(PageKey::Products(Listing { limit: 21, ..listing }));
+        keys.push(PageKey::Categories);
+        let names: std::collections::BTreeSet<String> = keys.iter().map(page_name).collect();
+        assert_eq!(names.len(), keys.len());
     }
 }

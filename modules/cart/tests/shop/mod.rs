@@ -11,6 +11,7 @@ use contracts::orders::{
 use contracts::port::{NoRefusal, PortError};
 use contracts::users::Actor;
 use kernel::{CartId, OrderId, PaymentId};
+use platform::rate_limit::{self, RateLimiter};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 use serde_json::{Value, json};
 use testkit::fakes::{FakeCatalog, FakeInventory, FakeOrders};
@@ -116,6 +117,20 @@ impl Shop {
         });
         let app = TestApp::start(module, bench.tokens.verifier()).await;
         Self { bench, app, catalog, inventory, orders, orders_port }
+    }
+
+    /// Another process, in which an address may make only so many guest carts in a minute.
+    pub async fn limited(&self, guest_carts_per_minute: u64) -> TestApp {
+        let module = Cart::new(Deps {
+            db: self.bench.open("cart").await,
+            settings: Settings::default(),
+            catalog: self.catalog.clone(),
+            inventory: self.inventory.clone(),
+            orders: self.orders_port.clone(),
+        });
+        let settings = rate_limit::Settings { guest_carts_per_minute, ..rate_limit::Settings::default() };
+        let limiter = RateLimiter::new(settings, self.bench.clock.clone(), None);
+        TestApp::start_limited(module, self.bench.tokens.verifier(), limiter).await
     }
 
     pub async fn cart(&self, customer: &TestUser) -> Value {

@@ -19,7 +19,7 @@ use contracts::users::{Actor, Role};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use kernel::{Clock, SessionId, Timestamp, UserId};
 
-use crate::bus::{EventHandler, HandleError};
+use crate::bus::{EventHandler, HandleError, Reach};
 use crate::problem::{Problem, codes};
 
 /// Tolerated difference between clocks, seconds.
@@ -128,6 +128,10 @@ impl EventHandler for FollowRevocations {
 
     fn event_types(&self) -> &'static [&'static str] {
         &[SessionEnded::TYPE, UserSessionsEnded::TYPE]
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Process
     }
 
     async fn handle(&self, envelope: &Envelope) -> Result<(), HandleError> {

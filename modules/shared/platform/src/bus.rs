@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::event::Envelope;
+use contracts::port::{NoRefusal, PortError};
 use futures_util::FutureExt;
 use sea_orm::DbErr;
 use thiserror::Error;
 use tracing::Instrument;
 
-use crate::problem::chain;
+use crate::problem::{chain, is_out_of_reach};
 use crate::trace;
 
 /// A module's reaction to events. Handlers are idempotent through [`crate::inbox::first_delivery`], called in the transaction of their
@@ -60,6 +61,21 @@ impl HandleError {
     pub fn other(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Other(cause.into())
     }
+
+    /// Whether it will pass without anybody's doing: the database or another module is out of reach. Everything else, a
+    /// broken rule or a mistake in the program, comes back with the next try.
+    pub fn passes(&self) -> bool {
+        let outermost: &(dyn std::error::Error + 'static) = match self {
+            Self::Database(error) => return is_out_of_reach(error),
+            Self::Unreadable(_) => return false,
+            Self::Other(cause) => cause.as_ref(),
+        };
+        std::iter::successors(Some(outermost), |error| error.source()).any(|error| {
+            let unanswered = error.downcast_ref::<PortError<NoRefusal>>();
+            error.downcast_ref::<DbErr>().is_some_and(is_out_of_reach)
+                || unanswered.is_some_and(|error| matches!(error, PortError::Unavailable { .. }))
+        })
+    }
 }
 
 /// What the relay publishes to.
@@ -67,16 +83,33 @@ impl HandleError {
 pub trait EventBus: Send + Sync {
     /// Returns once the event is safe: handled by every handler, or taken over by a broker.
     async fn publish(&self, envelope: &Envelope) -> Result<(), PublishError>;
+
+    /// Waits until it takes events. A bus within the process always does.
+    async fn ready(&self) {}
+
+    /// How many events it can be given at the same time.
+    fn room(&self) -> usize {
+        8
+    }
 }
 
 /// Why an event could not be published; the relay tries again.
 #[derive(Debug, Error)]
-#[error("{handler} failed: {cause}")]
-pub struct PublishError {
-    /// The handler, or the broker.
-    pub handler: String,
-    /// What happened, in one line.
-    pub cause: String,
+pub enum PublishError {
+    /// The bus was there and this event failed.
+    #[error("{handler} failed: {cause}")]
+    Failed {
+        /// The handler, or the broker.
+        handler: String,
+        /// What happened, in one line.
+        cause: String,
+    },
+    /// No event can be published now; this one has done nothing wrong.
+    #[error("the message broker is away: {cause}")]
+    Away {
+        /// What happened, in one line.
+        cause: String,
+    },
 }
 
 /// The bus of a single process: it calls the handlers directly and is done when all of them have committed. If one fails, all are called
@@ -106,14 +139,16 @@ impl EventBus for LocalBus {
         let mut failed = None;
         for handler in handlers {
             if let Err(error) = deliver(handler.as_ref(), envelope).await {
-                failed = Some(PublishError { handler: handler.name().to_owned(), cause: chain(&error) });
+                failed =
+                    Some(PublishError::Failed { handler: handler.name().to_owned(), cause: chain(&error) });
             }
         }
         failed.map_or(Ok(()), Err)
     }
 }
 
-async fn deliver(handler: &dyn EventHandler, envelope: &Envelope) -> Result<(), HandleError> {
+/// Calls one handler under the trace of the event.
+pub(crate) async fn deliver(handler: &dyn EventHandler, envelope: &Envelope) -> Result<(), HandleError> {
     let span = tracing::info_span!(
         "event",
         handler = handler.name(),
@@ -127,4 +162,32 @@ async fn deliver(handler: &dyn EventHandler, envelope: &Envelope) -> Result<(), 
     trace::scope(trace_id, handled.instrument(span))
         .await
         .unwrap_or_else(|_| Err(HandleError::other("the handler panicked")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("the order cannot be confirmed")]
+    struct Refusal(#[source] DbErr);
+
+    #[test]
+    fn a_database_or_a_peer_that_is_away_comes_back_and_a_broken_rule_does_not() {
+        let away = || DbErr::Conn(sea_orm::RuntimeErr::Internal("refused".to_owned()));
+        let silent = PortError::<NoRefusal>::unavailable("users", "no answer");
+        for passing in
+            [HandleError::from(away()), HandleError::other(Refusal(away())), HandleError::other(silent)]
+        {
+            assert!(passing.passes(), "{passing:?}");
+        }
+        for lasting in [
+            HandleError::from(DbErr::Custom("a broken constraint".to_owned())),
+            HandleError::other(Refusal(DbErr::Custom("a broken constraint".to_owned()))),
+            HandleError::other("a refusal"),
+            HandleError::from(serde_json::from_str::<u8>("x").unwrap_err()),
+        ] {
+            assert!(!lasting.passes(), "{lasting:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use contracts::event::Event;
@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::outbox;
 use crate::postgres;
+use crate::rabbit::{Expected, Handled};
 use crate::system::System;
 
 /// Where a module's data lives.
@@ -105,6 +106,8 @@ pub struct Db {
 struct Signals {
     emitted: Notify,
     relayed: Notify,
+    /// Set if a broker carries the events: then it is others who say that they have handled one.
+    handled: OnceLock<Arc<Handled>>,
 }
 
 impl Db {
@@ -184,6 +187,12 @@ impl Db {
         self.signals.relayed.notify_waiters();
     }
 
+    /// From now on [`Committed::settle`] waits for those who handle the events elsewhere, not for the relay alone. The first call
+    /// holds.
+    pub(crate) fn follow(&self, handled: Arc<Handled>) {
+        let _is_followed = self.signals.handled.set(handled);
+    }
+
     /// Closes every connection; SQLite then folds its write-ahead log into the file.
     pub async fn close(&self) -> Result<(), DbErr> {
         self.reader.clone().close().await?;
@@ -195,7 +204,7 @@ impl Db {
 pub struct Tx {
     inner: DatabaseTransaction,
     db: Db,
-    emitted: Vec<i64>,
+    emitted: Vec<outbox::Stored>,
 }
 
 impl Tx {
@@ -214,18 +223,20 @@ impl Tx {
     /// Emit after the statement that changed (and so locked) the aggregate's row: then the order of events is the
     /// order of commits.
     pub async fn emit<E: Event>(&mut self, event: &E) -> Result<(), DbErr> {
-        let seq = outbox::store(&self.inner, &self.db.system, event).await?;
-        self.emitted.push(seq);
+        let stored = outbox::store(&self.inner, &self.db.system, event).await?;
+        self.emitted.push(stored);
         Ok(())
     }
 
     /// Commits and wakes the relay.
     pub async fn commit(self) -> Result<Committed, DbErr> {
+        // Before the commit: from then on an event may be handled at any moment.
+        let expected = self.db.signals.handled.get().map(|handled| handled.expect(&self.emitted));
         self.inner.commit().await?;
         if !self.emitted.is_empty() {
             self.db.signals.emitted.notify_one();
         }
-        Ok(Committed { db: self.db, emitted: self.emitted })
+        Ok(Committed { db: self.db, emitted: self.emitted, expected })
     }
 
     /// Undoes everything. Dropping does too, but later.
@@ -237,11 +248,13 @@ impl Tx {
 /// A committed transaction.
 pub struct Committed {
     db: Db,
-    emitted: Vec<i64>,
+    emitted: Vec<outbox::Stored>,
+    /// Whose word is awaited, if a broker carries the events.
+    expected: Option<Expected>,
 }
 
 impl Committed {
-    /// Waits until the events of this transaction were delivered, at most for `bound`.
+    /// Waits until the events of this transaction were handled, here or in other processes, at most for `bound`.
     ///
     /// A courtesy, never a guarantee: a client that pays and then reads its order at once sees it confirmed in most
     /// cases. Delivery itself does not depend on anyone waiting.
@@ -249,10 +262,14 @@ impl Committed {
         if self.emitted.is_empty() {
             return;
         }
+        if let Some(expected) = self.expected {
+            return expected.settle(bound).await;
+        }
+        let seqs: Vec<i64> = self.emitted.iter().map(|event| event.seq).collect();
         let settled = async {
             loop {
                 let relayed = self.db.signals.relayed.notified();
-                match outbox::all_published(&self.db, &self.emitted).await {
+                match outbox::all_published(&self.db, &seqs).await {
                     Ok(true) | Err(_) => return,
                     Ok(false) => relayed.await,
                 }

@@ -18,6 +18,7 @@ pub mod module;
 pub mod outbox;
 mod postgres;
 pub mod problem;
+pub mod rabbit;
 pub mod rate_limit;
 pub mod relay;
 pub mod shared_cache;

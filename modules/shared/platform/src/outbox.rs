@@ -6,7 +6,11 @@ use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
 };
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, PaginatorTrait, QueryFilter, Set};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+};
 use uuid::Uuid;
 
 use crate::db::Db;
@@ -54,15 +58,23 @@ impl From<Model> for Envelope {
     }
 }
 
-/// Writes an event; returns its place.
+/// An event that was written.
+pub(crate) struct Stored {
+    pub(crate) seq: i64,
+    pub(crate) event_id: Uuid,
+    pub(crate) event_type: &'static str,
+}
+
+/// Writes an event.
 pub(crate) async fn store<E: Event>(
     conn: &impl ConnectionTrait,
     system: &System,
     event: &E,
-) -> Result<i64, DbErr> {
+) -> Result<Stored, DbErr> {
     let payload = serde_json::to_value(event).map_err(|error| DbErr::Custom(error.to_string()))?;
+    let event_id = system.id();
     let row = ActiveModel {
-        event_id: Set(system.id()),
+        event_id: Set(event_id),
         event_type: Set(E::TYPE.to_owned()),
         aggregate_id: Set(event.aggregate_id()),
         payload: Set(payload),
@@ -72,7 +84,7 @@ pub(crate) async fn store<E: Event>(
         attempts: Set(0),
         ..Default::default()
     };
-    row.insert(conn).await.map(|row| row.seq)
+    row.insert(conn).await.map(|row| Stored { seq: row.seq, event_id, event_type: E::TYPE })
 }
 
 /// Whether these events have left the outbox.
@@ -84,4 +96,30 @@ pub(crate) async fn all_published(db: &Db, seqs: &[i64]) -> Result<bool, DbErr> 
         .count(db.reader())
         .await?;
     Ok(waiting == 0)
+}
+
+/// The most events that [`given_up`] returns.
+pub const MAX_GIVEN_UP: u64 = 1_000;
+
+/// The events that the relay has given up, the oldest first.
+pub async fn given_up(db: &Db) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::DeadAtMs.is_not_null())
+        .order_by_asc(Column::Seq)
+        .limit(MAX_GIVEN_UP)
+        .all(db.reader())
+        .await
+}
+
+/// Lets the relay try events again that it has given up: these, or all of them. Returns how many there were.
+pub async fn revive(db: &Db, events: Option<&[EventId]>) -> Result<u64, DbErr> {
+    let mut update = Entity::update_many()
+        .filter(Column::DeadAtMs.is_not_null())
+        .col_expr(Column::DeadAtMs, Expr::value(None::<i64>))
+        .col_expr(Column::Attempts, Expr::value(0))
+        .col_expr(Column::ClaimedUntilMs, Expr::value(0));
+    if let Some(events) = events {
+        update = update.filter(Column::EventId.is_in(events.iter().map(|id| id.uuid())));
+    }
+    update.exec(db.writer()).await.map(|done| done.rows_affected)
 }

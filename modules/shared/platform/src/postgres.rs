@@ -1,14 +1,14 @@
-//! How a module's database is opened on PostgreSQL: the schema `<module>`, used as the role `souk_<module>`, which owns it
-//! and may use nothing else.
+//! How a module's database is opened on PostgreSQL: the schema `<module>`, used as the role `souk_<module>`, which
+//! owns it and may use nothing else.
 //!
 //! One address for all modules names one login, so every connection of a module takes its role at start (the startup
-//! option `role`); where each process logs in as its module's role, that option says what is so already. The usual case, role and
-//! schema being there, costs one query on the pool's first connection; only when something is missing does a second connection, with
-//! the rights of the login, create it. Rejected: `SET ROLE` after connecting, which is a round trip for each connection,
-//! and always preparing first, which is a connection for each module.
+//! option `role`); where each process logs in as its module's role, that option says what is so already. The usual
+//! case, role and schema being there, costs one query on the pool's first connection; only when something is missing
+//! does a second connection, with the rights of the login, create it. Rejected: `SET ROLE` after connecting, which is
+//! a round trip for each connection, and always preparing first, which is a connection for each module.
 //!
-//! Processes may open a new database at once, and roles belong to the whole server, where other databases' shops use them too. So
-//! nothing is locked: the state is read, one missing step is taken, and who was overtaken reads again.
+//! Processes may open a new database at once, and roles belong to the whole server, where other databases' shops use
+//! them too. So nothing is locked: the state is read, one missing step is taken, and who was overtaken reads again.
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement,
@@ -133,8 +133,8 @@ async fn prepare_for_role(login: &DatabaseConnection, module: &'static str) -> R
     Err(DbErr::Custom(format!("the role {} is changed again and again by someone else", role_of(module))))
 }
 
-/// `CREATE SCHEMA IF NOT EXISTS` asks for the right to create before it looks, and can fail when two processes run it at once; so
-/// the catalogue is asked first.
+/// `CREATE SCHEMA IF NOT EXISTS` asks for the right to create before it looks, and can fail when two processes run it
+/// at once; so the catalogue is asked first.
 async fn prepare_for_login(login: &DatabaseConnection, module: &'static str) -> Result<(), DbErr> {
     for _ in 0..ATTEMPTS {
         if Standing::read(login, module).await?.schema_exists {
@@ -214,7 +214,8 @@ impl Step {
             Self::CreateRole => format!("CREATE ROLE {role} NOLOGIN"),
             Self::JoinRole => format!("GRANT {role} TO CURRENT_USER"),
             Self::CreateSchema => format!("CREATE SCHEMA {module} AUTHORIZATION {role}"),
-            // One statement, so that it happens as a whole. The schema comes first: who is to own a table must be allowed to create one.
+            // One statement, so that it happens as a whole. The schema comes first: who is to own a table must be
+            // allowed to create one.
             Self::HandOver => format!(
                 "DO $hand_over$ DECLARE relation regclass; BEGIN \
                  ALTER SCHEMA {module} OWNER TO {role}; \
@@ -264,8 +265,8 @@ fn role_was_refused(error: &DbErr) -> bool {
     matches!(error, DbErr::Conn(_)) && matches!(sqlstate(error).as_deref(), Some("22023" | "42501"))
 }
 
-/// Another process took the same step at the same moment: the role or schema exists by now (as seen before or after the other's commit),
-/// "tuple concurrently updated" (an internal error without a code of its own), or a deadlock.
+/// Another process took the same step at the same moment: the role or schema exists by now (as seen before or after
+/// the other's commit), "tuple concurrently updated" (an internal error without a code of its own), or a deadlock.
 fn was_overtaken(error: &DbErr) -> bool {
     matches!(sqlstate(error).as_deref(), Some("42710" | "42P06" | "23505" | "XX000" | "40P01"))
 }

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use contracts::event::Envelope;
 use futures_util::StreamExt;
+use rand::Rng;
 use sea_orm::sea_query::{Expr, LockBehavior, LockType};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{EventBus, PublishError};
@@ -27,8 +29,6 @@ pub struct RelaySettings {
     pub poll_every: Duration,
     /// Events claimed at once.
     pub batch: u64,
-    /// Events of a batch that are published at the same time.
-    pub in_flight: usize,
     /// A claim runs out after this, and so does the patience with a handler: the event then counts as not delivered.
     pub claim_for: Duration,
     /// After so many failures an event is set aside for an operator.
@@ -42,7 +42,6 @@ impl Default for RelaySettings {
         Self {
             poll_every: Duration::from_secs(1),
             batch: 100,
-            in_flight: 8,
             claim_for: Duration::from_secs(30),
             max_attempts: 1_000,
             keep_for: Duration::from_secs(7 * 24 * 3600),
@@ -57,6 +56,28 @@ pub struct Relay {
     settings: RelaySettings,
 }
 
+/// What became of one claimed event.
+struct Outcome {
+    seq: i64,
+    /// This one included.
+    attempts: i64,
+    envelope: Envelope,
+    result: Result<(), PublishError>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+struct Batch {
+    published: usize,
+    /// The bus took nothing at last.
+    away: bool,
+}
+
+/// How long the relay leaves a bus alone that says it is ready and is not; half as much more or less, so that the relays of
+/// many modules do not come back together.
+const AWAY: Duration = Duration::from_secs(1);
+/// Events whose publication is noted in one statement.
+const NOTED_AT_ONCE: usize = 100;
 const STILL_WAITING: &str = "published_at_ms IS NULL AND dead_at_ms IS NULL";
 const IS_HEAD_OF_ITS_AGGREGATE: &str = "NOT EXISTS (SELECT 1 FROM outbox AS earlier \
     WHERE earlier.aggregate_id = outbox.aggregate_id AND earlier.seq < outbox.seq \
@@ -68,40 +89,61 @@ impl Relay {
         Self { db, bus, settings }
     }
 
-    /// Relays until told to stop; what is being published then is finished.
+    /// Relays until told to stop; what is being published then is finished. While the bus is away nothing is claimed.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let delivered = match self.deliver_batch().await {
-                Ok(delivered) => delivered,
-                Err(error) => {
-                    tracing::warn!(module = self.db.module(), cause = %chain(&error), "the relay cannot read its outbox");
-                    0
-                }
+            tokio::select! {
+                () = self.bus.ready() => {}
+                () = stop.cancelled() => return,
+            }
+            let batch = self.relay_batch().await.unwrap_or_else(|error| {
+                tracing::warn!(module = self.db.module(), cause = %chain(&error), "the relay cannot read its outbox");
+                Batch::default()
+            });
+            let pause = match batch {
+                Batch { away: true, .. } => AWAY.mul_f64(rand::thread_rng().gen_range(0.5..1.5)),
+                Batch { published: 0, .. } => self.settings.poll_every,
+                Batch { .. } => continue,
             };
-            if delivered == 0 {
-                tokio::select! {
-                    () = self.db.emitted() => {}
-                    () = tokio::time::sleep(self.settings.poll_every) => {}
-                    () = stop.cancelled() => {}
-                }
+            tokio::select! {
+                // Whoever emits cannot bring the bus back.
+                () = self.db.emitted(), if !batch.away => {}
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => {}
             }
         }
     }
 
     /// Publishes one batch; returns how many events left the outbox.
     pub async fn deliver_batch(&self) -> Result<usize, DbErr> {
+        self.relay_batch().await.map(|batch| batch.published)
+    }
+
+    /// Two hands: one publishes, the other notes what was published, many rows at a time. They do not wait for each
+    /// other: a handler that is in the middle of a transaction may hold the very connection that the note needs.
+    async fn relay_batch(&self) -> Result<Batch, DbErr> {
         let claimed = self.claim().await?;
-        let outcomes: Vec<Result<bool, DbErr>> = futures_util::stream::iter(claimed)
-            .map(|row| self.publish(row))
-            .buffer_unordered(self.settings.in_flight)
-            .collect()
-            .await;
-        self.db.announce_relayed();
-        let mut published = 0;
-        for outcome in outcomes {
-            published += usize::from(outcome?);
-        }
-        Ok(published)
+        let (report, mut reports) = mpsc::unbounded_channel();
+        let publishing = async move {
+            let report = &report;
+            futures_util::stream::iter(claimed)
+                .for_each_concurrent(self.bus.room(), |row| async move {
+                    // The other hand listens until this one is done.
+                    let _heard = report.send(self.publish(row).await);
+                })
+                .await;
+        };
+        let noting = async {
+            let (mut batch, mut outcomes) = (Batch::default(), Vec::new());
+            while reports.recv_many(&mut outcomes, NOTED_AT_ONCE).await > 0 {
+                self.note(&mut outcomes, &mut batch).await?;
+                self.db.announce_relayed();
+            }
+            Ok(batch)
+        };
+        // An error of the notes must not end the publishing halfway, hence no try_join.
+        let ((), batch) = tokio::join!(publishing, noting);
+        batch
     }
 
     async fn claim(&self) -> Result<Vec<Model>, DbErr> {
@@ -128,37 +170,79 @@ impl Relay {
         Ok(rows)
     }
 
-    async fn publish(&self, row: Model) -> Result<bool, DbErr> {
+    async fn publish(&self, row: Model) -> Outcome {
         let (seq, attempts) = (row.seq, row.attempts + 1);
         let envelope = Envelope::from(row);
-        let outcome = tokio::time::timeout(self.settings.claim_for, self.bus.publish(&envelope))
+        let result = tokio::time::timeout(self.settings.claim_for, self.bus.publish(&envelope))
             .await
             .unwrap_or_else(|_| Err(self.too_slow()));
-        let now = self.db.system().now();
-        // Another relay may have published it since this claim ran out; then nothing is left to note.
-        let mut update =
-            Entity::update_many().filter(Column::Seq.eq(seq)).filter(Column::PublishedAtMs.is_null());
-        update = match &outcome {
-            Ok(()) => update
-                .col_expr(Column::PublishedAtMs, Expr::value(now.ms()))
-                .col_expr(Column::LastError, Expr::value(None::<String>)),
-            Err(error) => {
-                let gave_up = attempts >= self.settings.max_attempts;
-                tracing::warn!(event.id = %envelope.id, event.kind = %envelope.event_type, attempts, gave_up, cause = %error,
-                    "an event was not delivered");
-                let update = update
-                    .col_expr(Column::Attempts, Expr::value(attempts))
-                    .col_expr(Column::LastError, Expr::value(Some(error.to_string())))
-                    .col_expr(Column::ClaimedUntilMs, Expr::value(now.plus(back_off(attempts)).ms()));
-                if gave_up { update.col_expr(Column::DeadAtMs, Expr::value(now.ms())) } else { update }
+        Outcome { seq, attempts, envelope, result }
+    }
+
+    /// Another relay may have published an event since this one's claim ran out; then nothing is left to note.
+    async fn note(&self, outcomes: &mut Vec<Outcome>, batch: &mut Batch) -> Result<(), DbErr> {
+        let mut published = Vec::new();
+        for outcome in outcomes.drain(..) {
+            match &outcome.result {
+                Ok(()) => {
+                    metrics::counter!("events_published_total", "module" => self.db.module(),
+                        "type" => outcome.envelope.event_type.clone())
+                    .increment(1);
+                    published.push(outcome.seq);
+                }
+                Err(PublishError::Away { cause }) => {
+                    batch.away = true;
+                    tracing::debug!(event.id = %outcome.envelope.id, cause, "an event waits for the message broker");
+                    self.give_back(&outcome).await?;
+                }
+                Err(error) => self.note_failure(&outcome, error).await?,
             }
-        };
-        update.exec(self.db.writer()).await?;
-        Ok(outcome.is_ok())
+        }
+        if !published.is_empty() {
+            batch.published += published.len();
+            Entity::update_many()
+                .filter(Column::Seq.is_in(published))
+                .filter(Column::PublishedAtMs.is_null())
+                .col_expr(Column::PublishedAtMs, Expr::value(self.db.system().now().ms()))
+                .col_expr(Column::LastError, Expr::value(None::<String>))
+                .exec(self.db.writer())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The event can be claimed again at once, and this try does not count.
+    async fn give_back(&self, outcome: &Outcome) -> Result<(), DbErr> {
+        Entity::update_many()
+            .filter(Column::Seq.eq(outcome.seq))
+            .filter(Column::PublishedAtMs.is_null())
+            .col_expr(Column::ClaimedUntilMs, Expr::value(0))
+            .exec(self.db.writer())
+            .await
+            .map(|_| ())
+    }
+
+    async fn note_failure(&self, outcome: &Outcome, error: &PublishError) -> Result<(), DbErr> {
+        let (attempts, envelope) = (outcome.attempts, &outcome.envelope);
+        let now = self.db.system().now();
+        let gave_up = attempts >= self.settings.max_attempts;
+        tracing::warn!(event.id = %envelope.id, event.kind = %envelope.event_type, attempts, gave_up, cause = %error,
+            "an event was not delivered");
+        let mut update = Entity::update_many()
+            .filter(Column::Seq.eq(outcome.seq))
+            .filter(Column::PublishedAtMs.is_null())
+            .col_expr(Column::Attempts, Expr::value(attempts))
+            .col_expr(Column::LastError, Expr::value(Some(error.to_string())))
+            .col_expr(Column::ClaimedUntilMs, Expr::value(now.plus(back_off(attempts)).ms()));
+        if gave_up {
+            metrics::counter!("events_dead_total", "module" => self.db.module()).increment(1);
+            update = update.col_expr(Column::DeadAtMs, Expr::value(now.ms()));
+        }
+        update.exec(self.db.writer()).await.map(|_| ())
     }
 
     fn too_slow(&self) -> PublishError {
-        PublishError {
+        PublishError::Failed {
             handler: "the bus".to_owned(),
             cause: format!("no answer within {} s", self.settings.claim_for.as_secs()),
         }

@@ -138,8 +138,9 @@ impl SharedCache {
         let generation: Vec<u8> = read(answer.next())?;
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            let (value, left_ms) = (read::<Vec<u8>>(answer.next()), read::<u64>(answer.next()));
-            let entry = value.zip(left_ms);
+            let (value, left_ms) = (read::<Vec<u8>>(answer.next()), read::<i64>(answer.next()));
+            // An entry without an end was not written here.
+            let entry = value.zip(left_ms.and_then(|left| u64::try_from(left).ok()));
             found.push(entry.and_then(|(sealed, left)| self.open(&sealed, left, name, &generation)));
         }
         Some(LookUp { found, mark: Mark { link, generation, read_at } })

@@ -1,6 +1,6 @@
 //! A database per test: a fresh folder for SQLite, a fresh database for PostgreSQL; both are removed afterwards.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use platform::db::{Db, DbOptions, Location};
@@ -35,22 +35,59 @@ pub fn postgres_url() -> Option<String> {
 pub struct TestDatabase {
     created: Option<(String, String)>,
     url: Option<String>,
+    /// Roles made for the test; they belong to the server, so they outlive the database.
+    roles: Mutex<Vec<String>>,
 }
+
+/// The password of every login made for a test.
+const PASSWORD: &str = "souk";
 
 impl TestDatabase {
     /// A fresh one on a database system.
     pub async fn create(engine: Engine) -> Self {
         let Engine::Postgres(server) = engine else {
-            return Self { created: None, url: None };
+            return Self { created: None, url: None, roles: Mutex::default() };
         };
         let name = format!("souk_test_{}", Uuid::new_v4().simple());
         execute(&server, &format!("CREATE DATABASE {name}")).await;
-        Self { url: Some(with_database(&server, &name)), created: Some((server, name)) }
+        let url = Some(with_database(&server, &name));
+        Self { url, created: Some((server, name)), roles: Mutex::default() }
     }
 
     /// The address of the database; `None` means SQLite.
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref()
+    }
+
+    /// Runs statements on PostgreSQL as the user of the address that the test was given.
+    pub async fn execute(&self, sql: &str) {
+        execute(self.url.as_deref().unwrap(), sql).await;
+    }
+
+    /// A fresh role of PostgreSQL that may log in, with these attributes (`CREATEROLE`); dropped with this value.
+    pub async fn login(&self, attributes: &str) -> String {
+        let name = format!("souk_test_{}", Uuid::new_v4().simple());
+        self.drop_role_at_the_end(&name);
+        self.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' {attributes}")).await;
+        name
+    }
+
+    /// The address of the database for a login.
+    pub fn url_of(&self, login: &str, password: &str) -> String {
+        let url = self.url.as_deref().unwrap();
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let server = rest.split_once('@').map_or(rest, |(_, server)| server);
+        format!("{scheme}://{login}:{password}@{server}")
+    }
+
+    /// The address of the database for a login of [`Self::login`].
+    pub fn url_as(&self, login: &str) -> String {
+        self.url_of(login, PASSWORD)
+    }
+
+    /// Drops a role of PostgreSQL, if it is there, together with this value.
+    pub fn drop_role_at_the_end(&self, role: &str) {
+        self.roles.lock().unwrap().push(role.to_owned());
     }
 }
 
@@ -59,10 +96,14 @@ impl Drop for TestDatabase {
         let Some((server, name)) = self.created.take() else {
             return;
         };
+        let roles = std::mem::take(&mut *self.roles.lock().unwrap());
         // Drop cannot wait, and the test's runtime may be ending: a thread of its own does the work.
         let dropped = std::thread::spawn(move || {
             crate::run(async move {
-                execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
+                execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+                for role in roles {
+                    execute(&server, &format!("DROP ROLE IF EXISTS {role}")).await;
+                }
             });
         })
         .join();

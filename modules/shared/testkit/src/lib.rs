@@ -5,12 +5,14 @@ mod app;
 mod clock;
 mod database;
 pub mod fakes;
+mod rabbit;
 mod redis;
 mod tokens;
 
 pub use app::{Response, Sent, TestApp};
 pub use clock::TestClock;
 pub use database::{Bench, Engine, TestDatabase, postgres_url};
+pub use rabbit::{TestRabbit, rabbitmq_url};
 pub use redis::{Proxy, TestRedis, redis_url, until};
 pub use tokens::{TestUser, Tokens};
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use platform::shared_store::{Options, SharedStore};
-use redis::{Commands, Connection};
+use redis::{Commands, Connection, RedisResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,9 +60,9 @@ impl TestRedis {
     pub async fn proxy(&self) -> Proxy {
         let (_, rest) = self.url.split_once("://").unwrap();
         let authority = rest.split('/').next().unwrap();
-        let address = authority.rsplit('@').next().unwrap();
-        let address = if address.contains(':') { address.to_owned() } else { format!("{address}:6379") };
-        Proxy::to(&address, self.url.replacen(authority, "{authority}", 1)).await
+        let host = authority.rsplit('@').next().unwrap();
+        let address = if host.contains(':') { host.to_owned() } else { format!("{host}:6379") };
+        Proxy::to(&address, self.url.replacen(host, "{address}", 1)).await
     }
 
     /// A connection of the test's own.
@@ -72,22 +72,33 @@ impl TestRedis {
 
     /// Every key that is there now.
     pub fn keys(&self) -> Vec<String> {
-        self.connect().scan_match(format!("{}:*", self.prefix)).unwrap().map(Result::unwrap).collect()
+        self.try_keys(&mut self.connect()).unwrap()
     }
 
     /// Deletes every key, as a flush of the server would.
     pub fn flush(&self) {
-        let (keys, mut connection) = (self.keys(), self.connect());
-        for key in keys {
-            let _: u64 = connection.del(key).unwrap();
+        self.try_flush().unwrap();
+    }
+
+    fn try_keys(&self, connection: &mut Connection) -> RedisResult<Vec<String>> {
+        connection.scan_match(format!("{}:*", self.prefix))?.collect()
+    }
+
+    fn try_flush(&self) -> RedisResult<()> {
+        let mut connection = redis::Client::open(self.url.as_str())?.get_connection()?;
+        for key in self.try_keys(&mut connection)? {
+            connection.del::<_, ()>(key)?;
         }
+        Ok(())
     }
 }
 
 impl Drop for TestRedis {
     fn drop(&mut self) {
+        let flushed = self.try_flush();
+        // A test that fails has more to say than this.
         if !std::thread::panicking() {
-            self.flush();
+            flushed.unwrap();
         }
     }
 }
@@ -118,7 +129,7 @@ enum Mode {
 }
 
 impl Proxy {
-    /// Before `server` (`host:port`). In the template `{authority}` stands for the address of the proxy.
+    /// Before `server` (`host:port`). In the template `{address}` stands for the address of the proxy.
     pub async fn to(server: &str, template: String) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -137,7 +148,7 @@ impl Proxy {
 
     /// What the client is to connect to.
     pub fn url(&self) -> String {
-        self.template.replace("{authority}", &self.address.to_string())
+        self.template.replace("{address}", &self.address.to_string())
     }
 
     /// Ends every connection, and refuses new ones.

@@ -1,0 +1,115 @@
+//! One connection to the broker, and how long to wait before the next.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::types::LongString;
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties, Event};
+use rand::Rng;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+/// A connection that is not made within this is not made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Between two signs of life, seconds, if the address does not say otherwise. Two that stay away end the connection.
+const HEARTBEAT_S: u16 = 10;
+/// A connection says that it has ended; this is the net below.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Why something cannot be done on the broker.
+#[derive(Debug, Error)]
+pub enum RabbitError {
+    #[error("the address of the message broker cannot be read: {0}")]
+    Address(String),
+    #[error("the message broker does not answer")]
+    Broker(#[from] lapin::Error),
+    #[error("the message broker did not answer within {} s", .0.as_secs())]
+    TooSlow(Duration),
+    /// Its queue was deleted.
+    #[error("the message broker has ended the subscription of {0}")]
+    Cancelled(String),
+    /// There is no queue for a message.
+    #[error("no queue takes {0}")]
+    Unroutable(String),
+    /// The broker had the message and did not keep it.
+    #[error("the message broker did not keep a message")]
+    NotKept,
+}
+
+/// Connects. `name` is what operators of the broker see.
+pub(super) async fn connect(url: &str, name: &str) -> Result<Connection, RabbitError> {
+    let mut uri: AMQPUri = url.parse().map_err(RabbitError::Address)?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
+    let properties = ConnectionProperties::default().with_connection_name(LongString::from(name));
+    tokio::time::timeout(CONNECT_WITHIN, Connection::connect_uri(uri, properties))
+        .await
+        .map_err(|_| RabbitError::TooSlow(CONNECT_WITHIN))?
+        .map_err(RabbitError::from)
+}
+
+/// Follows a connection until it ends; `blocked` hears when the broker takes no messages for lack of memory or disk, and
+/// when it does again.
+pub(super) async fn follow(connection: &Connection, ended: &CancellationToken, blocked: impl Fn(bool)) {
+    let mut events = std::pin::pin!(connection.events_listener());
+    loop {
+        if !connection.status().connected() {
+            return;
+        }
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = tokio::time::sleep(LOOK_EVERY) => continue,
+            () = ended.cancelled() => return,
+        };
+        match event {
+            Some(Event::ConnectionBlocked(reason)) => {
+                tracing::warn!(reason, "the message broker takes no messages for now");
+                blocked(true);
+            }
+            Some(Event::ConnectionUnblocked) => blocked(false),
+            // An error of a channel leaves the connection as it is.
+            Some(_) => {}
+            None => return,
+        }
+    }
+}
+
+/// Pauses that grow with each failure up to a bound, each half its length or whole by chance, so that processes that lost the
+/// broker together do not come back together.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    pub(super) fn pause(&mut self) -> Duration {
+        let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures.min(10)));
+        self.failures = self.failures.saturating_add(1);
+        doubled.min(LONGEST_PAUSE).mul_f64(rand::thread_rng().gen_range(0.5..1.0))
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_bound() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<Duration> = (0..100).map(|_| backoff.pause()).collect();
+        assert!(pauses[0] <= FIRST_PAUSE && pauses.iter().all(|pause| *pause <= LONGEST_PAUSE));
+        assert!(pauses[10..].iter().all(|pause| *pause >= LONGEST_PAUSE / 2));
+        backoff.reset();
+        assert!(backoff.pause() <= FIRST_PAUSE);
+    }
+}
