@@ -17,7 +17,8 @@ RUN cargo chef prepare --recipe-path recipe.json
 FROM chef AS build
 ARG FEATURES=auth,users,catalog,cart,inventory,orders,payments,notifications
 COPY --from=recipe /souk/recipe.json recipe.json
-RUN cargo chef cook --release --locked --package souk --no-default-features --features "$FEATURES" --recipe-path recipe.json
+RUN cargo chef cook --release --locked --package souk --bin souk --no-default-features \
+    --features "$FEATURES" --recipe-path recipe.json
 COPY . .
 RUN cargo build --release --locked --package souk --bin souk --no-default-features --features "$FEATURES" \
     && mkdir -p /out/data \

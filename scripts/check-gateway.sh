@@ -333,7 +333,7 @@ fi
 if [ -n "${SOUK_SPLIT_DIR:-}" ]; then
   case $SOUK_SPLIT_DIR in /*) ;; *) SOUK_SPLIT_DIR=$caller/$SOUK_SPLIT_DIR ;; esac
   export SOUK_SPLIT_DIR
-  kill -TERM "$(cut -d' ' -f1 "$SOUK_SPLIT_DIR/run/notifications.pid")"
+  kill -TERM "$(cut -d' ' -f1 "$SOUK_SPLIT_DIR/run/notifications.pid")" || miss "a part that is down" "it does not run in the first place"
   ask /notifications/health
   for _ in $(seq 100); do
     [ "$status" != 503 ] || [ "$(field .code)" != unavailable ] || break
@@ -344,7 +344,7 @@ if [ -n "${SOUK_SPLIT_DIR:-}" ]; then
   is "a part that is down: Retry-After" "$(header retry-after)" 1
   ask /products
   is "the other parts go on" "$status" 200
-  scripts/split.sh restart notifications 2>/dev/null
+  scripts/split.sh restart notifications 2>"$scratch/log" || miss "it starts again" "$(tail -n 1 "$scratch/log")"
   ask /notifications/health
   is "it is back at once" "$status" 200
 fi

@@ -193,19 +193,21 @@ url_of_database() { # SUPERUSER_URL DATABASE [CREDENTIALS]
 ask() { psql -X -w -Atq -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
 
 find_postgres() {
-  local user url
+  local user url answer=''
   if [ -n "${SOUK_SPLIT_POSTGRES_URL:-}" ]; then
     PGCONNECT_TIMEOUT=5 ask "$SOUK_SPLIT_POSTGRES_URL" "SELECT 1" >/dev/null || fail "SOUK_SPLIT_POSTGRES_URL does not answer"
     echo "$SOUK_SPLIT_POSTGRES_URL"
     return
   fi
-  for user in "$(id -un)" postgres root; do
+  for user in "$(id -un 2>/dev/null || echo postgres)" postgres root; do
     url=postgres://$user@127.0.0.1:5432/postgres
-    if [ "$(PGCONNECT_TIMEOUT=3 ask "$url" "SELECT rolsuper FROM pg_roles WHERE rolname = current_user" 2>/dev/null)" = t ]; then
+    answer=$(PGCONNECT_TIMEOUT=3 ask "$url" "SELECT rolsuper FROM pg_roles WHERE rolname = current_user" 2>&1) || continue
+    if [ "$answer" = t ]; then
       echo "$url"
       return
     fi
   done
+  say "$answer"
   fail "no PostgreSQL on 127.0.0.1:5432 lets us in as a superuser; say where: SOUK_SPLIT_POSTGRES_URL"
 }
 
@@ -274,7 +276,7 @@ write_environments() {
     for name in $(processes_of "$module"); do peers=$peers${peers:+,}http://127.0.0.1:$(port_of "$name"); done
     export "SOUK__PEERS__$(upper "$module")__URL=$peers"
   done
-  for key in $(compgen -e | grep -E '^SOUK(__|_PROFILE$|_SPLIT_USED_)'); do
+  for key in $(compgen -e | grep -E '^(SOUK__|SOUK_PROFILE$|SOUK_SPLIT_USED_|MALLOC_)'); do
     case $key in
       # What a caller's shell may hold for a single process is not for these.
       SOUK__ONLY | SOUK__SERVER__PORT | SOUK__DATABASE__URL | SOUK__DATABASE__URLS__*) ;;
@@ -422,6 +424,7 @@ up() {
   umask 077
   rm -rf "$dir/run" "$dir/log" "$dir/env" # of another start, perhaps of other processes
   mkdir -p "$dir/run" "$dir/log" "$dir/env" "$dir/data" "$dir/nginx"
+  trap 'undo_up' EXIT
   # Ports are ours when something listens there; until then another split must not choose.
   exec 9>>"${TMPDIR:-/tmp}/souk-split-$(id -u).lock"
   if command -v flock >/dev/null; then flock -w 120 9 || fail "another split has been starting for two minutes"; fi
@@ -437,7 +440,6 @@ up() {
   if [ -n "$tls_port" ]; then echo "https://127.0.0.1:$tls_port" >"$dir/tls-address"; else rm -f "$dir/tls-address"; fi
   printf 'superuser=%q database=%q prefix=%q rabbitmq=%q redis=%q\n' "$superuser" "$database" "$prefix" "$rabbitmq" "$redis" >"$dir/env/.split"
 
-  trap 'undo_up' EXIT
   prepare_database "$superuser"
   write_environments "$superuser"
   for name in $(names); do start_process "$name"; done
@@ -538,9 +540,13 @@ purge_rabbitmq() {
   if command -v amqp-delete-queue >/dev/null; then
     for module in $modules; do
       for name in "$prefix.$module" "$prefix.$module.dead"; do
-        amqp-delete-queue -u "$rabbitmq" -q "$name" >/dev/null 2>&1 || true # not there
+        if ! amqp-delete-queue -u "${rabbitmq%%\?*}" -q "$name" >/dev/null 2>&1; then
+          say "the queue $name cannot be deleted"
+          return 1
+        fi
       done
     done
+    say "the queues are deleted; the exchanges $prefix.*, which hold nothing, stay"
     return
   fi
   say "neither rabbitmqctl nor amqp-delete-queue works here: the queues $prefix.* are still there"
@@ -548,28 +554,32 @@ purge_rabbitmq() {
 }
 
 status() {
-  local name pid port memory total=0 ready broken=0
+  local name pid port memory total=0 share shares=0 ready broken=0
   [ -s "$dir/processes" ] || fail "no split runs in $dir"
-  printf '%-40s %8s %6s %9s  %s\n' process pid port "memory kB" state
+  # Memory: what the process has in use, and its share if what it shares with the others (the program itself) is divided by their
+  # number. Only Linux tells the share.
+  printf '%-40s %8s %6s %9s %9s  %s\n' process pid port "RSS kB" "share kB" state
   for name in $(names) gateway; do
     if [ "$name" = gateway ]; then port=$(sed 's/.*://' "$dir/address" 2>/dev/null || true); else port=$(port_of "$name"); fi
     if ! pid=$(pid_of "$name"); then
-      printf '%-40s %8s %6s %9s  %s\n' "$name" - "$port" - "does not run"
+      printf '%-40s %8s %6s %9s %9s  %s\n' "$name" - "$port" - - "does not run"
       broken=1
       continue
     fi
     memory=$(ps -o rss= -p "$pid" | tr -d ' ')
+    share=$(awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup" 2>/dev/null || true)
     ready=ready
     if [ "$name" = gateway ]; then
       answers "$(cat "$dir/address")/health" || ready="not ready"
     else
       total=$((total + memory))
+      shares=$((shares + ${share:-0}))
       answers "http://127.0.0.1:$port/readyz" || ready="not ready"
     fi
     [ "$ready" = ready ] || broken=1
-    printf '%-40s %8s %6s %9s  %s\n' "$name" "$pid" "$port" "$memory" "$ready"
+    printf '%-40s %8s %6s %9s %9s  %s\n' "$name" "$pid" "$port" "$memory" "${share:--}" "$ready"
   done
-  printf '%-40s %8s %6s %9s\n' "the shop's processes together" "" "" "$total"
+  printf '%-40s %8s %6s %9s %9s\n' "the shop's processes together" "" "" "$total" "$shares"
   [ ! -s "$dir/address" ] || cat "$dir/address"
   [ ! -s "$dir/tls-address" ] || cat "$dir/tls-address"
   return "$broken"

@@ -65,6 +65,11 @@ enum Command {
     },
     /// Ask the process that serves with these settings whether it is ready; exit code 1 if not
     Health,
+    /// Look after events that could not be delivered or handled
+    Events {
+        #[command(subcommand)]
+        action: EventsAction,
+    },
     /// Write the OpenAPI documents as JSON
     Openapi {
         /// Only this module's
@@ -122,6 +127,46 @@ enum UserAction {
         /// Let the account run the shop
         #[arg(long)]
         admin: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum EventsAction {
+    /// Events that were given up
+    Dead {
+        #[command(subcommand)]
+        action: DeadAction,
+    },
+    /// Delete every queue and exchange of the message broker that has this shop's prefix
+    Reset {
+        /// Confirms that events which wait there may be lost
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadAction {
+    /// List them with their causes; changes nothing
+    List {
+        /// Write the list as JSON
+        #[arg(long)]
+        json: bool,
+        /// Only those of this module
+        #[arg(long, value_name = "MODULE")]
+        module: Option<String>,
+    },
+    /// Let them be tried again
+    Replay {
+        /// The ids of the events
+        #[arg(value_name = "EVENT_ID", required_unless_present = "all", conflicts_with = "all")]
+        events: Vec<kernel::EventId>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+        /// Only those of this module
+        #[arg(long, value_name = "MODULE")]
+        module: Option<String>,
     },
 }
 
@@ -200,6 +245,15 @@ impl Cli {
             }
             Command::Doctor { json } => commands::doctor::doctor(&settings, json).await,
             Command::Health => commands::health::health(&settings).await,
+            Command::Events { action: EventsAction::Dead { action: DeadAction::List { json, module } } } => {
+                commands::events::list(&settings, json, module).await
+            }
+            Command::Events {
+                action: EventsAction::Dead { action: DeadAction::Replay { events, all, module } },
+            } => commands::events::replay(&settings, (!all).then_some(events), module).await,
+            Command::Events { action: EventsAction::Reset { yes } } => {
+                commands::events::reset(&settings, yes).await
+            }
             Command::Openapi { module } => commands::openapi::openapi(&settings, module.as_deref()).await,
             Command::Config { action: ConfigAction::Check } => {
                 commands::say("the settings are valid")?;

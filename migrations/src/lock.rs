@@ -71,7 +71,7 @@ async fn on_sqlite(
     }
 }
 
-/// PostgreSQL: the lock was not to be had in time. SQLite: busy.
+/// PostgreSQL: the lock was not to be had in time. SQLite: busy, of whichever kind (the kind is in the higher bits).
 fn is_held(error: &DbErr) -> bool {
     let (DbErr::Conn(RuntimeErr::SqlxError(cause))
     | DbErr::Exec(RuntimeErr::SqlxError(cause))
@@ -79,6 +79,6 @@ fn is_held(error: &DbErr) -> bool {
     else {
         return false;
     };
-    let code = cause.as_database_error().and_then(|cause| cause.code());
-    matches!(code.as_deref(), Some("55P03" | "5"))
+    let Some(code) = cause.as_database_error().and_then(|cause| cause.code()) else { return false };
+    code == "55P03" || code.parse::<u32>().is_ok_and(|code| code & 0xff == 5)
 }

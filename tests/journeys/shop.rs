@@ -162,7 +162,10 @@ impl Shop {
 
     /// An administrator's step with the money of a payment.
     pub fn operate(&self, admin: &Person, payment: &Value, what: &str, key: &str, body: Value) -> Call<'_> {
-        self.post(&format!("{}/{what}", path_of("/payments", payment))).bearer(&admin.token).key(key).json(body)
+        self.post(&format!("{}/{what}", path_of("/payments", payment)))
+            .bearer(&admin.token)
+            .key(key)
+            .json(body)
     }
 
     /// Asks again until the answer is as hoped, and only that one goes into the transcript, with its lists sorted.

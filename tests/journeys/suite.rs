@@ -95,8 +95,8 @@ struct Site {
 enum Place {
     NotStarted,
     Up(Arc<Running>),
-    /// Why it cannot run.
-    Broken(String),
+    /// It did not start.
+    Broken,
     Gone,
 }
 
@@ -122,7 +122,8 @@ impl Suite {
         let trials = |site: &Arc<Site>, journeys: bool| {
             let site = site.clone();
             let topology = site.topology;
-            let stages = Stage::all().filter(move |stage| stage.applies(topology) && (stage.rank() == 0) == journeys);
+            let stages =
+                Stage::all().filter(move |stage| stage.applies(topology) && (stage.rank() == 0) == journeys);
             stages.map(move |stage| site.clone().trial(stage)).collect::<Vec<_>>()
         };
         let mut all = Vec::new();
@@ -236,12 +237,17 @@ impl Site {
         if matches!(*place, Place::NotStarted) {
             *place = match self.topology.start() {
                 Ok(running) => Place::Up(Arc::new(running)),
-                Err(failure) => Place::Broken(failure),
+                Err(failure) => {
+                    *place = Place::Broken;
+                    return Err(failure);
+                }
             };
         }
         match &*place {
             Place::Up(running) => Ok(running.clone()),
-            Place::Broken(failure) => Err(failure.clone()),
+            Place::Broken => {
+                Err("this topology did not start; the test that tried first says why".to_owned())
+            }
             Place::NotStarted | Place::Gone => Err("this topology has ended".to_owned()),
         }
     }
@@ -318,7 +324,9 @@ fn tell(journey: &Journey, running: &Running) -> Result<String, String> {
     });
     match told {
         Ok(()) => Ok(shop.transcript()),
-        Err(failure) => Err(format!("{failure}\nwhat was answered before:\n{}", last_lines(&shop.transcript()))),
+        Err(failure) => {
+            Err(format!("{failure}\nwhat was answered before:\n{}", last_lines(&shop.transcript())))
+        }
     }
 }
 

@@ -198,6 +198,14 @@ impl Running {
         Ok(names.filter(|name| is_process(name)).map(str::to_owned).collect())
     }
 
+    /// The last complaints of the gateway, for a failure that needs an explanation.
+    pub fn gateway_log(&self) -> String {
+        const ENOUGH: usize = 20;
+        let log = std::fs::read_to_string(self.folder.join("split/log/gateway.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(ENOUGH)..].join("\n")
+    }
+
     /// Ends one process of a deployment gently and starts it again at the same place.
     pub fn restart_process(&self, name: &str) -> Result<(), String> {
         self.split(&["restart", name]).map(|_| ())
@@ -231,12 +239,13 @@ impl Running {
     pub fn assert_healthy(&self) -> Result<(), String> {
         let give_up = Instant::now() + SETTLE_BOUND;
         loop {
-            let sick = self.ask_the_doctor()?;
-            if sick.is_empty() {
-                return Ok(());
-            }
+            let failure = match self.ask_the_doctor() {
+                Ok(sick) if sick.is_empty() => return Ok(()),
+                Ok(sick) => format!("souk doctor found:\n{}", sick.join("\n")),
+                Err(failure) => failure,
+            };
             if Instant::now() > give_up {
-                return Err(format!("souk doctor found:\n{}", sick.join("\n")));
+                return Err(failure);
             }
             std::thread::sleep(LOOK_EVERY);
         }
@@ -261,7 +270,9 @@ impl Running {
             return Err(format!("souk doctor contradicts itself ({}): {said}", output.status));
         }
         let broken = checks.iter().filter(|check| check["holds"] != true);
-        Ok(broken.map(|check| format!("{}: {} {}", check["module"], check["check"], check["violations"])).collect())
+        Ok(broken
+            .map(|check| format!("{}: {} {}", check["module"], check["check"], check["violations"]))
+            .collect())
     }
 
     /// Ends what still runs; a second time does nothing.
@@ -405,9 +416,9 @@ fn variable(name: &str) -> Option<String> {
 
 /// The address of another database on the same server.
 fn with_database(server: &str, name: &str) -> String {
-    let (address, query) = server.split_once('?').map_or((server, String::new()), |(address, query)| {
-        (address, format!("?{query}"))
-    });
+    let (address, query) = server
+        .split_once('?')
+        .map_or((server, String::new()), |(address, query)| (address, format!("?{query}")));
     let authority = address.match_indices('/').nth(2).map_or(address, |(slash, _)| &address[..slash]);
     format!("{authority}/{name}{query}")
 }

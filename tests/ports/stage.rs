@@ -39,6 +39,12 @@ pub struct Sides<P: ?Sized> {
 }
 
 impl Form {
+    /// How many may ask at once for what only some can have. Five answers lost in a row would open the circuit breaker,
+    /// and the rest would not be asked again.
+    pub fn crowd(self) -> usize {
+        if self == Form::Lossy { 4 } else { 20 }
+    }
+
     /// A module's own port in this form.
     pub fn of<P: ?Sized + Send + Sync + 'static>(
         self,

@@ -12,6 +12,7 @@ use users::{Deps, Settings, Users};
 use crate::stage::{Form, Sides, assert_silent, refusal};
 
 struct Stage {
+    form: Form,
     port: Arc<dyn UsersPort>,
     db: Db,
     _bench: Bench,
@@ -25,7 +26,7 @@ impl Stage {
         let bench = Bench::new(engine).await;
         let db = bench.db("users").await;
         let module = Users::new(Deps { db: db.clone(), settings: Settings::default() });
-        Self { port: form.of(&bench, &SIDES, module.port()), db, _bench: bench }
+        Self { form, port: form.of(&bench, &SIDES, module.port()), db, _bench: bench }
     }
 }
 
@@ -113,8 +114,8 @@ async fn names_that_are_taken_or_wrong_are_refused(stage: Stage) {
 }
 
 async fn one_of_a_crowd_gets_a_name(stage: Stage) {
-    let crowd =
-        (0..8).map(|n| stage.port.create_profile(new(&format!("ada{n}@example.com"), Some("ada"), None)));
+    let crowd = (0..stage.form.crowd())
+        .map(|n| stage.port.create_profile(new(&format!("ada{n}@example.com"), Some("ada"), None)));
     let (won, lost): (Vec<_>, Vec<_>) = join_all(crowd).await.into_iter().partition(Result::is_ok);
     assert_eq!(won.len(), 1);
     for lost in lost {

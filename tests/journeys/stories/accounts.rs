@@ -18,14 +18,21 @@ pub async fn a_newcomer_registers_logs_in_refreshes_and_logs_out(shop: &Shop) {
     let body = json!({"email": email, "password": PASSWORD, "username": "ada-the-newcomer", "name": "Ada"});
     let registered = shop.post("/auth/register").json(body.clone()).send().await.expect(201);
     shop.post("/auth/register").json(body).send().await.expect(409);
-    shop.post("/users/register").json(json!({"email": "no address", "password": "x"})).send().await.expect(400);
+    shop.post("/users/register")
+        .json(json!({"email": "no address", "password": "x"}))
+        .send()
+        .await
+        .expect(400);
     let ada = person(&registered);
     let verified = shop.post("/auth/verify").bearer(&ada.token).send().await.expect(200);
     assert_eq!(verified.json["user_id"].as_str(), Some(ada.id.as_str()));
 
     let by_name = json!({"username": "ada-the-newcomer", "password": PASSWORD});
     let session = person(&shop.post("/users/login").json(by_name).send().await.expect(200));
-    for body in [json!({"email": email, "password": "wrong"}), json!({"email": "nobody@example.com", "password": "wrong"})] {
+    for body in [
+        json!({"email": email, "password": "wrong"}),
+        json!({"email": "nobody@example.com", "password": "wrong"}),
+    ] {
         shop.post("/auth/login").json(body).send().await.expect_problem(401, "invalid_credentials");
     }
     let spent = json!({"refresh_token": session.refresh_token});
@@ -60,14 +67,21 @@ pub async fn a_new_role_reaches_every_module(shop: &Shop) {
     let (admin, eve) = (shop.admin().await, shop.newcomer("eve").await);
     shop.get("/orders/analytics").bearer(&eve.token).send().await.expect_problem(403, "forbidden");
     let path = format!("/users/{}", eve.id);
-    shop.patch(&path).bearer(&eve.token).json(json!({"role": "admin"})).send().await.expect_problem(403, "forbidden");
+    shop.patch(&path)
+        .bearer(&eve.token)
+        .json(json!({"role": "admin"}))
+        .send()
+        .await
+        .expect_problem(403, "forbidden");
     shop.patch(&path).bearer(&admin.token).json(json!({"role": "admin"})).send().await.expect(200);
     // The old token no longer says the truth: its owner must log in anew.
     for path in GUARDED {
         shop.until_refused(path, &eve.token, EVERYWHERE).await;
     }
     let promoted = shop.log_in(&eve.email, PASSWORD).await;
-    for path in ["/orders/analytics", "/notifications/webhooks", "/users/export", "/catalog/products?active=false"] {
+    for path in
+        ["/orders/analytics", "/notifications/webhooks", "/users/export", "/catalog/products?active=false"]
+    {
         shop.get(path).bearer(&promoted.token).unrecorded().send().await.expect(200);
     }
     let own = shop.patch(&path).bearer(&promoted.token).json(json!({"role": "customer"})).send().await;
@@ -98,7 +112,11 @@ pub async fn a_profile_and_its_addresses_are_their_owners(shop: &Shop) {
     me().json(json!({"name": "x".repeat(201)})).send().await.expect(400);
     let named = shop.get("/users/me").bearer(&ada.token).send().await.expect(200);
     assert_eq!(named.json["name"], "Ada Lovelace");
-    me().header("If-Match", "\"0\"").json(json!({"name": null})).send().await.expect_problem(412, "precondition_failed");
+    me().header("If-Match", "\"0\"")
+        .json(json!({"name": null}))
+        .send()
+        .await
+        .expect_problem(412, "precondition_failed");
 
     let address = json!({"name": "Ada", "line1": "12 St James's Square", "city": "London", "country": "GB"});
     let add = || shop.post("/users/me/addresses").bearer(&ada.token).key("home").json(address.clone());
@@ -118,7 +136,8 @@ pub async fn a_profile_and_its_addresses_are_their_owners(shop: &Shop) {
 
     shop.get("/users").bearer(&ada.token).send().await.expect(200);
     let admin = shop.admin().await;
-    let found = shop.get(&format!("/users?email={}", ada.email)).bearer(&admin.token).send().await.expect(200).json;
+    let found =
+        shop.get(&format!("/users?email={}", ada.email)).bearer(&admin.token).send().await.expect(200).json;
     assert_eq!(found["items"][0]["id"].as_str(), Some(ada.id.as_str()));
     shop.get(&format!("/users/{}", ada.id)).bearer(&admin.token).send().await.expect(200);
 }

@@ -100,7 +100,11 @@ pub async fn what_is_another_customers_does_not_exist(shop: &Shop) {
     }
     shop.post(&format!("{path}/cancel")).bearer(&eve.token).send().await.expect_problem(404, "not_found");
     shop.pay(&eve, "theft", &order, "tok_ok").send().await.expect_problem(404, "not_found");
-    shop.get(&format!("/orders?user_id={}", ada.id)).bearer(&eve.token).send().await.expect_problem(404, "not_found");
+    shop.get(&format!("/orders?user_id={}", ada.id))
+        .bearer(&eve.token)
+        .send()
+        .await
+        .expect_problem(404, "not_found");
     for path in ["/orders", "/payments", "/notifications"] {
         let list = shop.get(path).bearer(&eve.token).unrecorded().send().await.expect(200);
         assert!(!list.text.contains(order["id"].as_str().unwrap()), "{}", list.text);

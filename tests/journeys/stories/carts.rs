@@ -8,15 +8,22 @@ pub async fn a_guests_cart_joins_the_customers_once(shop: &Shop) {
     let (admin, ada, eve) = (shop.admin().await, shop.newcomer("ada").await, shop.newcomer("eve").await);
     shop.offer(&admin, "MERGE-A", 500, 10).await;
     shop.offer(&admin, "MERGE-B", 700, 10).await;
-    let put = |sku: &str, quantity: i64| shop.put(&format!("/cart/items/{sku}")).json(json!({"quantity": quantity}));
+    let put = |sku: &str, quantity: i64| {
+        shop.put(&format!("/cart/items/{sku}")).json(json!({"quantity": quantity}))
+    };
     let guest = put("MERGE-A", 1).send().await.expect(200);
     let token = guest.header("x-cart-token").to_owned();
     let more = put("MERGE-B", 2).header("X-Cart-Token", &token).send().await.expect(200);
     assert_eq!(more.json["total"], pence(1_900));
-    assert_eq!(shop.get("/cart").header("X-Cart-Token", &token).send().await.expect(200).json["id"], guest.json["id"]);
+    assert_eq!(
+        shop.get("/cart").header("X-Cart-Token", &token).send().await.expect(200).json["id"],
+        guest.json["id"]
+    );
 
     put("MERGE-A", 2).bearer(&ada.token).send().await.expect(200);
-    let merge = |token: &str| shop.post("/cart/merge").bearer(token).json(json!({"cart_token": &guest.header("x-cart-token")}));
+    let merge = |token: &str| {
+        shop.post("/cart/merge").bearer(token).json(json!({"cart_token": &guest.header("x-cart-token")}))
+    };
     let merged = merge(&ada.token).key("merge").send().await.expect(200);
     assert_eq!(merged.json["total"], pence(3 * 500 + 2 * 700));
     let again = merge(&ada.token).key("merge").send().await.expect(200);
@@ -32,7 +39,8 @@ pub async fn a_cart_is_filled_changed_and_emptied(shop: &Shop) {
     let (admin, ada) = (shop.admin().await, shop.newcomer("ada").await);
     shop.offer(&admin, "FILL-A", 500, 3).await;
     shop.offer(&admin, "FILL-B", 700, 3).await;
-    let put = |sku: &str, body: Value| shop.put(&format!("/cart/items/{sku}")).bearer(&ada.token).json(body).send();
+    let put =
+        |sku: &str, body: Value| shop.put(&format!("/cart/items/{sku}")).bearer(&ada.token).json(body).send();
     shop.get("/cart").bearer(&ada.token).send().await.expect(200);
     put("fill-a", json!({"quantity": 2})).await.expect(200);
     let cart = put("FILL-B", json!({"quantity": 4})).await.expect(200).json;
@@ -60,17 +68,21 @@ pub async fn a_cart_is_filled_changed_and_emptied(shop: &Shop) {
 pub async fn a_checkout_keeps_to_the_expected_total(shop: &Shop) {
     let (admin, ada) = (shop.admin().await, shop.newcomer("ada").await);
     shop.offer(&admin, "TOTAL-MUG", 850, 3).await;
-    let put = |quantity: i64| shop.put("/cart/items/TOTAL-MUG").bearer(&ada.token).json(json!({"quantity": quantity})).send();
+    let put = |quantity: i64| {
+        shop.put("/cart/items/TOTAL-MUG").bearer(&ada.token).json(json!({"quantity": quantity})).send()
+    };
     put(4).await.expect(200);
     let checkout = |key: &str, total: i64| {
-        let body = json!({"shipping_address": "12 St James's Square, London", "expected_total": pence(total)});
+        let body =
+            json!({"shipping_address": "12 St James's Square, London", "expected_total": pence(total)});
         shop.post("/cart/checkout").bearer(&ada.token).key(key).json(body).send()
     };
     checkout("too many", 3_400).await.expect_problem(409, "insufficient_stock");
     put(2).await.expect(200);
     checkout("cheap", 1).await.expect_problem(422, "total_mismatch");
     assert_eq!(checkout("right", 1_700).await.expect(201).json["total"], pence(1_700));
-    let keyless = shop.post("/cart/checkout").bearer(&ada.token).json(json!({"shipping_address": "x"})).send().await;
+    let keyless =
+        shop.post("/cart/checkout").bearer(&ada.token).json(json!({"shipping_address": "x"})).send().await;
     keyless.expect_problem(400, "idempotency_key_required");
     let guest = shop.post("/cart/checkout").key("guest").json(json!({"shipping_address": "x"})).send().await;
     guest.expect_problem(401, "unauthenticated");

@@ -16,7 +16,12 @@ pub async fn every_error_is_a_problem(shop: &Shop) {
     for path in ["/nowhere", "/ordersx", "/productsx", "/internal/orders/place"] {
         shop.get(path).send().await.expect_problem(404, "not_found");
     }
-    for (method, path) in [("PUT", "/orders"), ("DELETE", "/cart/checkout"), ("POST", "/catalog/products/X"), ("PATCH", "/auth/login")] {
+    for (method, path) in [
+        ("PUT", "/orders"),
+        ("DELETE", "/cart/checkout"),
+        ("POST", "/catalog/products/X"),
+        ("PATCH", "/auth/login"),
+    ] {
         let wrong = shop.call(method, path).send().await.expect_problem(405, "method_not_allowed");
         assert!(!wrong.header("allow").is_empty(), "{method} {path}");
     }
@@ -29,7 +34,11 @@ pub async fn every_error_is_a_problem(shop: &Shop) {
     order().body("application/json", large).send().await.expect_problem(413, "payload_too_large");
     order().key("second").json(json!({})).send().await.expect_problem(400, "invalid_header");
     for path in ["/orders", "/payments", "/notifications", "/inventory", "/catalog/products"] {
-        shop.get(&format!("{path}?colour=red")).bearer(&ada.token).send().await.expect_problem(400, "invalid_query");
+        shop.get(&format!("{path}?colour=red"))
+            .bearer(&ada.token)
+            .send()
+            .await
+            .expect_problem(400, "invalid_query");
     }
     for authorization in ["Bearer x.y.z", "Basic eDp5", "Bearer"] {
         let call = shop.get("/orders").header("Authorization", authorization).send().await;
@@ -40,9 +49,19 @@ pub async fn every_error_is_a_problem(shop: &Shop) {
 pub async fn strangers_and_customers_are_kept_from_what_is_not_theirs(shop: &Shop) {
     let ada = shop.newcomer("ada").await;
     for (method, path) in [
-        ("GET", "/users/me"), ("GET", "/users"), ("GET", "/users/me/addresses"), ("GET", "/inventory"), ("POST", "/cart/checkout"),
-        ("POST", "/cart/merge"), ("GET", "/orders"), ("POST", "/orders"), ("GET", "/payments"), ("POST", "/payments"),
-        ("GET", "/notifications"), ("POST", "/auth/logout"), ("POST", "/auth/verify"),
+        ("GET", "/users/me"),
+        ("GET", "/users"),
+        ("GET", "/users/me/addresses"),
+        ("GET", "/inventory"),
+        ("POST", "/cart/checkout"),
+        ("POST", "/cart/merge"),
+        ("GET", "/orders"),
+        ("POST", "/orders"),
+        ("GET", "/payments"),
+        ("POST", "/payments"),
+        ("GET", "/notifications"),
+        ("POST", "/auth/logout"),
+        ("POST", "/auth/verify"),
     ] {
         let call = shop.call(method, path).key("k");
         let call = if method == "GET" { call } else { call.json(json!({})) };
@@ -50,12 +69,23 @@ pub async fn strangers_and_customers_are_kept_from_what_is_not_theirs(shop: &Sho
     }
     let id = "01900000-0000-7000-8000-000000000000";
     for (method, path) in [
-        ("PATCH", format!("/users/{id}")), ("GET", "/users/export".to_owned()), ("POST", "/catalog/products".to_owned()),
-        ("PUT", format!("/catalog/products/{id}")), ("PATCH", format!("/catalog/products/{id}")), ("DELETE", format!("/catalog/products/{id}")),
-        ("PATCH", format!("/catalog/products/{id}/stock")), ("PUT", "/inventory/MUG-BLUE".to_owned()), ("PATCH", "/inventory/MUG-BLUE".to_owned()),
-        ("GET", "/inventory/MUG-BLUE/movements".to_owned()), ("GET", "/orders/analytics".to_owned()), ("GET", "/orders/export".to_owned()),
-        ("POST", format!("/payments/{id}/capture")), ("POST", format!("/payments/{id}/void")), ("POST", format!("/payments/{id}/refund")),
-        ("GET", "/notifications/webhooks".to_owned()), ("DELETE", format!("/notifications/webhooks/{id}")),
+        ("PATCH", format!("/users/{id}")),
+        ("GET", "/users/export".to_owned()),
+        ("POST", "/catalog/products".to_owned()),
+        ("PUT", format!("/catalog/products/{id}")),
+        ("PATCH", format!("/catalog/products/{id}")),
+        ("DELETE", format!("/catalog/products/{id}")),
+        ("PATCH", format!("/catalog/products/{id}/stock")),
+        ("PUT", "/inventory/MUG-BLUE".to_owned()),
+        ("PATCH", "/inventory/MUG-BLUE".to_owned()),
+        ("GET", "/inventory/MUG-BLUE/movements".to_owned()),
+        ("GET", "/orders/analytics".to_owned()),
+        ("GET", "/orders/export".to_owned()),
+        ("POST", format!("/payments/{id}/capture")),
+        ("POST", format!("/payments/{id}/void")),
+        ("POST", format!("/payments/{id}/refund")),
+        ("GET", "/notifications/webhooks".to_owned()),
+        ("DELETE", format!("/notifications/webhooks/{id}")),
         ("GET", format!("/notifications/webhooks/{id}/deliveries")),
     ] {
         let call = |token: Option<&str>| {
@@ -90,7 +120,8 @@ pub async fn a_path_means_the_same_with_a_slash_and_under_its_alias(shop: &Shop)
         shop.post(path).json(log_in.clone()).send().await.expect(200);
     }
     let body = json!({"items": [{"sku": "SLASH-MUG", "quantity": 1}]});
-    let order = shop.post("/orders/").bearer(&ada.token).key("slash").json(body.clone()).send().await.expect(201);
+    let order =
+        shop.post("/orders/").bearer(&ada.token).key("slash").json(body.clone()).send().await.expect(201);
     let replay = shop.post("/orders").bearer(&ada.token).key("slash").json(body).send().await.expect(201);
     assert_eq!((&replay.json, replay.header("idempotency-replayed")), (&order.json, "true"));
     shop.pay(&ada, "slash", &order.json, "tok_ok").send().await.expect(201);
@@ -99,7 +130,14 @@ pub async fn a_path_means_the_same_with_a_slash_and_under_its_alias(shop: &Shop)
 pub async fn a_head_is_answered_as_a_get_without_its_body(shop: &Shop) {
     let (admin, ada) = (shop.admin().await, shop.newcomer("ada").await);
     shop.offer(&admin, "HEAD-MUG", 850, 5).await;
-    for path in ["/products/HEAD-MUG", "/catalog/products?limit=1", "/orders", "/cart", "/docs", "/orders/openapi.json"] {
+    for path in [
+        "/products/HEAD-MUG",
+        "/catalog/products?limit=1",
+        "/orders",
+        "/cart",
+        "/docs",
+        "/orders/openapi.json",
+    ] {
         let head = shop.call("HEAD", path).bearer(&ada.token).send().await.expect(200);
         assert!(head.text.is_empty(), "{path}");
     }
@@ -119,7 +157,8 @@ pub async fn every_module_documents_itself(shop: &Shop) {
         assert!(index.contains(&format!("href=\"/{module}/docs\"")), "{index}");
         shop.get(&format!("/{module}/docs")).send().await.expect(200);
         let page = shop.get(&format!("/{module}/docs/")).send().await.expect(200).text;
-        let files: Vec<&str> = page.split('"').filter(|text| text.starts_with(&format!("/{module}/docs/"))).collect();
+        let files: Vec<&str> =
+            page.split('"').filter(|text| text.starts_with(&format!("/{module}/docs/"))).collect();
         assert!(files.len() >= 4 && !page.contains("https://") && !page.contains("\"./"), "{page}");
         for file in files {
             shop.get(file).unrecorded().send().await.expect(200);

@@ -42,7 +42,8 @@ pub async fn a_charge_whose_answer_is_lost_or_late_is_made_once(shop: &Shop) {
 /// An order of two mugs whose money is held, not taken.
 async fn held(shop: &Shop, ada: &Person, sku: &str, path: &str) -> (Value, Value) {
     let order = shop.order(ada, &format!("order {path}"), sku, 2).send().await.expect(201).json;
-    let body = json!({"order_id": order["id"], "method": {"type": "card", "token": "tok_ok"}, "capture": false});
+    let body =
+        json!({"order_id": order["id"], "method": {"type": "card", "token": "tok_ok"}, "capture": false});
     let key = format!("hold {path}");
     let payment = shop.post(path).bearer(&ada.token).key(&key).json(body).send().await.expect(201).json;
     assert_eq!((&payment["status"], &payment["captured"]), (&json!("authorized"), &pence(0)));
@@ -64,8 +65,11 @@ pub async fn money_is_held_captured_in_part_and_given_back(shop: &Shop) {
     let again = step("capture", "part", json!({"amount": pence(1_000)})).await.expect(200);
     assert_eq!((&again.json, again.header("idempotency-replayed")), (&part, "true"));
     shop.until(&path_of("/orders", &order), &ada, |order| order["status"] == "confirmed").await;
-    step("refund", "over", json!({"amount": pence(1_001)})).await.expect_problem(409, "refund_exceeds_captured");
-    let back = step("refund", "chip", json!({"amount": pence(400), "reason": "a chip"})).await.expect(200).json;
+    step("refund", "over", json!({"amount": pence(1_001)}))
+        .await
+        .expect_problem(409, "refund_exceeds_captured");
+    let back =
+        step("refund", "chip", json!({"amount": pence(400), "reason": "a chip"})).await.expect(200).json;
     assert_eq!(back["refunded"], pence(400));
     let rest = step("refund", "rest", json!({})).await.expect(200).json;
     assert_eq!((&rest["status"], &rest["refunded"]), (&json!("refunded"), &pence(1_000)));
@@ -73,7 +77,8 @@ pub async fn money_is_held_captured_in_part_and_given_back(shop: &Shop) {
     let refunded = |order: &Value| order["payment_status"] == "refunded";
     shop.until(&path_of("/orders", &order), &ada, refunded).await;
     shop.get(&format!("{}/timeline", path_of("/orders", &order))).bearer(&ada.token).send().await.expect(200);
-    let unkeyed = shop.post(&format!("{}/refund", path_of("/payments", &payment))).bearer(&admin.token).json(json!({}));
+    let unkeyed =
+        shop.post(&format!("{}/refund", path_of("/payments", &payment))).bearer(&admin.token).json(json!({}));
     unkeyed.send().await.expect_problem(400, "idempotency_key_required");
 }
 
@@ -83,7 +88,8 @@ pub async fn money_that_is_held_is_let_go(shop: &Shop) {
     let (order, payment) = held(shop, &ada, "VOID-MUG", "/pay").await;
     let voided = shop.operate(&admin, &payment, "void", "void", json!({})).send().await.expect(200).json;
     assert_eq!(voided["status"], "voided");
-    let unpaid = shop.until(&path_of("/orders", &order), &ada, |order| order["payment_status"] == "unpaid").await;
+    let unpaid =
+        shop.until(&path_of("/orders", &order), &ada, |order| order["payment_status"] == "unpaid").await;
     assert_eq!(unpaid["status"], "pending");
     shop.operate(&admin, &payment, "capture", "late", json!({})).send().await.expect(409);
     // Cancelling an order lets go what is held for it.
@@ -100,7 +106,8 @@ pub async fn only_a_signed_word_of_the_provider_counts(shop: &Shop) {
     let word = json!({"type": "payment.captured", "provider_key": "charge-019357a07b2c7c3e9f005d1c2b3a4f5e"});
     let post = |path: &str| shop.post(path).json(word.clone());
     post("/payments/webhooks/sandbox").send().await.expect_problem(401, "invalid_signature");
-    let forged = post("/pay/webhooks/sandbox").header("webhook-id", "msg_1").header("webhook-timestamp", "1614265330");
+    let forged =
+        post("/pay/webhooks/sandbox").header("webhook-id", "msg_1").header("webhook-timestamp", "1614265330");
     forged.header("webhook-signature", "v1,Zm9yZ2Vk").send().await.expect_problem(401, "invalid_signature");
     post("/payments/webhooks/another").send().await.expect_problem(404, "not_found");
 }

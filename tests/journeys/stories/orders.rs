@@ -43,7 +43,10 @@ pub async fn what_may_not_be_ordered_is_refused_with_its_place(shop: &Shop) {
         post(json!({"items": items})).await.expect(422);
     }
     let misplaced = post(json!({"items": [{"sku": "RULE-MUG", "quantity": "many"}]})).await;
-    assert_eq!(misplaced.expect_problem(400, "invalid_body").json["errors"][0]["pointer"], "/items/0/quantity");
+    assert_eq!(
+        misplaced.expect_problem(400, "invalid_body").json["errors"][0]["pointer"],
+        "/items/0/quantity"
+    );
     // All or nothing: the cups that are there are not held for an order that cannot be.
     let short = post(json!({"items": [line("RULE-CUP", 5), line("RULE-MUG", 4)]})).await;
     let short = short.expect_problem(409, "insufficient_stock");
@@ -54,7 +57,9 @@ pub async fn what_may_not_be_ordered_is_refused_with_its_place(shop: &Shop) {
 
 /// The answer to a change of an order's status.
 fn to<'a>(shop: &'a Shop, person: &Person, order: &Value, status: &str) -> crate::shop::Call<'a> {
-    shop.patch(&format!("{}/status", path_of("/orders", order))).bearer(&person.token).json(json!({"status": status}))
+    shop.patch(&format!("{}/status", path_of("/orders", order)))
+        .bearer(&person.token)
+        .json(json!({"status": status}))
 }
 
 pub async fn an_order_follows_its_states_and_no_others(shop: &Shop) {
@@ -75,7 +80,8 @@ pub async fn an_order_follows_its_states_and_no_others(shop: &Shop) {
     shop.until("/inventory/STATE-MUG", &ada, |level| level["on_hand"] == 9).await;
     let path = path_of("/orders", &order);
     let timeline = shop.get(&format!("{path}/timeline")).bearer(&ada.token).send().await.expect(200).json;
-    let states: Vec<_> = timeline["events"].as_array().unwrap().iter().filter_map(|event| event["to"].as_str()).collect();
+    let states: Vec<_> =
+        timeline["events"].as_array().unwrap().iter().filter_map(|event| event["to"].as_str()).collect();
     assert_eq!(states, ["confirmed", "processing", "shipped", "delivered"]);
     shop.get("/orders/not-an-id").bearer(&ada.token).send().await.expect_problem(404, "not_found");
 }
@@ -91,7 +97,8 @@ pub async fn a_cancelled_order_that_is_taken_up_again_takes_its_stock_again(shop
     late.expect_problem(409, "order_not_payable");
     assert_eq!(to(shop, &admin, &order, "pending").send().await.expect(200).json["status"], "pending");
     assert_eq!(shop.available(&ada, "AGAIN-MUG").await, 1);
-    let cancel = shop.post(&format!("{}/cancel", path_of("/orders", &order))).bearer(&ada.token).key("cancel");
+    let cancel =
+        shop.post(&format!("{}/cancel", path_of("/orders", &order))).bearer(&ada.token).key("cancel");
     cancel.send().await.expect(200);
     shop.until("/inventory/AGAIN-MUG", &ada, |level| level["available"] == 3).await;
     // Meanwhile somebody else takes them: there is nothing to take up again.
@@ -109,19 +116,30 @@ pub async fn a_customer_lists_their_own_orders_page_by_page(shop: &Shop) {
     }
     let cancel = shop.post(&format!("{}/cancel", path_of("/orders", &placed[0]))).bearer(&ada.token);
     cancel.send().await.expect(200);
-    let list = async |person: &Person, query: &str| shop.get(&format!("/orders{query}")).bearer(&person.token).send().await.expect(200).json;
+    let list = async |person: &Person, query: &str| {
+        shop.get(&format!("/orders{query}")).bearer(&person.token).send().await.expect(200).json
+    };
     let first = list(&ada, "?limit=3").await;
     let next = first["next_cursor"].as_str().unwrap();
     let second = list(&ada, &format!("?limit=3&cursor={next}")).await;
-    let ids = |page: &Value| page["items"].as_array().unwrap().iter().map(|order| order["id"].clone()).collect::<Vec<_>>();
+    let ids = |page: &Value| {
+        page["items"].as_array().unwrap().iter().map(|order| order["id"].clone()).collect::<Vec<_>>()
+    };
     let newest_first: Vec<Value> = placed.iter().rev().map(|order| order["id"].clone()).collect();
     assert_eq!([ids(&first), ids(&second)].concat(), newest_first);
     assert_eq!(ids(&list(&ada, "?status=cancelled").await), [placed[0]["id"].clone()]);
     assert_eq!(ids(&list(&ada, "?from=2000-01-01&to=2000-01-02").await), Vec::<Value>::new());
     assert_eq!(ids(&list(&admin, &format!("?user_id={}", ada.id)).await), newest_first);
-    let of_user = shop.get(&format!("/orders/user/{}", ada.id)).bearer(&admin.token).send().await.expect(200).json;
+    let of_user =
+        shop.get(&format!("/orders/user/{}", ada.id)).bearer(&admin.token).send().await.expect(200).json;
     assert_eq!(ids(&of_user), newest_first);
-    for bad in ["?limit=0", "?status=lost", "?colour=red", "?from=yesterday", "?from=2001-01-01&to=2000-01-01"] {
-        shop.get(&format!("/orders{bad}")).bearer(&ada.token).send().await.expect_problem(400, "invalid_query");
+    for bad in
+        ["?limit=0", "?status=lost", "?colour=red", "?from=yesterday", "?from=2001-01-01&to=2000-01-01"]
+    {
+        shop.get(&format!("/orders{bad}"))
+            .bearer(&ada.token)
+            .send()
+            .await
+            .expect_problem(400, "invalid_query");
     }
 }

@@ -88,13 +88,18 @@ pub async fn one_order_paid_fifty_times_at_once_is_paid_once(shop: &Shop) {
     shop.offer(&admin, "RACE-VASE", 2_800, 5).await;
     let order = shop.order(&ada, "order", "RACE-VASE", 1).send().await.expect(201).json;
     let keys: Vec<String> = (0..50).map(|n| format!("pay-{n}")).collect();
-    let answers = join_all(keys.iter().map(|key| shop.pay(&ada, key, &order, "tok_ok").unrecorded().send())).await;
+    let answers =
+        join_all(keys.iter().map(|key| shop.pay(&ada, key, &order, "tok_ok").unrecorded().send())).await;
     let paid = answers.iter().filter(|answer| answer.status == 201).count();
     let refused = answers.iter().filter(|answer| answer.status == 409).count();
     shop.note("one order paid fifty times", format!("{paid} paid, {refused} refused"));
     assert_eq!((paid, refused), (1, 49), "{}", tally(&answers));
     shop.until(&path_of("/orders", &order), &ada, |order| order["status"] == "confirmed").await;
-    let captured: i64 =
-        shop.all("/payments", &ada).await.iter().filter_map(|payment| payment["captured"]["amount"].as_i64()).sum();
+    let captured: i64 = shop
+        .all("/payments", &ada)
+        .await
+        .iter()
+        .filter_map(|payment| payment["captured"]["amount"].as_i64())
+        .sum();
     assert_eq!(captured, 2_800);
 }

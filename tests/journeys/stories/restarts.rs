@@ -69,9 +69,10 @@ pub fn any_process_may_restart_under_load(running: &Running) -> Result<(), Strin
     let orders: usize = bought.iter().map(|bought| bought.orders.len()).sum();
     if !failures.is_empty() {
         return Err(format!(
-            "{} requests failed beside {orders} orders, such as:\n{}",
+            "{} requests failed beside {orders} orders, such as:\n{}\nthe gateway says:\n{}",
             failures.len(),
-            failures.iter().take(10).map(|failure| failure.as_str()).collect::<Vec<_>>().join("\n")
+            failures.iter().take(10).map(|failure| failure.as_str()).collect::<Vec<_>>().join("\n"),
+            running.gateway_log(),
         ));
     }
     assert!(orders >= processes.len(), "only {orders} orders while {} processes restarted", processes.len());
@@ -80,13 +81,20 @@ pub fn any_process_may_restart_under_load(running: &Running) -> Result<(), Strin
             let listed = shop.all("/orders", buyer).await;
             let ids: BTreeSet<&str> = listed.iter().filter_map(|order| order["id"].as_str()).collect();
             let acknowledged: BTreeSet<&str> = bought.orders.iter().map(String::as_str).collect();
-            assert_eq!((ids.len(), &ids), (listed.len(), &acknowledged), "each acknowledged order is there once");
+            assert_eq!(
+                (ids.len(), &ids),
+                (listed.len(), &acknowledged),
+                "each acknowledged order is there once"
+            );
             let payments = shop.all("/payments", buyer).await;
             assert_eq!(payments.len(), acknowledged.len());
             assert!(payments.iter().all(|payment| payment["captured"] == pence(850)), "{payments:?}");
         }
     });
-    crate::topology::say(&format!("{} restarts under load: {orders} orders paid, none lost", processes.len()));
+    crate::topology::say(&format!(
+        "{} restarts under load: {orders} orders paid, none lost",
+        processes.len()
+    ));
     Ok(())
 }
 
@@ -103,7 +111,8 @@ async fn buy_until(address: &str, buyer: &Person, over: &AtomicBool) -> Bought {
     while !over.load(Ordering::Relaxed) {
         round += 1;
         let line = json!({"items": [{"sku": "LOAD-MUG", "quantity": 1}]});
-        let order = client.post(format!("{address}/orders")).header("Idempotency-Key", format!("order-{round}"));
+        let order =
+            client.post(format!("{address}/orders")).header("Idempotency-Key", format!("order-{round}"));
         let order = match answer(order.json(&line), buyer, 201).await {
             Ok(order) => order,
             Err(failure) => {
@@ -113,9 +122,17 @@ async fn buy_until(address: &str, buyer: &Person, over: &AtomicBool) -> Bought {
         };
         let id = order["id"].as_str().unwrap_or_default().to_owned();
         let paying = json!({"order_id": id, "method": {"type": "card", "token": "tok_ok"}, "capture": true});
-        let pay = client.post(format!("{address}/payments")).header("Idempotency-Key", format!("pay-{round}"));
-        let looks = [format!("/orders/{id}"), "/products/LOAD-MUG".to_owned(), "/cart".to_owned(), "/users/me".to_owned(),
-            "/inventory/LOAD-MUG".to_owned(), "/notifications?limit=1".to_owned(), "/auth/.well-known/jwks.json".to_owned()];
+        let pay =
+            client.post(format!("{address}/payments")).header("Idempotency-Key", format!("pay-{round}"));
+        let looks = [
+            format!("/orders/{id}"),
+            "/products/LOAD-MUG".to_owned(),
+            "/cart".to_owned(),
+            "/users/me".to_owned(),
+            "/inventory/LOAD-MUG".to_owned(),
+            "/notifications?limit=1".to_owned(),
+            "/auth/.well-known/jwks.json".to_owned(),
+        ];
         bought.orders.push(id);
         if let Err(failure) = answer(pay.json(&paying), buyer, 201).await {
             bought.failures.push(format!("POST /payments: {failure}"));

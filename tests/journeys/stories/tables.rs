@@ -46,9 +46,18 @@ pub async fn products_and_stock_go_in_and_out_as_tables(shop: &Shop) {
     assert!(table.contains("'=1+1"), "a formula is defused: {table}");
     exported(shop, &admin, "inventory", "TABLE-").await;
     for module in ["catalog", "inventory", "users", "orders"] {
-        shop.get(&format!("/{module}/export")).bearer(&ada.token).send().await.expect_problem(403, "forbidden");
+        shop.get(&format!("/{module}/export"))
+            .bearer(&ada.token)
+            .send()
+            .await
+            .expect_problem(403, "forbidden");
         let path = format!("/{module}/import");
-        shop.post(&path).bearer(&ada.token).body("text/csv", "a").send().await.expect_problem(403, "forbidden");
+        shop.post(&path)
+            .bearer(&ada.token)
+            .body("text/csv", "a")
+            .send()
+            .await
+            .expect_problem(403, "forbidden");
         let json = shop.post(&path).bearer(&admin.token).json(json!({})).send().await;
         json.expect_problem(415, "unsupported_media_type");
     }
@@ -60,7 +69,8 @@ pub async fn users_go_in_and_out_as_a_table(shop: &Shop) {
     let summary = import(shop, &admin, "users", table).await;
     assert_eq!((&summary["created"], &summary["refusals"][0]["line"]), (&json!(1), &json!(3)), "{summary}");
     exported(shop, &admin, "users", "table-").await;
-    let found = shop.get("/users?email=table-good@example.com").bearer(&admin.token).send().await.expect(200).json;
+    let found =
+        shop.get("/users?email=table-good@example.com").bearer(&admin.token).send().await.expect(200).json;
     assert_eq!(found["items"][0]["name"], "Good");
 }
 
@@ -80,7 +90,12 @@ pub async fn past_orders_go_in_and_out_as_a_table_and_are_counted(shop: &Shop) {
         let sums = shop.get(&path).bearer(&admin.token).send().await.expect(200).json;
         assert_eq!((&sums["orders"], &sums["revenue"]), (&json!(2), &pence(850)), "{sums}");
     }
-    let listed = shop.get("/orders?from=1975-01-01&to=1976-01-01").bearer(&admin.token).send().await.expect(200).json;
+    let listed =
+        shop.get("/orders?from=1975-01-01&to=1976-01-01").bearer(&admin.token).send().await.expect(200).json;
     assert_eq!(listed["items"].as_array().unwrap().len(), 2);
-    shop.get("/orders/analytics?group_by=colour").bearer(&admin.token).send().await.expect_problem(400, "invalid_query");
+    shop.get("/orders/analytics?group_by=colour")
+        .bearer(&admin.token)
+        .send()
+        .await
+        .expect_problem(400, "invalid_query");
 }

@@ -7,13 +7,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contracts::event::Event;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::Notify;
 
@@ -118,8 +118,8 @@ impl Db {
                 create_private_folder(folder)?;
                 let path = folder.join(format!("{module}.sqlite"));
                 // The writer comes first: it creates the file.
-                let writer = Database::connect(sqlite_options(&path, options, 1)).await?;
-                (Database::connect(sqlite_options(&path, options, options.max_connections)).await?, writer)
+                let writer = connect_sqlite(&path, options, 1).await?;
+                (connect_sqlite(&path, options, options.max_connections).await?, writer)
             }
             Location::Postgres { url } => {
                 let pool = postgres::open(module, url, options).await?;
@@ -278,6 +278,31 @@ impl Committed {
         // Out of time is no failure: the relay goes on.
         let _late = tokio::time::timeout(bound, settled).await;
     }
+}
+
+/// Processes that create a file at once may be told that it is locked when they switch it to WAL: the busy timeout does
+/// not hold for two that both read and then want to write.
+async fn connect_sqlite(
+    path: &Path,
+    options: &DbOptions,
+    max_connections: u32,
+) -> Result<DatabaseConnection, DbErr> {
+    let begun = Instant::now();
+    loop {
+        match Database::connect(sqlite_options(path, options, max_connections)).await {
+            Err(error) if is_busy(&error) && begun.elapsed() < options.acquire_timeout => {
+                tokio::task::yield_now().await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// `SQLITE_BUSY`, of whichever kind: the kind is in the higher bits.
+fn is_busy(error: &DbErr) -> bool {
+    let DbErr::Conn(RuntimeErr::SqlxError(cause)) = error else { return false };
+    let code = cause.as_database_error().and_then(|cause| cause.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 fn sqlite_options(path: &Path, options: &DbOptions, max_connections: u32) -> ConnectOptions {

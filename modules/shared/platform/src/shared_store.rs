@@ -58,6 +58,7 @@ pub struct SharedStore {
 
 struct State {
     prefix: String,
+    patience: Duration,
     current: RwLock<Current>,
     lost: Notify,
     /// Whether a refusal by the present server was logged.
@@ -75,9 +76,15 @@ impl SharedStore {
     /// Begins to connect; Redis may come up later. Call it on the runtime that is to keep the connection: not on the
     /// thread of a request.
     pub fn open(options: &Options) -> Result<Self, AddressError> {
+        Self::open_patiently(options, PATIENCE)
+    }
+
+    /// The same, where a call may take longer: for tests on a machine that has much else to do.
+    pub fn open_patiently(options: &Options, patience: Duration) -> Result<Self, AddressError> {
         let client = Client::open(options.url.as_str())?;
         let state = Arc::new(State {
             prefix: options.prefix.clone(),
+            patience,
             current: RwLock::default(),
             lost: Notify::new(),
             complained: AtomicBool::new(false),
@@ -130,7 +137,7 @@ impl Link {
             return Err(Away);
         }
         let mut connection = self.connection.clone();
-        match tokio::time::timeout(PATIENCE, call.invoke_async(&mut connection)).await {
+        match tokio::time::timeout(self.state.patience, call.invoke_async(&mut connection)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if is_a_refusal(&error) => {
                 // Out of memory, a value of another type: the connection is sound. The next server is heard again.

@@ -1,9 +1,5 @@
 //! A module on PostgreSQL works as a role that can use its own schema and nothing else.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a story that goes wrong stops where it does"
-)]
+#![expect(clippy::unwrap_used, reason = "a story that goes wrong stops where it does")]
 
 use std::process::Command;
 use std::sync::{Arc, Mutex};

@@ -17,7 +17,7 @@ use platform::shared_cache::{LookUp, SharedCache};
 use platform::shared_store::{Options, SharedStore};
 use platform::system::{System, SystemIds};
 use redis::Commands;
-use testkit::{Proxy, TestClock, TestRedis, redis_url, until};
+use testkit::{PATIENCE, Proxy, TestClock, TestRedis, redis_url, until};
 
 const LIFETIME: Duration = Duration::from_secs(30);
 
@@ -88,13 +88,16 @@ fn a_slow_reader_cannot_put_back_what_was_replaced() {
     });
 }
 
+/// Does something to a key.
+type Spoil = dyn Fn(&mut redis::Connection, &str);
+
 #[test]
 fn what_cannot_be_believed_is_not_there_and_is_replaced() {
     with_redis(|redis, clock| async move {
         let cache = replica(&redis, &clock).await;
         let mut connection = redis.connect();
         let value = "x".repeat(100);
-        let spoil: [&dyn Fn(&mut redis::Connection, &str); 7] = [
+        let spoil: [&Spoil; 7] = [
             &|redis, key| redis.set::<_, _, ()>(key, "garbage").unwrap(),
             &|redis, key| redis.set::<_, _, ()>(key, "").unwrap(),
             &|redis, key| redis.append::<_, _, ()>(key, "more").unwrap(),
@@ -151,11 +154,11 @@ fn entries_end_by_either_clock_and_are_bounded() {
             let left: i64 = redis.connect().pttl(key).unwrap();
             assert!(left > 0, "every key ends");
         }
-        clock.advance(Duration::from_secs(29));
+        clock.advance(Duration::from_secs(15));
         let read_at = look(&other, "a").await.unwrap().found.remove(0).unwrap().read_at;
         let age = SystemNow::of(&clock).since(read_at);
-        assert!((Duration::from_secs(29)..LIFETIME).contains(&age), "{age:?}");
-        clock.advance(Duration::from_secs(1));
+        assert!((Duration::from_secs(15)..LIFETIME).contains(&age), "{age:?}");
+        clock.advance(Duration::from_secs(15));
         assert_eq!(found(&other, "a").await, None);
         // A reader that took longer than the lifetime keeps nothing.
         let mark = look(&one, "a").await.unwrap().mark;
@@ -247,7 +250,7 @@ fn a_silent_server_costs_one_short_wait() {
             assert!(look(&cache, "price").await.is_none());
             cache.forget().await;
         }
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(began.elapsed() < PATIENCE * 5, "sixty calls took {:?}", began.elapsed());
         assert!(store.link().is_none());
         // What was sent into the silence arrives late, and does no harm.
         proxy.open();
@@ -296,13 +299,20 @@ fn retry_after(reached: LimitReached) -> String {
 }
 
 #[test]
+fn the_wait_is_told_in_whole_seconds_and_never_too_short() {
+    for (wait_ms, told) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (59_999, "60"), (60_000, "60")] {
+        assert_eq!(retry_after(LimitReached { retry_after: Duration::from_millis(wait_ms) }), told);
+    }
+}
+
+#[test]
 fn in_memory_a_window_ends_when_it_was_said_to() {
     testkit::run(async {
         let clock = Arc::new(TestClock::default());
         let limiter = limiter(3, &clock, None);
         assert_eq!(admitted(&[&limiter], "1.2.3.4", 50).await, 3);
         let first = limiter.count(Rule::Login, ip("1.2.3.4")).await.unwrap_err();
-        assert!(first.retry_after <= Duration::from_secs(60) && retry_after(first) == "60", "{first:?}");
+        assert!(first.retry_after <= Duration::from_secs(60), "{first:?}");
         // Others, and other rules, have counters of their own; a subscriber's network has one.
         assert_eq!(admitted(&[&limiter], "1.2.3.5", 50).await, 3);
         assert_eq!(admitted(&[&limiter], "2001:db8::1", 2).await, 2);
@@ -311,9 +321,9 @@ fn in_memory_a_window_ends_when_it_was_said_to() {
         for _ in 0..1_000 {
             assert!(limiter.count(Rule::GuestCart, ip("1.2.3.4")).await.is_ok(), "0 is no limit");
         }
-        clock.advance(first.retry_after - Duration::from_secs(5));
+        clock.advance(first.retry_after.saturating_sub(Duration::from_secs(5)));
         let last = limiter.count(Rule::Login, ip("1.2.3.4")).await.unwrap_err();
-        assert!(last.retry_after <= Duration::from_secs(5) && retry_after(last) == "5", "{last:?}");
+        assert!(last.retry_after <= Duration::from_secs(5), "{last:?}");
         clock.advance(last.retry_after);
         assert_eq!(admitted(&[&limiter], "1.2.3.4", 50).await, 3);
     });
@@ -328,15 +338,14 @@ fn two_limiters_share_one_count() {
         assert_eq!(admitted(&[&other], "1.2.3.5", 15).await, 15);
         assert_eq!(admitted(&[&one], "1.2.3.5", 15).await, 5);
         // The wait is that of the counter: when it is over, both let in again.
-        let reached = one.count(Rule::Login, ip("1.2.3.4")).await.unwrap_err();
         let key = redis.keys().into_iter().find(|key| key.ends_with("login:1.2.3.4")).unwrap();
-        let left: u64 = redis.connect().pttl(&key).unwrap();
-        let told = u64::try_from(reached.retry_after.as_millis()).unwrap();
-        assert!((left..=left + 5_000).contains(&told) && told <= 60_000, "{told} {left}");
-        let _: bool = redis.connect().pexpire(&key, 40).unwrap();
+        let mut connection = redis.connect();
+        let _: bool = connection.pexpire(&key, 1_500).unwrap();
         let reached = other.count(Rule::Login, ip("1.2.3.4")).await.unwrap_err();
-        assert!(reached.retry_after <= Duration::from_millis(40) && retry_after(reached) == "1");
-        tokio::time::sleep(reached.retry_after).await;
+        let left_ms: i64 = connection.pttl(&key).unwrap();
+        let told_ms = i64::try_from(reached.retry_after.as_millis()).unwrap();
+        assert!((left_ms..=1_500).contains(&told_ms), "{left_ms} {told_ms}");
+        until("the counter is gone", || !redis.keys().contains(&key)).await;
         assert_eq!(admitted(&[&one, &other], "1.2.3.4", 100).await, 20);
     });
 }
@@ -352,7 +361,7 @@ fn a_counter_that_is_none_or_has_no_end_turns_nobody_away_for_good() {
         assert_eq!(admitted(&[&limiter], "1.2.3.4", 50).await, 3, "counted in memory");
         connection.set::<_, _, ()>(&key, "1000").unwrap();
         let reached = limiter.count(Rule::Login, ip("1.2.3.4")).await.unwrap_err();
-        assert_eq!(retry_after(reached), "60");
+        assert!(reached.retry_after <= Duration::from_secs(60));
         let left: i64 = connection.pttl(&key).unwrap();
         assert!((1..=60_000).contains(&left), "{left}");
     });
@@ -370,7 +379,7 @@ fn without_the_store_each_process_counts_for_itself_and_nobody_waits() {
             lose(&proxy);
             let began = Instant::now();
             assert_eq!(admitted(&[&one], "1.2.3.4", 50).await, 5, "in memory, and with the same limit");
-            assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+            assert!(began.elapsed() < PATIENCE * 5, "fifty calls took {:?}", began.elapsed());
             assert!(other.count(Rule::Login, ip("1.2.3.4")).await.is_err(), "the other one still shares");
             proxy.open();
             until("the store is connected again", || store.link().is_some()).await;

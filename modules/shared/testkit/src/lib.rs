@@ -13,7 +13,7 @@ pub use app::{Response, Sent, TestApp};
 pub use clock::TestClock;
 pub use database::{Bench, Engine, TestDatabase, postgres_url};
 pub use rabbit::{TestRabbit, rabbitmq_url};
-pub use redis::{Proxy, TestRedis, redis_url, until};
+pub use redis::{PATIENCE, Proxy, TestRedis, redis_url, until};
 pub use tokens::{TestUser, Tokens};
 
 /// Declares tests that run on SQLite and on PostgreSQL: each becomes `name::sqlite` and `name::postgres`.

@@ -23,6 +23,9 @@ pub fn redis_url() -> Option<String> {
     }
 }
 
+/// How long stores of tests wait for an answer: tests come in crowds, and a late answer must not look like none.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Keys of one test: they begin with a prefix of its own, and are deleted with this value.
 pub struct TestRedis {
     url: String,
@@ -46,7 +49,7 @@ impl TestRedis {
     }
 
     async fn store_at(&self, url: &str) -> SharedStore {
-        let store = SharedStore::open(&self.options_at(url)).unwrap();
+        let store = SharedStore::open_patiently(&self.options_at(url), PATIENCE).unwrap();
         until("the store is connected", || store.link().is_some()).await;
         store
     }

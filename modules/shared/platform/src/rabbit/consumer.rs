@@ -16,7 +16,7 @@ use contracts::subscriptions::Subscriptions;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
-use lapin::{BasicProperties, Consumer};
+use lapin::{BasicProperties, Channel, Consumer};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,40 @@ struct Failure {
     error: HandleError,
 }
 
+/// A module's queue, as this consumer has it.
+///
+/// It ends by closing the channel, never by cancelling the consumer: the broker would give the queue to the next replica
+/// while messages that came before are still here, and they would be overtaken. A closed channel gives them back first.
+pub(super) struct Subscription {
+    channel: Channel,
+    messages: Option<Consumer>,
+}
+
+impl Subscription {
+    pub(super) fn new(channel: Channel, messages: Consumer) -> Self {
+        Self { channel, messages: Some(messages) }
+    }
+
+    async fn next(&mut self) -> Option<Result<Delivery, lapin::Error>> {
+        self.messages.as_mut()?.next().await
+    }
+
+    async fn end(mut self) {
+        if let Err(error) = self.channel.close(200, "done".into()).await {
+            tracing::debug!(%error, "the channel had ended");
+        }
+        self.messages = None;
+    }
+}
+
+impl Drop for Subscription {
+    /// In the middle of work, when the process ends at once: a consumer that is dropped on an open channel is cancelled. The
+    /// connection ends soon, too, and everything with it.
+    fn drop(&mut self) {
+        std::mem::forget(self.messages.take());
+    }
+}
+
 /// One aggregate's messages that wait for the one that is being handled.
 type Lanes = HashMap<Uuid, VecDeque<Delivery>>;
 
@@ -71,7 +105,7 @@ impl Desk {
     /// Handles messages until the connection is lost or `ending` says so; then lets what is being handled finish.
     pub(super) async fn run(
         self: Arc<Self>,
-        mut messages: Consumer,
+        mut messages: Subscription,
         ending: CancellationToken,
     ) -> Result<(), RabbitError> {
         let (mut lanes, mut at_work) = (Lanes::new(), JoinSet::new());
@@ -98,6 +132,7 @@ impl Desk {
         if tokio::time::timeout(FINISHED_WITHIN, finished).await.is_err() {
             tracing::warn!(module = self.module, "handlers did not end in time; their events come again");
         }
+        messages.end().await;
         outcome
     }
 

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 /// A connection that is not made within this is not made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// The largest frame. The client library holds 32 of them in each direction of a connection, which with the broker's own
+/// 128 KiB would be most of a process' memory. Longer messages travel in several frames.
+const FRAME_BYTES: u32 = 16 * 1024;
 /// Between two signs of life, seconds, if the address does not say otherwise. Two that stay away end the connection.
 const HEARTBEAT_S: u16 = 10;
 /// A connection says that it has ended; this is the net below.
@@ -43,6 +46,7 @@ pub enum RabbitError {
 pub(super) async fn connect(url: &str, name: &str) -> Result<Connection, RabbitError> {
     let mut uri: AMQPUri = url.parse().map_err(RabbitError::Address)?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
+    uri.query.frame_max.get_or_insert(FRAME_BYTES);
     let properties = ConnectionProperties::default().with_connection_name(LongString::from(name));
     tokio::time::timeout(CONNECT_WITHIN, Connection::connect_uri(uri, properties))
         .await

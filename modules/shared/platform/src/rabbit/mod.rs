@@ -41,7 +41,7 @@ use crate::db::Db;
 use crate::module::AnyError;
 use crate::problem::chain;
 use crate::rabbit::broadcast::{Broadcasts, catch_up};
-use crate::rabbit::consumer::Desk;
+use crate::rabbit::consumer::{Desk, Subscription};
 use crate::rabbit::link::{Backoff, connect};
 use crate::rabbit::notices::Notices;
 use crate::rabbit::publisher::{IN_FLIGHT, Message, Publisher, PublisherError};
@@ -207,6 +207,7 @@ impl RabbitBus {
             let channel = session.connection.create_channel().await?;
             channel.basic_qos(self.options.prefetch, BasicQosOptions::default()).await?;
             let messages = consume(&channel, &self.names.queue(subscriber.module), false).await?;
+            let messages = Subscription::new(channel, messages);
             session.parts.spawn(self.desk(subscriber).run(messages, session.ending.clone()));
         }
         self.listen(&channel, process, follows, &mut session).await?;
