@@ -254,7 +254,12 @@ impl Site {
 
     fn stop(&self) -> Result<(), String> {
         match std::mem::replace(&mut *lock(&self.place), Place::Gone) {
-            Place::Up(running) => Arc::into_inner(running).map_or(Ok(()), Running::stop),
+            Place::Up(running) => {
+                if lock(&self.ended).values().any(|outcome| *outcome == Outcome::Failed) {
+                    running.keep_logs(self.topology.name())?;
+                }
+                Arc::into_inner(running).map_or(Ok(()), Running::stop)
+            }
             _ => Ok(()),
         }
     }

@@ -198,12 +198,21 @@ impl Running {
         Ok(names.filter(|name| is_process(name)).map(str::to_owned).collect())
     }
 
-    /// The last complaints of the gateway, for a failure that needs an explanation.
-    pub fn gateway_log(&self) -> String {
-        const ENOUGH: usize = 20;
-        let log = std::fs::read_to_string(self.folder.join("split/log/gateway.log")).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(ENOUGH)..].join("\n")
+    /// Copies what the processes logged to where it stays, for a failure that needs an explanation.
+    pub fn keep_logs(&self, name: &str) -> Result<(), String> {
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("logs").join(name);
+        std::fs::create_dir_all(&kept).map_err(text)?;
+        for folder in [self.folder.clone(), self.folder.join("split/log")] {
+            for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let is_log =
+                    ["log", "err"].iter().any(|end| file.path().extension().is_some_and(|it| it == *end));
+                if is_log || file.file_name() == "log" && file.path().is_file() {
+                    std::fs::copy(file.path(), kept.join(file.file_name())).map_err(text)?;
+                }
+            }
+        }
+        say(&format!("the logs of {name} are kept in {}", kept.display()));
+        Ok(())
     }
 
     /// Ends one process of a deployment gently and starts it again at the same place.
