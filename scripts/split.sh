@@ -309,13 +309,17 @@ prepare_database() {
   fi
   SOUK_POSTGRES_PASSWORD=$SOUK_POSTGRES_PASSWORD psql -X -w -q -d "$whole" -f scripts/postgres/roles.sql >&2 \
     || fail "scripts/postgres/roles.sql failed"
-  # As the whole shop: no SOUK__ONLY, no peers, no broker. What the demo says waits in the outboxes for the processes' relays.
   as_whole_shop "$whole" migrate up >&2 || fail "souk migrate up failed"
+}
+
+# The demo shop, into a database that was just made. What it says waits in the outboxes for the processes' relays.
+load_demo() {
   if [ "$is_new" = true ] && [ "${SOUK_SPLIT_DEMO:-true}" = true ] && [ "${SOUK_PROFILE:-default}" != production ]; then
-    as_whole_shop "$whole" demo >&2 || fail "souk demo failed"
+    as_whole_shop "$(url_of_database "$1" "$database")" demo >&2 || fail "souk demo failed"
   fi
 }
 
+# Runs a command of the binary with all modules at once: no SOUK__ONLY, no broker.
 as_whole_shop() {
   local url=$1
   shift
@@ -444,6 +448,7 @@ up() {
   write_environments "$superuser"
   for name in $(names); do start_process "$name"; done
   [ -z "$tls_port" ] || scripts/generate-ssl.sh "$dir/tls" 2>/dev/null || fail "scripts/generate-ssl.sh failed"
+  load_demo "$superuser" # meanwhile the processes start
   write_gateway
   start_gateway
   for name in $(names); do await_ready "$name" "http://127.0.0.1:$(port_of "$name")/readyz"; done
@@ -514,26 +519,40 @@ END
   )" 0 "$prefix:*" >/dev/null
 }
 
+# purge_node PORT VHOST [OPTION OF RABBITMQCTL...]: deletes by prefix in the broker of this machine that listens on the port. It
+# refuses to do so in another.
+purge_node() {
+  local port=$1 vhost=$2
+  shift 2
+  rabbitmqctl -q "$@" eval "
+    true = lists:member($port, [element(6, Listener) || Listener <- rabbit_networking:active_listeners()]),
+    [catch rabbit_amqqueue:delete(Queue, false, false, <<\"split.sh\">>)
+      || Queue <- rabbit_amqqueue:list(<<\"$vhost\">>),
+         string:prefix(element(4, amqqueue:get_name(Queue)), <<\"$prefix.\">>) =/= nomatch],
+    [catch rabbit_exchange:delete(element(2, Exchange), false, <<\"split.sh\">>)
+      || Exchange <- rabbit_exchange:list(<<\"$vhost\">>),
+         string:prefix(element(4, element(2, Exchange)), <<\"$prefix.\">>) =/= nomatch],
+    ok." >/dev/null 2>&1
+}
+
 # The broker's own tool can delete by prefix, if the broker is on this machine and lets us; amqp-tools know the names.
 purge_rabbitmq() {
-  local vhost place module name
+  local vhost place port module name
   place=${rabbitmq#*://}
   vhost=${place#*/}
   [ "$vhost" != "$place" ] || vhost=%2f
   vhost=$(printf '%s' "${vhost%%\?*}" | sed 's/%2[fF]/\//g')
   place=${place%%/*}
-  case ${place##*@} in
+  place=${place##*@}
+  port=${place##*:}
+  case $port in "" | *[!0-9]*) port=5672 ;; esac
+  case $place in
     127.0.0.1* | localhost* | \[::1\]*)
-      # What a process that was stopped a moment ago held exclusively may be going by itself just now.
-      if command -v rabbitmqctl >/dev/null && rabbitmqctl -q eval "
-        [catch rabbit_amqqueue:delete(Queue, false, false, <<\"split.sh\">>)
-          || Queue <- rabbit_amqqueue:list(<<\"$vhost\">>),
-             string:prefix(element(4, amqqueue:get_name(Queue)), <<\"$prefix.\">>) =/= nomatch],
-        [catch rabbit_exchange:delete(element(2, Exchange), false, <<\"split.sh\">>)
-          || Exchange <- rabbit_exchange:list(<<\"$vhost\">>),
-             string:prefix(element(4, element(2, Exchange)), <<\"$prefix.\">>) =/= nomatch],
-        ok." >/dev/null 2>&1; then
-        return
+      if command -v rabbitmqctl >/dev/null; then
+        ! purge_node "$port" "$vhost" || return 0
+        for name in $(epmd -names 2>/dev/null | sed -n 's/^name \(.*\) at port.*/\1/p'); do
+          ! purge_node "$port" "$vhost" -n "$name@localhost" || return 0
+        done
       fi
       ;;
   esac

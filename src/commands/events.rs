@@ -196,7 +196,7 @@ fn tell(stuck: &Stuck) -> std::io::Result<()> {
     say(&format!("{id}  {event_type} {end} {}", letter.module))?;
     let by = letter.handler.as_deref().map(|handler| format!("{handler}: ")).unwrap_or_default();
     let since = letter.died_at.map(|at| format!("{at}  ")).unwrap_or_default();
-    let tries = letter.attempts.map(|attempts| format!(" (tried {attempts} times)")).unwrap_or_default();
+    let tries = letter.attempts.map(|attempts| format!(" (tries: {attempts})")).unwrap_or_default();
     say(&format!("    {since}{by}{}{tries}", letter.cause))
 }
 

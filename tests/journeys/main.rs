@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     let left = suite.end();
     if !arguments.list {
-        topology::say(&suite.table());
+        topology::report(&suite.table());
     }
     match left {
         Ok(()) => conclusion.exit_code(),

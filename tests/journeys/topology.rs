@@ -453,3 +453,8 @@ pub fn say(line: &str) {
     // A closed output is no reason to fail.
     drop(writeln!(std::io::stderr(), "{line}"));
 }
+
+/// What belongs to the report of the tests.
+pub fn report(text: &str) {
+    drop(writeln!(std::io::stdout(), "{text}"));
+}

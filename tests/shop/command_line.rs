@@ -8,17 +8,17 @@ use serde_json::json;
 use testkit::{Engine, Sent, TestDatabase};
 
 /// The binary with a data folder and a database of its own.
-struct Souk {
-    folder: tempfile::TempDir,
-    database: TestDatabase,
+pub struct Souk {
+    pub folder: tempfile::TempDir,
+    pub database: TestDatabase,
 }
 
 impl Souk {
-    async fn new(engine: Engine) -> Self {
+    pub async fn new(engine: Engine) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), database: TestDatabase::create(engine).await }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_souk"));
         command.args(arguments).arg("--data-dir").arg(self.folder.path().join("data")).stdin(Stdio::null());
         command.env("SOUK__AUTH__BCRYPT_COST", "4").env("SOUK_PASSWORD", "correct horse");
@@ -28,13 +28,13 @@ impl Souk {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Standard output of a command that must succeed.
     #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
         text(&output.stdout)
@@ -42,7 +42,7 @@ impl Souk {
 
     /// Standard error of a command that must fail with code 1.
     #[track_caller]
-    fn fails(&self, arguments: &[&str]) -> String {
+    pub fn fails(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
         format!("{}{}", text(&output.stdout), text(&output.stderr))
@@ -55,7 +55,7 @@ impl Souk {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -10,6 +10,7 @@
 mod claims;
 mod command_line;
 mod contract;
+mod events;
 mod migrations;
 mod openapi;
 mod real_data;
