@@ -321,8 +321,9 @@ if [ -n "$tls" ]; then
   is "TLS 1.3" "$status" 200
   ask "${secure[@]}" --ciphers DEFAULT@SECLEVEL=0 --tlsv1.0 --tls-max 1.1 /products
   is "no TLS 1.1" "$status" 000
-  ask "${secure[@]}" --http2 -w '%{http_code}' /nowhere
-  problem "an unknown path over TLS" 404 not_found 2>/dev/null || true
+  ask "${secure[@]}" --http2 /nowhere
+  like "HTTP/2" "$(head -n 1 "$scratch/head")" "HTTP/2 404*"
+  problem "an unknown path over TLS" 404 not_found
   host=${gateway#*://} port=${gateway##*:}
   raw 'GET /products HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
   is "HTTP spoken to the TLS port" "$status $(field .code)" "400 malformed_request"

@@ -172,7 +172,7 @@ pub async fn index() -> HttpResponse {
         "Souk",
         &format!(
             "<p>Every module documents itself. Errors are <a href=\"/docs/errors\">listed here</a>; \
-             <a href=\"/readyz\">readiness</a> and <a href=\"/metrics\">metrics</a> are for operators.</p>\
+             <code>/readyz</code> and <code>/metrics</code> of each process are for operators.</p>\
              <table><tr><th>module</th><th>what it does</th><th>OpenAPI 3.1</th></tr>{rows}</table>"
         ),
     )

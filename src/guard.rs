@@ -35,8 +35,8 @@ pub async fn guard<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let system = request.app_data::<web::Data<System>>().cloned();
-    let trace_id =
-        trace::from_headers(request.headers(), system.map(|system| system.id()).unwrap_or_default());
+    let fresh = system.as_ref().map(|system| system.id()).unwrap_or_default();
+    let trace_id = trace::from_headers(request.headers(), fresh);
     let span = tracing::info_span!("request", %trace_id, method = %request.method(), path = request.path());
     let header_value = HeaderValue::from_str(&trace_id).ok();
     canonicalise(&mut request);
@@ -73,7 +73,11 @@ pub async fn guard<B: MessageBody + 'static>(
         record(&method, route, response.status().as_u16(), started);
         Ok(response)
     };
-    trace::scope(trace_id, deadline::scope(within, work.instrument(span))).await
+    let work = trace::scope(trace_id, deadline::scope(within, work.instrument(span)));
+    match system {
+        Some(system) => system.inside(work).await,
+        None => work.await,
+    }
 }
 
 /// Trims slashes at the end, resolves aliases, and lets HEAD be answered as GET (the server then leaves the body out).

@@ -17,6 +17,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Looks between two reloads once they are known: 30 seconds.
 const LOOKS_A_RELOAD: u32 = 150;
 
+/// How long a process that starts waits for `auth` before it listens all the same.
+const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Waits until `auth` has answered once. A replica that comes back then serves from its first request on; if `auth` is away, it
+/// listens after a while and says of itself that it is not ready.
+pub(crate) async fn await_first(verifier: &TokenVerifier, auth: &dyn AuthPort) {
+    let answered = async {
+        while verifier.load(auth).await.is_err() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(FIRST_ANSWER_WITHIN, answered).await.is_err() {
+        tracing::warn!("auth does not answer; until it does, nobody can be recognised here");
+    }
+}
+
 /// Asks `auth` until it has answered once, and every 30 seconds from then on.
 pub(crate) fn follow(verifier: Arc<TokenVerifier>, auth: Arc<dyn AuthPort>) -> Worker {
     let looks = Arc::new(AtomicU32::new(0));

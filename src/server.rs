@@ -91,6 +91,9 @@ impl Application {
         {
             crate::demo::load(&shop).await.map_err(StartError::Demo)?;
         }
+        if !settings.only.contains(&"auth") {
+            crate::keys::await_first(&shop.verifier, shop.keys.as_ref()).await;
+        }
         let (server, addresses) = listen(settings, &shop)?;
         let background = Background::start(&shop, settings);
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);

@@ -1,7 +1,7 @@
 //! Logs, to standard error: text on a terminal, one JSON object a line otherwise. Standard output belongs to commands.
 
 use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -34,8 +34,10 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The process's metrics; started at the first call.
 pub fn metrics() -> Result<PrometheusHandle, BuildError> {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
+    // Held while the recorder is installed: two shops of one process may start at once.
+    static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut installed = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = installed.as_ref() {
         return Ok(handle.clone());
     }
     let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -54,5 +56,6 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
             }
         })
         .map_err(|error| BuildError::FailedToCreateRuntime(error.to_string()))?;
-    Ok(HANDLE.get_or_init(|| handle).clone())
+    *installed = Some(handle.clone());
+    Ok(handle)
 }

@@ -20,6 +20,25 @@ const START_BOUND: Duration = Duration::from_secs(60);
 const SETTLE_BOUND: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// What the guard of a process does: it is told which process there is, an empty line for none, and waits for the end.
+const END_PROCESS: &str = r#"
+pid=
+while read -r line; do pid=$line; done
+[ -z "$pid" ] || kill -TERM "$pid"
+for _ in $(seq 200); do
+  [ -n "$pid" ] && kill -0 "$pid" || break
+  sleep 0.05
+done
+rm -rf "$FOLDER"
+[ -z "$DATABASE" ] || psql -X -q -w -d "$SERVER" -c "DROP DATABASE IF EXISTS $DATABASE WITH (FORCE)"
+"#;
+
+/// What the guard of a deployment does. What could not be taken down is left to be looked at.
+const END_DEPLOYMENT: &str = r#"
+while read -r _; do :; done
+scripts/split.sh down --purge >"$FOLDER/down.log" 2>&1 && rm -rf "$FOLDER"
+"#;
+
 /// Settings in which every topology agrees: cheap passwords, no limits of rate, small pools, time for crowds.
 const SETTINGS: &[(&str, &str)] = &[
     ("SOUK__AUTH__BCRYPT_COST", "4"),
@@ -123,9 +142,11 @@ impl Running {
         };
         let database = block_on(TestDatabase::create(engine));
         let database_url = database.url().map(str::to_owned);
+        let server = variable("TEST_DATABASE_URL").unwrap_or_default();
+        let name = database_url.as_deref().map(database_name).unwrap_or_default();
         let guard = Guard::start(
-            "pid=; while read -r line; do pid=$line; done; [ -z \"$pid\" ] || kill -TERM \"$pid\"; rm -rf \"$FOLDER\"",
-            &[("FOLDER", folder.display().to_string())],
+            END_PROCESS,
+            &[("FOLDER", folder.display().to_string()), ("SERVER", server), ("DATABASE", name.to_owned())],
         )?;
         let (child, address) = serve(&folder, database_url.as_deref(), 0)?;
         guard.tell(&child.id().to_string());
@@ -155,10 +176,7 @@ impl Running {
         ];
         environment.extend(SETTINGS.iter().map(|(name, value)| (*name, (*value).to_owned())));
         environment.push(("FOLDER", folder.display().to_string()));
-        let guard = Guard::start(
-            "while read -r _; do :; done; scripts/split.sh down --purge >>\"$FOLDER/down.log\" 2>&1 && rm -rf \"$FOLDER\"",
-            &environment,
-        )?;
+        let guard = Guard::start(END_DEPLOYMENT, &environment)?;
         let kind = Kind::Deployment { guard, environment, database_url };
         let mut running = Self { address: String::new(), kind, folder, _database: None };
         let printed = running.split(&["up"])?;
@@ -246,18 +264,16 @@ impl Running {
 
     /// Asks the doctor until every invariant of every module holds, or too long.
     pub fn assert_healthy(&self) -> Result<(), String> {
-        let give_up = Instant::now() + SETTLE_BOUND;
-        loop {
-            let failure = match self.ask_the_doctor() {
-                Ok(sick) if sick.is_empty() => return Ok(()),
+        let mut failure = String::new();
+        let healthy = await_that(SETTLE_BOUND, || {
+            failure = match self.ask_the_doctor() {
+                Ok(sick) if sick.is_empty() => return Ok(Some(())),
                 Ok(sick) => format!("souk doctor found:\n{}", sick.join("\n")),
                 Err(failure) => failure,
             };
-            if Instant::now() > give_up {
-                return Err(failure);
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
+            Ok(None)
+        })?;
+        healthy.ok_or(failure)
     }
 
     /// What `souk doctor` finds broken.
@@ -328,37 +344,56 @@ fn serve(folder: &Path, database_url: Option<&str>, port: u16) -> Result<(Child,
     // An interrupt at the terminal reaches this program, whose guard then ends the shop.
     command.process_group(0).stdout(Stdio::null()).stderr(File::create(&log).map_err(text)?);
     let mut child = command.spawn().map_err(text)?;
-    let give_up = Instant::now() + START_BOUND;
-    loop {
-        let said = std::fs::read_to_string(&log).map_err(text)?;
+    let mut said = String::new();
+    let address = await_that(START_BOUND, || {
+        said = std::fs::read_to_string(&log).map_err(text)?;
         let listening = said.lines().find_map(|line| line.split("listening on ").nth(1));
-        if let Some(address) = listening.and_then(|rest| rest.split([';', '"']).next()) {
-            return Ok((child, address.to_owned()));
+        let address = listening.and_then(|rest| rest.split([';', '"']).next()).map(str::to_owned);
+        match child.try_wait().map_err(text)? {
+            Some(status) => Err(format!("the shop ended at once with {status}:\n{said}")),
+            None => Ok(address),
         }
-        if child.try_wait().map_err(text)?.is_some() || Instant::now() > give_up {
+    })?;
+    match address {
+        Some(address) => Ok((child, address)),
+        None => {
             child.kill().map_err(text)?;
             child.wait().map_err(text)?;
-            return Err(format!("the shop did not start:\n{said}"));
+            Err(format!("the shop did not start:\n{said}"))
         }
-        std::thread::sleep(LOOK_EVERY);
     }
 }
 
 /// Ends a process by SIGTERM; it must do so by itself, in time, and with success.
 fn end(mut child: Child) -> Result<(), String> {
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().map_err(text)?;
-    let give_up = Instant::now() + START_BOUND;
-    loop {
-        if let Some(status) = child.try_wait().map_err(text)? {
-            return if status.success() { Ok(()) } else { Err(format!("the shop ended with {status}")) };
-        }
-        if Instant::now() > give_up {
+    match await_that(START_BOUND, || child.try_wait().map_err(text))? {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(format!("the shop ended with {status}")),
+        None => {
             child.kill().map_err(text)?;
             child.wait().map_err(text)?;
-            return Err("the shop did not end after SIGTERM".to_owned());
+            Err("the shop did not end after SIGTERM".to_owned())
         }
-        std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Looks again and again until something is there; `None` if it does not come in time.
+fn await_that<T>(
+    bound: Duration,
+    mut look: impl FnMut() -> Result<Option<T>, String>,
+) -> Result<Option<T>, String> {
+    block_on(async {
+        let give_up = Instant::now() + bound;
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            let found = look()?;
+            if found.is_some() || Instant::now() > give_up {
+                return Ok(found);
+            }
+        }
+    })
 }
 
 /// A shell that cleans up when its input ends.
@@ -430,6 +465,11 @@ fn with_database(server: &str, name: &str) -> String {
         .map_or((server, String::new()), |(address, query)| (address, format!("?{query}")));
     let authority = address.match_indices('/').nth(2).map_or(address, |(slash, _)| &address[..slash]);
     format!("{authority}/{name}{query}")
+}
+
+/// The name of the database in an address.
+fn database_name(url: &str) -> &str {
+    url.rsplit('/').next().and_then(|last| last.split('?').next()).unwrap_or_default()
 }
 
 /// Whether the first word of a line of `scripts/split.sh status` names a process: its modules, and a replica's number.

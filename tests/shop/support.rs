@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
 use platform::system::System;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -15,8 +14,6 @@ pub struct Shop {
     pub address: String,
     pub settings: Settings,
     client: Client,
-    handle: ServerHandle,
-    served: tokio::task::JoinHandle<std::io::Result<()>>,
     /// Keeps the test's databases until the end.
     _place: Place,
 }
@@ -26,7 +23,6 @@ pub struct Shop {
 pub struct Person {
     pub id: String,
     pub token: String,
-    pub refresh_token: String,
 }
 
 /// Where a shop's data is during a test.
@@ -70,9 +66,9 @@ impl Shop {
         let mut settings = place.settings();
         change(&mut settings);
         let application = Application::build(&settings, System::real()).await.unwrap();
-        let (address, handle) = (application.address(), application.handle());
-        let served = actix_web::rt::spawn(application.serve());
-        Self { address, settings, client: Client::new(), handle, served, _place: place }
+        let address = application.address();
+        actix_web::rt::spawn(application.serve());
+        Self { address, settings, client: Client::new(), _place: place }
     }
 
     /// A request.
@@ -108,17 +104,6 @@ impl Shop {
         let email = format!("{}@example.com", testkit::fresh_id().simple());
         let body = json!({"email": email, "password": "correct horse"});
         person(self.post("/auth/register").json(body).send().await.expect(201))
-    }
-
-    /// Sets the stock of a SKU.
-    pub async fn stock(&self, admin: &Person, sku: &str, on_hand: i64) {
-        let path = format!("/inventory/{sku}");
-        self.call("PUT", &path)
-            .bearer(&admin.token)
-            .json(json!({"on_hand": on_hand}))
-            .send()
-            .await
-            .expect(200);
     }
 
     /// What can still be bought of a SKU.
@@ -174,20 +159,9 @@ impl Shop {
             db.close().await.unwrap();
         }
     }
-
-    /// Stops the shop gently and gives its place back, for a restart.
-    pub async fn close(self) -> Place {
-        self.handle.stop(true).await;
-        self.served.await.unwrap().unwrap();
-        self._place
-    }
 }
 
 fn person(response: Response) -> Person {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    Person {
-        id: text(&response.json["user"]["id"]),
-        token: text(&response.json["access_token"]),
-        refresh_token: text(&response.json["refresh_token"]),
-    }
+    Person { id: text(&response.json["user"]["id"]), token: text(&response.json["access_token"]) }
 }

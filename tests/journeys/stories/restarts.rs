@@ -11,7 +11,7 @@ use crate::shop::{Person, Shop, client, path_of, pence};
 use crate::topology::{Running, block_on, text};
 
 /// Customers who buy while processes restart.
-const BUYERS: usize = 6;
+const BUYERS: usize = 12;
 /// Orders for each buyer, as many as there can be in the time.
 const STOCK: i64 = 100_000;
 

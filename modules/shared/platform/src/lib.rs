@@ -21,6 +21,7 @@ pub mod problem;
 pub mod rabbit;
 pub mod rate_limit;
 pub mod relay;
+pub mod runtime;
 pub mod shared_cache;
 pub mod shared_store;
 pub mod system;

@@ -5,16 +5,19 @@
 //! No lock is held while the bus works: a claim is a time in the row. A process that dies with claimed rows merely lets
 //! the claim run out, and the event is published again; the inboxes make that harmless.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::event::Envelope;
 use futures_util::StreamExt;
+use kernel::Timestamp;
 use rand::Rng;
 use sea_orm::sea_query::{Expr, LockBehavior, LockType};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::bus::{EventBus, PublishError};
 use crate::db::Db;
@@ -79,9 +82,8 @@ const AWAY: Duration = Duration::from_secs(1);
 /// Events whose publication is noted in one statement.
 const NOTED_AT_ONCE: usize = 100;
 const STILL_WAITING: &str = "published_at_ms IS NULL AND dead_at_ms IS NULL";
-const IS_HEAD_OF_ITS_AGGREGATE: &str = "NOT EXISTS (SELECT 1 FROM outbox AS earlier \
-    WHERE earlier.aggregate_id = outbox.aggregate_id AND earlier.seq < outbox.seq \
-    AND earlier.published_at_ms IS NULL AND earlier.dead_at_ms IS NULL)";
+/// So many times the size of a batch is looked at to find one: several events may be of one aggregate.
+const LOOK_AHEAD: u64 = 4;
 
 impl Relay {
     /// From this outbox to this bus.
@@ -148,19 +150,20 @@ impl Relay {
 
     async fn claim(&self) -> Result<Vec<Model>, DbErr> {
         let now = self.db.system().now();
-        let claimable = Entity::find()
-            .filter(Expr::cust(STILL_WAITING))
-            .filter(Column::ClaimedUntilMs.lte(now.ms()))
-            .filter(Expr::cust(IS_HEAD_OF_ITS_AGGREGATE))
-            .order_by_asc(Column::Seq)
-            .limit(self.settings.batch);
         // A look without a lock first: an idle relay must not take SQLite's writer.
-        if claimable.clone().limit(1).one(self.db.reader()).await?.is_none() {
+        let heads = self.heads(now).await?;
+        if heads.is_empty() {
             return Ok(Vec::new());
         }
         let tx = self.db.begin().await?;
-        let rows =
-            claimable.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked).all(tx.conn()).await?;
+        let rows = Entity::find()
+            .filter(Column::Seq.is_in(heads))
+            .filter(Expr::cust(STILL_WAITING))
+            .filter(Column::ClaimedUntilMs.lte(now.ms()))
+            .order_by_asc(Column::Seq)
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .all(tx.conn())
+            .await?;
         Entity::update_many()
             .col_expr(Column::ClaimedUntilMs, Expr::value(now.plus(self.settings.claim_for).ms()))
             .filter(Column::Seq.is_in(rows.iter().map(|row| row.seq)))
@@ -168,6 +171,39 @@ impl Relay {
             .await?;
         tx.commit().await?;
         Ok(rows)
+    }
+
+    /// The oldest waiting event of each aggregate, where nobody has claimed it, oldest first. An older one cannot appear later:
+    /// an aggregate's events are numbered in the order of its commits.
+    ///
+    /// Not a query with `NOT EXISTS`: PostgreSQL has no idea how many events wait, as usually none does, and reads all of them
+    /// again for each when thousands do.
+    async fn heads(&self, now: Timestamp) -> Result<Vec<i64>, DbErr> {
+        let (mut aggregates, mut heads, mut after) = (HashSet::new(), Vec::new(), 0);
+        loop {
+            let page: Vec<(i64, Uuid, i64)> = Entity::find()
+                .select_only()
+                .columns([Column::Seq, Column::AggregateId, Column::ClaimedUntilMs])
+                .filter(Expr::cust(STILL_WAITING))
+                .filter(Column::Seq.gt(after))
+                .order_by_asc(Column::Seq)
+                .limit(self.settings.batch.saturating_mul(LOOK_AHEAD))
+                .into_tuple()
+                .all(self.db.reader())
+                .await?;
+            for (seq, aggregate_id, claimed_until_ms) in &page {
+                if aggregates.insert(*aggregate_id) && *claimed_until_ms <= now.ms() {
+                    heads.push(*seq);
+                }
+            }
+            match page.last() {
+                // All of these wait for another try; there may be others behind them.
+                Some((seq, ..)) if heads.is_empty() => after = *seq,
+                _ => break,
+            }
+        }
+        heads.truncate(usize::try_from(self.settings.batch).unwrap_or(usize::MAX));
+        Ok(heads)
     }
 
     async fn publish(&self, row: Model) -> Outcome {
@@ -181,7 +217,7 @@ impl Relay {
 
     /// Another relay may have published an event since this one's claim ran out; then nothing is left to note.
     async fn note(&self, outcomes: &mut Vec<Outcome>, batch: &mut Batch) -> Result<(), DbErr> {
-        let mut published = Vec::new();
+        let (mut published, mut waiting) = (Vec::new(), Vec::new());
         for outcome in outcomes.drain(..) {
             match &outcome.result {
                 Ok(()) => {
@@ -191,12 +227,15 @@ impl Relay {
                     published.push(outcome.seq);
                 }
                 Err(PublishError::Away { cause }) => {
-                    batch.away = true;
                     tracing::debug!(event.id = %outcome.envelope.id, cause, "an event waits for the message broker");
-                    self.give_back(&outcome).await?;
+                    waiting.push(outcome.seq);
                 }
                 Err(error) => self.note_failure(&outcome, error).await?,
             }
+        }
+        if !waiting.is_empty() {
+            batch.away = true;
+            self.give_back(waiting).await?;
         }
         if !published.is_empty() {
             batch.published += published.len();
@@ -211,10 +250,10 @@ impl Relay {
         Ok(())
     }
 
-    /// The event can be claimed again at once, and this try does not count.
-    async fn give_back(&self, outcome: &Outcome) -> Result<(), DbErr> {
+    /// These events can be claimed again at once, and this try does not count.
+    async fn give_back(&self, seqs: Vec<i64>) -> Result<(), DbErr> {
         Entity::update_many()
-            .filter(Column::Seq.eq(outcome.seq))
+            .filter(Column::Seq.is_in(seqs))
             .filter(Column::PublishedAtMs.is_null())
             .col_expr(Column::ClaimedUntilMs, Expr::value(0))
             .exec(self.db.writer())

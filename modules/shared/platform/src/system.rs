@@ -74,6 +74,11 @@ impl System {
         self.unfinished.spawn_on(work, &self.runtime).await
     }
 
+    /// Polls a request's work inside of the runtime of the process, so that what it opens outlives the thread it runs on.
+    pub fn inside<F: Future>(&self, work: F) -> crate::runtime::Inside<F> {
+        crate::runtime::inside(self.runtime.clone(), work)
+    }
+
     /// Waits until everything given to [`System::to_the_end`] has ended.
     pub async fn drain(&self) {
         self.unfinished.close();

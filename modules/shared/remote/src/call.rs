@@ -1,19 +1,16 @@
 //! One call: which address, how long, whether again, and what the answer means.
 
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use contracts::port::PortError;
-use platform::{deadline, trace};
+use platform::{deadline, runtime, trace};
 use rand::Rng;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::runtime::Handle;
 
 use crate::gate::TokenError;
 use crate::operation::{Facts, Operation, Repeat};
@@ -203,7 +200,7 @@ impl Peer {
         let within = within.saturating_sub(begun.elapsed());
         let request = self.request(&permit, facts, body, within)?;
         let exchange = exchange(address.name(), self.caller.client.execute(request));
-        let exchange = On { runtime: self.caller.runtime.clone(), work: Box::pin(exchange) };
+        let exchange = runtime::inside(self.caller.runtime.clone(), exchange);
         let outcome = tokio::time::timeout(within, exchange)
             .await
             .unwrap_or_else(|_| Err(CallError::TimedOut { address: address.name(), within }));
@@ -323,22 +320,6 @@ fn understand<T: DeserializeOwned, R: DeserializeOwned>(answer: Answer) -> Resul
         serde_json::from_slice(&body)
             .map(Ok)
             .map_err(|error| CallError::Garbage { address, reason: reason(error) })
-    }
-}
-
-/// Work whose connections and their tasks belong to one runtime, whichever thread it is polled on.
-struct On<F> {
-    runtime: Handle,
-    work: Pin<Box<F>>,
-}
-
-impl<F: Future> Future for On<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { runtime, work } = &mut *self;
-        let _entered = runtime.enter();
-        work.as_mut().poll(context)
     }
 }
 

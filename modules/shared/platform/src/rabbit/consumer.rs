@@ -34,6 +34,8 @@ use crate::system::System;
 
 /// A handler that has not ended within this has failed.
 const HANDLED_WITHIN: Duration = Duration::from_secs(30);
+/// A connection that does not take an acknowledgement within this is lost.
+const ACKED_WITHIN: Duration = Duration::from_secs(5);
 /// How long a consumer that is told to stop, or whose connection is lost, lets its handlers finish.
 const FINISHED_WITHIN: Duration = Duration::from_secs(20);
 
@@ -188,7 +190,9 @@ impl Desk {
                 None
             }
         };
-        delivery.ack(BasicAckOptions::default()).await?;
+        tokio::time::timeout(ACKED_WITHIN, delivery.ack(BasicAckOptions::default()))
+            .await
+            .map_err(|_| RabbitError::TooSlow(ACKED_WITHIN))??;
         if let Some(envelope) = envelope {
             self.report(&envelope).await;
         }

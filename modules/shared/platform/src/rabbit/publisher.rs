@@ -21,6 +21,8 @@ use crate::rabbit::topology::{self, Names};
 pub(super) const IN_FLIGHT: usize = 64;
 /// A broker that has not confirmed a message within this is left, and asked again on a new connection.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
+/// A notice that cannot be sent within this is left; nobody may wait for it.
+const SAID_WITHIN: Duration = Duration::from_secs(1);
 /// The delivery mode of a message that is written to disk.
 const PERSISTENT: u8 = 2;
 
@@ -152,18 +154,12 @@ impl Publisher {
             return;
         };
         let (exchange, routing_key): (ShortString, ShortString) = (exchange.into(), routing_key.into());
-        let said = link
-            .notices
-            .basic_publish(
-                exchange,
-                routing_key,
-                BasicPublishOptions::default(),
-                body,
-                BasicProperties::default(),
-            )
-            .await;
-        if let Err(error) = said {
-            tracing::debug!(%error, "a notice was lost");
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let saying = link.notices.basic_publish(exchange, routing_key, options, body, properties);
+        match tokio::time::timeout(SAID_WITHIN, saying).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a notice was lost"),
+            Err(_) => tracing::debug!("a notice was lost: the connection takes nothing"),
         }
     }
 
