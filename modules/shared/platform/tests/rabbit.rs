@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use contracts::event::{Envelope, Event};
 use contracts::port::{NoRefusal, PortError};
 use contracts::subscriptions::{Route, Subscriptions};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use kernel::{EventId, Timestamp};
 use platform::bus::{EventBus, EventHandler, HandleError, PublishError, Reach};
 use platform::db::Db;
@@ -489,6 +489,36 @@ fn what_cannot_be_read_or_is_not_wanted_is_put_aside_at_once() {
         assert!(causes[0].starts_with("not an event"), "{causes:?}");
         assert_eq!(causes[1], "this version does not handle test.unknown");
         assert_eq!(keeper.calls(), 0);
+        consumer.stop().await;
+        publisher.stop().await;
+    });
+}
+
+#[test]
+fn an_event_that_its_consumers_die_of_is_put_aside_unhandled() {
+    with_rabbit(|room| async move {
+        let publisher = room.publisher(room.rabbit.options());
+        room.count(fresh_id(), 0).await;
+        room.until_published().await;
+        let Options { url, prefix, .. } = room.rabbit.options();
+        let connection = lapin::Connection::connect(&url, Default::default()).await.unwrap();
+        for _ in 0..20 {
+            let channel = connection.create_channel().await.unwrap();
+            let queue = format!("{prefix}.inventory").into();
+            let mut messages = channel
+                .basic_consume(queue, "".into(), Default::default(), Default::default())
+                .await
+                .unwrap();
+            messages.next().await.unwrap().unwrap();
+            channel.close(200, "died".into()).await.unwrap();
+        }
+        let keeper = Arc::new(Keeper::new(room.inventory.clone()));
+        let consumer = room.consumer(room.rabbit.options(), &keeper);
+        eventually("it is put aside", async || room.dead().await.len() == 1).await;
+        assert!(room.dead().await[0].cause.starts_with("given out too often"));
+        assert_eq!(keeper.calls(), 0);
+        replay(&room.rabbit.options(), &Selection::default()).await.unwrap();
+        room.until_effects(1).await;
         consumer.stop().await;
         publisher.stop().await;
     });

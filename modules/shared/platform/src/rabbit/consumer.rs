@@ -16,6 +16,7 @@ use contracts::subscriptions::Subscriptions;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
+use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, Consumer};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -38,6 +39,12 @@ const HANDLED_WITHIN: Duration = Duration::from_secs(30);
 const ACKED_WITHIN: Duration = Duration::from_secs(5);
 /// How long a consumer that is told to stop, or whose connection is lost, lets its handlers finish.
 const FINISHED_WITHIN: Duration = Duration::from_secs(20);
+
+/// A message that was given out more often than this, and never handled, kills its consumers: it is not tried again. A process that
+/// is restarted gives back what it has not begun with, so it must be more than a few.
+const MOST_DELIVERIES: i64 = 20;
+/// Where the broker counts.
+const DELIVERIES: &str = "x-delivery-count";
 
 /// What handles the messages of one module.
 pub(super) struct Desk {
@@ -175,6 +182,10 @@ impl Desk {
     /// Handles a message or makes it a dead letter, and tells the broker.
     async fn settle(&self, delivery: &Delivery, ending: &CancellationToken) -> Result<Settled, RabbitError> {
         let handled = match serde_json::from_slice::<Envelope>(&delivery.data) {
+            Ok(_) if deliveries_before(&delivery.properties) >= MOST_DELIVERIES => {
+                let cause = "given out too often: its consumers died with it or lost their connection";
+                Err(Some(Verdict { handler: None, cause: cause.to_owned(), attempts: 0 }))
+            }
             Ok(envelope) => self.handle(&envelope, ending).await.map(|()| Some(envelope)),
             Err(error) => {
                 Err(Some(Verdict { handler: None, cause: format!("not an event: {error}"), attempts: 1 }))
@@ -305,6 +316,11 @@ impl Desk {
             say(&self.publisher, &self.names, publisher, &notice).await;
         }
     }
+}
+
+fn deliveries_before(properties: &BasicProperties) -> i64 {
+    let count = properties.headers().as_ref().and_then(|headers| headers.inner().get(DELIVERIES));
+    count.and_then(AMQPValue::as_long_long_int).unwrap_or_default()
 }
 
 fn message_id(properties: &BasicProperties) -> &str {

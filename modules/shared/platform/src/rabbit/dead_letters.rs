@@ -86,7 +86,7 @@ impl DeadLetter {
         let number = |key: &str| header(key).and_then(AMQPValue::as_long_long_int);
         let envelope = serde_json::from_slice::<Envelope>(&message.data).ok();
         let by_the_broker = || match header("x-death").is_some() || header("x-first-death-reason").is_some() {
-            true => "given out too often: its consumers died with it or lost their connection".to_owned(),
+            true => "given up by the broker: given out too often".to_owned(),
             false => "unknown".to_owned(),
         };
         Self {

@@ -7,8 +7,9 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, ExchangeKind};
 
-/// How often a message is given to a consumer that dies on it, or loses its connection with it, before it becomes a dead letter.
-const DELIVERY_LIMIT: i64 = 20;
+/// How often a message is given out before the broker itself makes it a dead letter. The net below [`super::consumer`], which
+/// gives it up much sooner; only a program that dies before it has looked at a message gets here.
+const DELIVERY_LIMIT: i64 = 100;
 /// Dead letters may be looked at any number of times: a broker counts each look as a delivery.
 const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
 /// The routing key of what concerns every process.
@@ -100,8 +101,11 @@ pub(super) async fn declare(
     Ok(())
 }
 
-/// One active consumer, so that replicas of a module do not overtake each other. A message that is given out too often
-/// reaches the dead letters in any case: the broker moves it only after the dead letters have it.
+/// One active consumer, so that replicas of a module do not overtake each other.
+///
+/// The broker moves a message to the dead letters without asking whether it has arrived (`at-most-once`). It could ask, but the process
+/// of RabbitMQ 3.10 that does so gives up when many queues come and go, and every such queue goes down with it. So a module puts
+/// away its dead letters itself, and waits for the broker's word.
 fn module_queue(names: &Names, module: &str) -> FieldTable {
     table([
         ("x-queue-type", text("quorum")),
@@ -109,8 +113,6 @@ fn module_queue(names: &Names, module: &str) -> FieldTable {
         ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT)),
         ("x-dead-letter-exchange", text(&names.dead())),
         ("x-dead-letter-routing-key", text(module)),
-        ("x-dead-letter-strategy", text("at-least-once")),
-        ("x-overflow", text("reject-publish")),
     ])
 }
 
