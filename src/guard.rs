@@ -2,14 +2,17 @@
 //! bare error to reach the client.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
 use actix_web::middleware::Next;
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, ResponseError, web};
 use futures_util::FutureExt;
 use platform::problem::{Problem, codes};
@@ -74,9 +77,36 @@ pub async fn guard<B: MessageBody + 'static>(
         Ok(response)
     };
     let work = trace::scope(trace_id, deadline::scope(within, work.instrument(span)));
-    match system {
-        Some(system) => system.inside(work).await,
-        None => work.await,
+    let Some(system) = system else {
+        return work.await;
+    };
+    let answer = system.inside(work).await?;
+    Ok(answer.map_body(|_, body| match body.size() {
+        BodySize::Stream => Streamed { body, system }.boxed(),
+        _ => body,
+    }))
+}
+
+/// A body that is made while it is sent, such as an export: it reads the database inside of the process' runtime, too.
+struct Streamed {
+    body: BoxBody,
+    system: web::Data<System>,
+}
+
+impl MessageBody for Streamed {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let Self { body, system } = &mut *self;
+        let _entered = system.enter();
+        Pin::new(body).poll_next(context)
     }
 }
 

@@ -335,18 +335,20 @@ impl Drop for Running {
 
 /// Starts one process of the whole shop; gives it and its address.
 fn serve(folder: &Path, database_url: Option<&str>, port: u16) -> Result<(Child, String), String> {
-    let log = folder.join("log");
+    let path = folder.join("log");
+    let log = File::options().create(true).append(true).open(&path).map_err(text)?;
+    let said_before = usize::try_from(log.metadata().map_err(text)?.len()).map_err(text)?;
     let mut command = souk();
     command.args(["serve", "--port", &port.to_string(), "--data-dir"]).arg(folder.join("data"));
     if let Some(url) = database_url {
         command.args(["--database-url", url]);
     }
     // An interrupt at the terminal reaches this program, whose guard then ends the shop.
-    command.process_group(0).stdout(Stdio::null()).stderr(File::create(&log).map_err(text)?);
+    command.process_group(0).stdout(Stdio::null()).stderr(log);
     let mut child = command.spawn().map_err(text)?;
     let mut said = String::new();
     let address = await_that(START_BOUND, || {
-        said = std::fs::read_to_string(&log).map_err(text)?;
+        said = std::fs::read_to_string(&path).map_err(text)?.split_off(said_before);
         let listening = said.lines().find_map(|line| line.split("listening on ").nth(1));
         let address = listening.and_then(|rest| rest.split([';', '"']).next()).map(str::to_owned);
         match child.try_wait().map_err(text)? {

@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev};
 use async_trait::async_trait;
 use bytes::Bytes;
 use csv_async::{AsyncReader, AsyncReaderBuilder, AsyncWriterBuilder, StringRecord};
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, LocalBoxStream};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -247,7 +247,7 @@ fn begins_like_a_formula(cell: &str) -> bool {
 }
 
 /// An upload as the body itself (`text/csv`) or as the first file of a form (`multipart/form-data`).
-pub struct Upload(Source<'static>);
+pub struct Upload(LocalBoxStream<'static, std::io::Result<Bytes>>);
 
 impl FromRequest for Upload {
     type Error = Problem;
@@ -274,29 +274,34 @@ impl FromRequest for Upload {
 }
 
 impl Upload {
-    /// A request's body stays on its worker thread, while an import may run on any: a task carries the chunks over, at
-    /// most eight ahead of the reader, and ends when either side does.
     fn from_chunks(chunks: impl Stream<Item = std::io::Result<Bytes>> + 'static) -> Self {
-        let (sender, receiver) = tokio::sync::mpsc::channel(8);
-        actix_web::rt::spawn(async move {
-            let mut chunks = std::pin::pin!(chunks);
-            while let Some(chunk) = chunks.next().await {
-                if sender.send(chunk).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let received = futures_util::stream::unfold(receiver, |mut receiver| async {
-            receiver.recv().await.map(|chunk| (chunk, receiver))
-        });
-        Self(Box::pin(StreamReader::new(Box::pin(received))))
+        Self(chunks.boxed_local())
     }
 }
 
 /// Answers an import request: 200 with the summary, also if records were refused.
+///
+/// A request's body stays on its worker thread, while an import may run on any: the chunks are carried over, at most eight
+/// ahead of the reader, until either side ends.
 pub async fn respond_import(transfer: &dyn Transfer, upload: Upload) -> Result<HttpResponse, Problem> {
-    let summary = transfer.import(upload.0, &|_| {}).await?;
-    Ok(HttpResponse::Ok().json(summary))
+    let (sender, receiver) = tokio::sync::mpsc::channel(8);
+    let carry = async move {
+        let mut chunks = upload.0;
+        while let Some(chunk) = chunks.next().await {
+            if sender.send(chunk).await.is_err() {
+                return;
+            }
+        }
+    };
+    let received = futures_util::stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    });
+    let mut import = transfer.import(Box::pin(StreamReader::new(Box::pin(received))), &|_| {});
+    let summary = tokio::select! {
+        summary = &mut import => summary,
+        () = carry => import.await,
+    };
+    Ok(HttpResponse::Ok().json(summary?))
 }
 
 /// Answers an export request with a streamed file.

@@ -79,6 +79,11 @@ impl System {
         crate::runtime::inside(self.runtime.clone(), work)
     }
 
+    /// Makes the runtime of the process the current one of this thread, until the guard is dropped.
+    pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.runtime.enter()
+    }
+
     /// Waits until everything given to [`System::to_the_end`] has ended.
     pub async fn drain(&self) {
         self.unfinished.close();

@@ -1,10 +1,6 @@
 //! Stories of events that go over RabbitMQ: nothing is lost, nothing takes effect twice, nothing overtakes, whatever
 //! breaks.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a story that goes wrong stops where it does"
-)]
+#![expect(clippy::unwrap_used, reason = "a story that goes wrong stops where it does")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -589,8 +585,8 @@ fn every_process_hears_what_concerns_its_memory_and_catches_up_after_a_loss() {
             counting.fetch_add(1, Ordering::SeqCst);
             async { Ok(()) }.boxed()
         });
-        let (first, second) =
-            (vec![one.clone() as Arc<dyn EventHandler>], vec![other.clone() as Arc<dyn EventHandler>]);
+        let first: Vec<Arc<dyn EventHandler>> = vec![one.clone()];
+        let second: Vec<Arc<dyn EventHandler>> = vec![other.clone()];
         let publisher = room.start(
             room.rabbit.options(),
             vec![ModuleHere { handlers: first, ..room.orders_here() }],
