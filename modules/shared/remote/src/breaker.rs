@@ -50,6 +50,21 @@ impl Breaker {
         }
     }
 
+    /// When the rest ends; `None` if it does not rest.
+    pub(crate) fn rests_until(&self) -> Option<Instant> {
+        match self.0 {
+            State::Open { until } => Some(until),
+            State::Closed { .. } | State::Probing => None,
+        }
+    }
+
+    /// Ends the rest early, for one call: there is nobody else to ask.
+    pub(crate) fn admit_early(&mut self) -> Option<Admission> {
+        self.rests_until()?;
+        self.0 = State::Probing;
+        Some(Admission::Probe)
+    }
+
     /// The address answered. True if it had not done so before.
     pub(crate) fn answered(&mut self) -> bool {
         let was_closed = matches!(self.0, State::Closed { .. });
@@ -125,6 +140,17 @@ mod tests {
         assert_eq!(breaker.admit(later + REST), Some(Admission::Probe));
         assert!(breaker.answered());
         assert_eq!(breaker.admit(later + REST), Some(Admission::Ordinary));
+    }
+
+    #[test]
+    fn a_rest_can_be_ended_early_by_one_call_only() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert_eq!(breaker.rests_until(), Some(now + REST));
+        assert_eq!(breaker.admit_early(), Some(Admission::Probe));
+        assert_eq!((breaker.admit_early(), breaker.admit(now)), (None, None));
+        assert!(breaker.answered());
+        assert_eq!((breaker.rests_until(), breaker.admit_early()), (None, None));
     }
 
     #[test]

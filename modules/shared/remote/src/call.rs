@@ -86,9 +86,10 @@ impl CallError {
             | CallError::AnswerTooLarge { .. }
             | CallError::Garbage { .. }
             | CallError::UnknownRefusal { .. } => false,
+            // Asked again only where a replica may be back in a moment.
+            CallError::Resting => true,
             // Nothing was sent, and nothing changes by waiting.
             CallError::NoTime
-            | CallError::Resting
             | CallError::Unwritable(_)
             | CallError::RequestTooLarge
             | CallError::Token(_) => false,
@@ -160,14 +161,16 @@ impl Peer {
             if left.is_zero() {
                 return Err(failure.unwrap_or(CallError::NoTime));
             }
-            let Some(permit) = self.admit(turn) else {
-                return Err(failure.unwrap_or(CallError::Resting));
-            };
             // A try takes half of what is left, so that one stuck address does not use up the time of another.
             let within = if number == tries || left <= INDIVISIBLE { left } else { left / 2 };
-            let error = match self.attempt(permit, facts, &body, within).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
+            let error = match self.admit(turn) {
+                Some(permit) => match self.attempt(permit, facts, &body, within).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                },
+                // Somebody else is finding out whether a replica is back; that takes a moment only.
+                None if self.has_several() => CallError::Resting,
+                None => return Err(failure.unwrap_or(CallError::Resting)),
             };
             let pause = Duration::from_millis(rand::thread_rng().gen_range(PAUSE_MS));
             let left = budget.saturating_sub(started.elapsed());

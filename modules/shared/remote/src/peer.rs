@@ -66,15 +66,36 @@ impl Peer {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether it has replicas.
+    pub(crate) fn has_several(&self) -> bool {
+        self.addresses.len() > 1
+    }
+
     /// The first address of the round from `start` on that may be called now.
+    ///
+    /// If all of several rest, the one that has rested longest is asked early: when replicas are restarted one after the
+    /// other, the first is back before the second goes, sooner than its rest is over.
     pub(crate) fn admit(&self, start: usize) -> Option<Permit> {
         let count = self.addresses.len();
         let begin = start.checked_rem(count).unwrap_or_default();
         let now = Instant::now();
-        self.addresses.iter().cycle().skip(begin).take(count).find_map(|address| {
-            let admission = address.breaker().admit(now)?;
+        let permit = |address: &Arc<Address>, admission| {
             Some(Permit { address: address.clone(), admission, told: false })
-        })
+        };
+        let mut round = self.addresses.iter().cycle().skip(begin).take(count);
+        let admitted = round.find_map(|address| {
+            let admission = address.breaker().admit(now)?;
+            permit(address, admission)
+        });
+        if admitted.is_some() || !self.has_several() {
+            return admitted;
+        }
+        let longest = self.addresses.iter().min_by_key(|address| {
+            let rests_until = address.breaker().rests_until();
+            (rests_until.is_none(), rests_until)
+        })?;
+        let admission = longest.breaker().admit_early()?;
+        permit(longest, admission)
     }
 }
 
