@@ -50,7 +50,12 @@ impl Shop {
     /// Another process on the same database.
     async fn twin(&self) -> Catalog {
         let db = self.bench.open("catalog").await;
-        Catalog::new(Deps { db, settings: Settings::default(), inventory: self.inventory.clone(), shared_store: None })
+        Catalog::new(Deps {
+            db,
+            settings: Settings::default(),
+            inventory: self.inventory.clone(),
+            shared_store: None,
+        })
     }
 
     fn post(&self, body: Value) -> Sent {
