@@ -1,7 +1,7 @@
 //! What the replicas of a shop keep in common and can lose at any time: a small client of Redis.
 //!
 //! One task keeps one connection and is the only one that connects. While there is none, a caller is told so at once;
-//! while there is one, a call that fails or takes longer than [`PATIENCE`] takes the connection out of service for all.
+//! while there is one, a call that fails or takes longer than `PATIENCE` takes the connection out of service for all.
 //! So Redis that is gone costs nothing, and Redis that hangs costs each caller at most one short wait.
 //!
 //! Rejected: `redis::aio::ConnectionManager`. It connects anew on its own, unseen, but whoever trusts what it finds here
