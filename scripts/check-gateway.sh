@@ -75,6 +75,11 @@ ask() {
   done
 }
 
+now_ms() {
+  local now=${EPOCHREALTIME/[.,]/}
+  echo $((now / 1000))
+}
+
 header() { tr -d '\r' <"$scratch/head" | sed -n "s/^$1: *//Ip"; }
 count() { tr -d '\r' <"$scratch/head" | grep -ic "^$1:" || true; }
 field() { jq -r "$1" "$scratch/body" 2>/dev/null || echo "no JSON"; }
@@ -356,25 +361,38 @@ if [ "$lifted" = no ]; then
   for _ in $(seq 60); do printf 'url = "%s/livez"\noutput = /dev/null\n' "$gateway"; done >"$scratch/urls"
   curl -s --path-as-is -w '%{http_code}\n' -K "$scratch/urls" >/dev/null # not there, and still not counted
   for _ in $(seq 60); do printf 'url = "%s/catalog/health"\noutput = /dev/null\n' "$gateway"; done >"$scratch/urls"
+  # 21 at once, and 10 more for each second that the machine takes to send them.
+  burst_began=$(now_ms)
   curl -s -w '%{http_code}\n' -K "$scratch/urls" >"$scratch/codes"
+  burst_ms=$(($(now_ms) - burst_began))
   through=$(grep -c 200 "$scratch/codes" || true)
+  most=$((22 + burst_ms / 100))
+  if [ "$through" -ge 21 ] && [ "$through" -le "$most" ]; then
+    pass "a burst: $through of 60 go through in $burst_ms ms"
+  else
+    miss "a burst" "$through of 60 go through in $burst_ms ms, not 21 to $most"
+  fi
   # While another client of this address keeps at it, one more is refused.
-  curl -s -o /dev/null -K "$scratch/urls" -K "$scratch/urls" -K "$scratch/urls" &
-  for _ in $(seq 30); do
-    once -H "Origin: $origin" /catalog/health
-    [ "$status" != 429 ] || break
-  done
-  wait $!
-  if [ "$through" -ge 21 ] && [ "$through" -le 40 ]; then pass "a burst: $through of 60 go through"; else miss "a burst" "$through of 60 go through"; fi
+  : >"$scratch/keep_at_it"
+  (while [ -e "$scratch/keep_at_it" ]; do curl -s -K "$scratch/urls" || break; done) &
+  other=$!
+  since=$SECONDS
+  status=
+  until [ "$status" = 429 ] || [ $((SECONDS - since)) -ge 20 ]; do once -H "Origin: $origin" /catalog/health; done
+  rm "$scratch/keep_at_it"
+  wait "$other" || true
   problem "the next one" 429 too_many_requests
   is "the next one: Retry-After" "$(header retry-after)" 1
   is "the next one: a page learns of it, too" "$(header access-control-allow-origin)" "$origin"
   sleep 3
   once /catalog/health
   is "a moment later" "$status" 200
-  for path in /auth/login /users/login /auth/register /users/register /auth/login/ /users/login/ /auth/login /auth/login /auth/login /auth/login /auth/login /auth/login; do
-    once -H 'Content-Type: application/json' -d '{' "$path"
-    [ "$status" != 429 ] || break
+  # A slow machine earns one more every 6 s.
+  for _ in $(seq 10); do
+    for path in /auth/login /users/login /auth/register /users/register /auth/login/ /users/login/; do
+      once -H 'Content-Type: application/json' -d '{' "$path"
+      [ "$status" != 429 ] || break 2
+    done
   done
   problem "login and registration have a limit of their own" 429 too_many_requests
   is "login: Retry-After" "$(header retry-after)" 6
@@ -385,7 +403,7 @@ fi
 
 wait "$slow" || true
 if [ -s "$scratch/slow" ]; then
-  like "a client that never finishes its head is cut off after 10 s, not $(cat "$scratch/slow")" "$(cat "$scratch/slow")" "1[0-4]"
+  like "a client that never finishes its head is cut off after 10 s, not $(cat "$scratch/slow")" "$(cat "$scratch/slow")" "1[0-9]"
 else
   miss "a client that never finishes its head" "is still connected after 20 s"
 fi

@@ -12,7 +12,8 @@
 #   - whether scripts/transcript.sh prints the same, byte for byte, for the split shop and for one process on SQLite.
 #
 # Needs what scripts/split.sh needs, and jq. The servers: TEST_DATABASE_URL, TEST_RABBITMQ_URL and TEST_REDIS_URL if set,
-# otherwise the defaults of split.sh. Fails if the transcripts differ or a figure is beyond its limit.
+# otherwise the defaults of split.sh. Says so loudly if a figure is over its bar; fails if the transcripts differ or a figure is
+# beyond its limit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,14 +22,16 @@ orders=200 # a turn
 turns=3
 bound_s=60
 
-# Bars of the project, and limits at which this script fails: machines are noisy, so figures get twice their bar.
-start_bar_ms=10000 start_limit_ms=20000
-memory_bar_kb=204800 memory_limit_kb=409600
-latency_bar_us=3000 latency_limit_us=6000
+# Bars of the project, and limits at which this script fails. Times depend on the machine and on what else it does, so they get
+# four times their bar; memory does not, so its limit is the bar.
+start_bar_ms=10000 start_limit_ms=40000
+memory_bar_kb=204800 memory_limit_kb=204800
+latency_bar_us=3000 latency_limit_us=12000
 
 scratch=$(mktemp -d)
 name=souk_measure_$$
 pids=()
+over_bar=()
 too_much=0
 
 fail() {
@@ -146,7 +149,10 @@ median() { sort -n "$1" | awk '{ times[NR] = $1 } END { print times[int((NR + 1)
 # row WHAT VALUE BAR LIMIT UNIT
 row() {
   local verdict=ok
-  [ "$2" -le "$3" ] || verdict="over the bar"
+  if [ "$2" -gt "$3" ]; then
+    verdict="OVER THE BAR"
+    over_bar+=("$1")
+  fi
   if [ "$2" -gt "$4" ]; then
     verdict="OVER THE LIMIT of $4 $5"
     too_much=1
@@ -200,5 +206,10 @@ row "more than in one process" $((split_us - one_us)) "$latency_bar_us" "$latenc
 row "from split.sh up to ready, with the demo shop" "$started_ms" "$start_bar_ms" "$start_limit_ms" ms
 row "resident in the eight processes, idle" "$resident_kb" "$memory_bar_kb" "$memory_limit_kb" kB
 row "the same, each page counted once" "$share_kb" "$memory_bar_kb" "$memory_limit_kb" kB
+for what in ${over_bar[@]+"${over_bar[@]}"}; do echo "measure-split: OVER THE BAR: $what" >&2; done
 [ "$too_much" -eq 0 ] || fail "a figure is beyond its limit"
-echo "measure-split: all is well"
+if [ ${#over_bar[@]} -eq 0 ]; then
+  echo "measure-split: all is well"
+else
+  echo "measure-split: within the limits, but ${#over_bar[@]} over the bar"
+fi

@@ -14,7 +14,7 @@
 #   SOUK_GROUPS="auth users catalog cart inventory orders payments notifications"
 #                                       the processes: each a list of modules with commas, and *N for N replicas
 #   SOUK_ENV_FILE=.env                  or .env.example; what the caller's environment has wins over it
-#   SOUK_SPLIT_DIR=data/split           pids, logs, NGINX's folder, outgoing mail
+#   SOUK_SPLIT_DIR=data/split           pids, logs, NGINX's folder, outgoing mail; a new or empty folder, or one of an earlier `up`
 #   SOUK_SPLIT_POSTGRES_URL             a superuser's; tries you, postgres and root at 127.0.0.1:5432
 #   SOUK_SPLIT_RABBITMQ_URL=amqp://guest:guest@127.0.0.1:5672/%2f
 #   SOUK_SPLIT_REDIS_URL=redis://127.0.0.1:6379/
@@ -31,7 +31,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 modules="auth users catalog cart inventory orders payments notifications"
 start_bound_s=60
-stop_bound_s=40 # a process itself gives requests in flight 30 s
+stop_bound_s=40 # a process itself ends within 30 s
 
 say() { echo "split: $*" >&2; }
 
@@ -48,6 +48,7 @@ absolute() {
 }
 
 dir=$(absolute "${SOUK_SPLIT_DIR:-$PWD/data/split}")
+marker=$dir/.souk-split # says that the folder is ours: what is in it may be deleted
 
 # ---- processes ----------------------------------------------------------------------------------------------------------
 
@@ -410,6 +411,10 @@ up() {
     cat "$dir/address"
     return
   fi
+  if [ ! -e "$marker" ] && [ -e "$dir" ]; then
+    [ -d "$dir" ] || fail "$dir is no folder; SOUK_SPLIT_DIR names it"
+    [ -z "$(ls -A "$dir")" ] || fail "$dir holds something that is not of a split; SOUK_SPLIT_DIR names a new or an empty folder"
+  fi
   if [ -s "$dir/processes" ]; then
     say "cleaning up what is left of the last run"
     stop_all || true
@@ -426,6 +431,8 @@ up() {
   superuser=$(find_postgres)
 
   umask 077
+  mkdir -p "$dir"
+  echo "The state of a split shop. scripts/split.sh down --purge deletes this folder because this file is in it." >"$marker"
   rm -rf "$dir/run" "$dir/log" "$dir/env" # of another start, perhaps of other processes
   mkdir -p "$dir/run" "$dir/log" "$dir/env" "$dir/data" "$dir/nginx"
   trap 'undo_up' EXIT
@@ -481,7 +488,7 @@ down() {
     return
   fi
   stop_all || status=1
-  rm -f "$dir/processes" "$dir/address" "$dir/tls-address"
+  [ ! -e "$marker" ] || rm -f "$dir/processes" "$dir/address" "$dir/tls-address"
   if [ "${1:-}" = --purge ]; then
     purge || status=1
   fi
@@ -497,6 +504,10 @@ purge() {
     ask "$superuser" "DROP DATABASE IF EXISTS \"$database\" WITH (FORCE)" || status=1
     purge_rabbitmq || status=1
     purge_redis || status=1
+  fi
+  if [ ! -e "$marker" ]; then
+    say "$dir stays: without ${marker##*/} in it, it may be somebody else's"
+    return 1
   fi
   rm -rf "$dir"
   return "$status"

@@ -2,7 +2,7 @@
 
 use contracts::users::Role;
 use futures_util::StreamExt;
-use kernel::EmailAddress;
+use kernel::{EmailAddress, Sku};
 use platform::module::AnyError;
 
 use crate::wiring::{NewAccount, Shop};
@@ -35,6 +35,20 @@ pub async fn is_empty(shop: &Shop) -> Result<bool, AnyError> {
     Ok(true)
 }
 
+/// The file of the demo goods without those that are there; `None` if none is missing. Importing is an upsert, which would undo what
+/// the shopkeeper has changed since.
+async fn missing_products(shop: &Shop) -> Result<Option<String>, AnyError> {
+    let (header, rows) = PRODUCTS.split_once('\n').unwrap_or((PRODUCTS, ""));
+    let sku_of = |row: &str| Sku::parse(row.split(',').next().unwrap_or_default());
+    let skus: Vec<Sku> = rows.lines().map(sku_of).collect::<Result<_, _>>()?;
+    let known = shop.products(&skus).await?;
+    let missing: Vec<&str> = std::iter::zip(&skus, rows.lines())
+        .filter(|(sku, _)| !known.iter().any(|product| product.sku == **sku))
+        .map(|(_, row)| row)
+        .collect();
+    Ok((!missing.is_empty()).then(|| format!("{header}\n{}\n", missing.join("\n"))))
+}
+
 /// Loads what is missing; what is there stays as it is.
 pub async fn load(shop: &Shop) -> Result<Loaded, AnyError> {
     let mut loaded = Loaded::default();
@@ -51,9 +65,11 @@ pub async fn load(shop: &Shop) -> Result<Loaded, AnyError> {
     for created in futures_util::future::try_join_all(accounts).await? {
         loaded.accounts += u64::from(created);
     }
+    let missing = missing_products(shop).await?;
     for transfer in shop.modules.iter().flat_map(|module| module.transfers()) {
-        if transfer.resource() == "products" {
-            loaded.products = transfer.import(Box::pin(PRODUCTS.as_bytes()), &|_| {}).await?.created;
+        if transfer.resource() == "products" && missing.is_some() {
+            let file = missing.clone().unwrap_or_default();
+            loaded.products = transfer.import(Box::pin(std::io::Cursor::new(file)), &|_| {}).await?.created;
         }
     }
     tracing::info!(loaded.accounts, loaded.products, "loaded the demo shop");

@@ -15,7 +15,7 @@ use utoipa_swagger_ui::Config;
 
 use crate::route_table::RouteTable;
 
-/// The documents of the modules of this process, and the errors of the whole shop.
+/// The documents of the modules of this process, and the errors of all that are compiled.
 pub struct Docs {
     pages: Vec<Page>,
     error_codes: Vec<ErrorCode>,

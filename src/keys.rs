@@ -1,7 +1,7 @@
 //! Keeps the keys of access tokens and the ended sessions of `auth` at hand when `auth` runs in another process.
 //!
-//! Ended sessions arrive as events; this is how a process learns what it missed, at its start and whenever a connection
-//! to the broker was lost.
+//! Ended sessions arrive as events. This is the net below: it also bounds how long a process goes without them while the broker is
+//! away. What was missed during a lost connection is read at once after it, by the bus.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -9,7 +9,6 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use futures_util::FutureExt;
 use platform::bus::EventBus;
-use platform::client_address::TrustedProxies;
 use platform::module::{Module, Worker};
 use platform::problem::chain;
 use platform::rate_limit::RateLimiter;
@@ -58,6 +57,13 @@ pub enum StartError {
          rabbitmq.url (SOUK__RABBITMQ__URL), the same for every process"
     )]
     NoBroker { here: String },
+    #[error(
+        "{module} would keep its data in a file of this process: a split shop needs PostgreSQL; set database.url \
+         (SOUK__DATABASE__URL) or database.urls.{module}"
+    )]
+    NoDatabase { module: &'static str },
+    #[error(transparent)]
+    Settings(#[from] crate::settings::SettingsError),
     #[error("metrics cannot be started")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
@@ -69,7 +75,14 @@ pub struct Application {
     background: Background,
     shop: Shop,
     databases: Databases,
+    /// For what requests have begun: detached work, relays, workers, the bus.
     shutdown_timeout: Duration,
+}
+
+/// The share of the gentle end that requests in flight get: two thirds. What they have begun gets the rest.
+fn for_requests(settings: &Settings) -> Duration {
+    let whole_s = settings.server.shutdown_timeout_s;
+    Duration::from_secs((whole_s.saturating_mul(2) / 3).max(1).min(whole_s))
 }
 
 impl Application {
@@ -77,9 +90,7 @@ impl Application {
     /// demo shop, and binds. Port 0 takes a free one.
     pub async fn build(settings: &Settings, system: System) -> Result<Self, StartError> {
         crate::telemetry::metrics()?;
-        if settings.is_split() && settings.rabbitmq.url.is_empty() {
-            return Err(StartError::NoBroker { here: settings.only.join(", ") });
-        }
+        check_servers_of_a_split_shop(settings)?;
         let databases = Databases::open(settings, &system).await?;
         prepare_schemas(settings, &databases).await?;
         let shop = Shop::assemble(settings, &databases, system).await?;
@@ -96,7 +107,8 @@ impl Application {
         }
         let (server, addresses) = listen(settings, &shop)?;
         let background = Background::start(&shop, settings);
-        let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
+        let whole = Duration::from_secs(settings.server.shutdown_timeout_s);
+        let shutdown_timeout = whole.saturating_sub(for_requests(settings));
         Ok(Self { addresses, server, background, shop, databases, shutdown_timeout })
     }
 
@@ -132,6 +144,20 @@ impl Application {
             }
         }
         outcome
+    }
+}
+
+/// Without a broker events would not reach the other processes; with SQLite every replica would have a truth of its own.
+fn check_servers_of_a_split_shop(settings: &Settings) -> Result<(), StartError> {
+    if !settings.is_split() {
+        return Ok(());
+    }
+    if settings.rabbitmq.url.is_empty() {
+        return Err(StartError::NoBroker { here: settings.only.join(", ") });
+    }
+    match settings.only.iter().find(|module| settings.database_url(module).is_empty()) {
+        Some(module) => Err(StartError::NoDatabase { module }),
+        None => Ok(()),
     }
 }
 
@@ -178,9 +204,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
         web::Data::new(RequestDeadline(Duration::from_millis(settings.server.request_deadline_ms)));
     let (verifier, system) = (web::Data::from(shop.verifier.clone()), web::Data::new(shop.system.clone()));
     let limiter = RateLimiter::new(settings.limits.clone(), shop.system.clock.clone(), shop.shared.clone());
-    // The settings were checked when they were read.
-    let proxies = TrustedProxies::parse(&settings.server.trusted_proxies).unwrap_or_default();
-    let (limiter, proxies) = (web::Data::new(limiter), web::Data::new(proxies));
+    let (limiter, proxies) = (web::Data::new(limiter), web::Data::new(settings.trusted_proxies()?));
     let (modules, internal) = (shop.modules.clone(), shop.internal_routes());
     let gate = (!settings.internal.secret.is_empty())
         .then(|| web::Data::new(remote::Gate::new(&settings.internal.secret, shop.system.clock.clone())));
@@ -213,7 +237,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     .max_connections(server.max_connections)
     .keep_alive(Duration::from_secs(server.keep_alive_s))
     .client_request_timeout(Duration::from_millis(server.request_head_timeout_ms))
-    .shutdown_timeout(server.shutdown_timeout_s)
+    .shutdown_timeout(for_requests(settings).as_secs())
     .disable_signals();
     if server.workers > 0 {
         http = http.workers(server.workers);
@@ -269,7 +293,8 @@ impl Background {
             bus: TaskTracker::new(),
         };
         let bus = background.start_bus(shop, settings);
-        if !settings.only.contains(&"auth") {
+        // A process of auth, too, hears of what another replica of it has ended only by events.
+        if !settings.only.contains(&"auth") || settings.rabbit().is_some() {
             background.start_worker(crate::keys::follow(shop.verifier.clone(), shop.keys.clone()));
         }
         for module in &shop.modules {

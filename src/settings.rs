@@ -4,17 +4,19 @@
 //! setting that is misspelt must not be ignored.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
 use kernel::Currency;
 use platform::client_address::TrustedProxies;
-use platform::db::{DbOptions, Location};
+use platform::db::{DbOptions, Location, masked};
 use platform::rabbit;
 use platform::rate_limit;
 use platform::relay::RelaySettings;
 use platform::shared_store;
+use remote::MIN_SECRET;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
@@ -99,7 +101,7 @@ pub struct Data {
 }
 
 /// Which database, and its bounds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
     pub url: String,
@@ -159,7 +161,7 @@ pub struct PeerSection {
 }
 
 /// How the processes of a split shop call one another.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Internal {
     pub secret: String,
@@ -167,7 +169,7 @@ pub struct Internal {
 }
 
 /// The message broker of a split shop.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rabbitmq {
     pub url: String,
@@ -175,7 +177,7 @@ pub struct Rabbitmq {
 }
 
 /// The store that replicas share for counters and cached products.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
     pub url: String,
@@ -183,7 +185,7 @@ pub struct Redis {
 }
 
 /// All settings of a process.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Settings {
     /// The modules that run in this process, in alphabetical order.
     pub only: Vec<&'static str>,
@@ -202,6 +204,13 @@ pub struct Settings {
     pub limits: rate_limit::Settings,
     #[serde(flatten)]
     pub modules: ModuleSettings,
+}
+
+/// Settings are logged; their secrets are not.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show().map_err(|_| fmt::Error)?)
+    }
 }
 
 /// A list, or one string with commas, as it comes from the environment.
@@ -242,9 +251,6 @@ const SECTIONS: &[&str] = &[
 
 /// The secret of `.env.example`, which everyone can read.
 const KNOWN_SECRET: &str = "souk-development-internal-secret";
-
-/// The shortest secret that processes may share, in characters.
-const MIN_SECRET: usize = 16;
 
 impl Settings {
     /// Reads every layer and checks the result.
@@ -305,6 +311,17 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The proxies whose word about a client's address is taken.
+    pub fn trusted_proxies(&self) -> Result<TrustedProxies, SettingsError> {
+        TrustedProxies::parse(&self.server.trusted_proxies)
+            .map_err(|error| invalid("server.trusted_proxies", error.to_string()))
+    }
+
+    /// Where the data of a module is; empty for SQLite.
+    pub fn database_url(&self, module: &str) -> &str {
+        self.database.urls.get(module).unwrap_or(&self.database.url)
+    }
+
     /// Whether other modules of the shop run elsewhere.
     pub fn is_split(&self) -> bool {
         self.only.len() < MODULE_NAMES.len()
@@ -317,8 +334,7 @@ impl Settings {
                 return Err(invalid(&setting, "must be empty (SQLite) or begin with postgres://"));
             }
         }
-        TrustedProxies::parse(&self.server.trusted_proxies)
-            .map_err(|error| invalid("server.trusted_proxies", error.to_string()))?;
+        self.trusted_proxies()?;
         self.check_topology()?;
         if !(1..=100).contains(&self.database.max_connections) {
             return Err(invalid("database.max_connections", "must be 1 to 100"));
@@ -364,12 +380,12 @@ impl Settings {
                 return Err(invalid(&format!("{section}.{module}"), problem));
             }
         }
-        let secret = self.internal.secret.chars().count();
+        let secret = self.internal.secret.len();
         if (self.is_split() && secret == 0) || (1..MIN_SECRET).contains(&secret) {
             return Err(invalid(
                 "internal.secret",
                 format!(
-                    "processes of a split shop know each other by it: set {MIN_SECRET} characters or more, the same in every process"
+                    "processes of a split shop know each other by it: set {MIN_SECRET} bytes or more, the same in every process"
                 ),
             ));
         }
@@ -393,11 +409,9 @@ impl Settings {
 
     /// Where and how a module opens its database.
     pub fn database_options(&self, module: &str) -> DbOptions {
-        let url = self.database.urls.get(module).unwrap_or(&self.database.url);
-        let location = if url.is_empty() {
-            Location::Sqlite { folder: self.data.dir.clone() }
-        } else {
-            Location::Postgres { url: url.clone() }
+        let location = match self.database_url(module) {
+            "" => Location::Sqlite { folder: self.data.dir.clone() },
+            url => Location::Postgres { url: url.to_owned() },
         };
         DbOptions {
             location,
@@ -458,7 +472,7 @@ pub fn below(data_dir: &Path, folder: &str) -> PathBuf {
     data_dir.join(folder)
 }
 
-const MASK: &str = "********";
+const MASK: &str = "***";
 
 fn mask(value: &mut toml::Value, key: &str) {
     let is_secret = ["secret", "pepper", "password", "token_key"].iter().any(|word| key.contains(word));
@@ -466,21 +480,9 @@ fn mask(value: &mut toml::Value, key: &str) {
         toml::Value::Table(table) => table.iter_mut().for_each(|(key, value)| mask(value, key)),
         toml::Value::Array(items) => items.iter_mut().for_each(|item| mask(item, key)),
         toml::Value::String(text) if is_secret => MASK.clone_into(text),
-        toml::Value::String(text) => *text = mask_url(text),
+        toml::Value::String(text) if text.contains("://") => *text = masked(text),
         _ => {}
     }
-}
-
-/// Masks the password of a URL.
-fn mask_url(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
-    };
-    let Some((credentials, host)) = rest.rsplit_once('@') else {
-        return text.to_owned();
-    };
-    let user = credentials.split(':').next().unwrap_or_default();
-    if credentials.contains(':') { format!("{scheme}://{user}:{MASK}@{host}") } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -549,7 +551,9 @@ mod tests {
             ..Overrides::default()
         };
         let shown = load(&url, &[]).unwrap().show().unwrap();
-        assert!(shown.contains("postgres://shop:********@db/souk") && !shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("postgres://shop:***@db/souk") && !shown.contains("hunter2"), "{shown}");
+        let debugged = format!("{:?}", load(&url, &[]).unwrap());
+        assert!(debugged.contains("shop:***@db") && !debugged.contains("hunter2"), "{debugged}");
         assert!(!shown.contains("souk-development"), "{shown}");
         let production = Overrides { profile: Some(Profile::Production), ..Overrides::default() };
         let refusal = load(&production, &[]).unwrap_err().to_string();

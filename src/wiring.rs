@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use contracts::auth::AuthPort;
-use contracts::catalog::CatalogPort;
+use contracts::catalog::{CatalogPort, CatalogProduct};
 use contracts::inventory::InventoryPort;
 use contracts::orders::OrdersPort;
 use contracts::users::UsersPort;
-use kernel::Currency;
+use kernel::{Currency, Sku};
 use platform::access::{FollowRevocations, TokenVerifier};
 use platform::bus::{EventHandler, LocalBus};
 use platform::db::Db;
@@ -197,7 +197,8 @@ pub fn compiled() -> Vec<&'static str> {
     here.into_iter().filter(|(_, compiled)| *compiled).map(|(name, _)| name).collect()
 }
 
-/// The error codes of the modules that are in this binary: a process explains the errors of the whole shop.
+/// The error codes of the modules that are in this binary, whether they run here or not: any process of a split shop explains the
+/// errors of all, unless its binary is a slim one.
 pub fn error_codes() -> Vec<ErrorCode> {
     let modules: &[&[ErrorCode]] = &[
         #[cfg(feature = "auth")]
@@ -566,6 +567,14 @@ impl Shop {
 
     fn follow_revocations(&self) -> Arc<dyn EventHandler> {
         Arc::new(FollowRevocations(self.verifier.clone()))
+    }
+
+    /// The products behind some SKUs (at most 100); none if the catalogue does not run here.
+    pub async fn products(&self, skus: &[Sku]) -> Result<Vec<CatalogProduct>, AnyError> {
+        match &self.local.catalog {
+            Some(catalog) => Ok(catalog.find(skus).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Creates an account; `Ok(false)` if the email or username is taken.

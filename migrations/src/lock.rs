@@ -12,6 +12,9 @@ use sea_orm::{
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
+/// Between two tries to take a lock that another process holds.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Begins the transaction of a migration, when no other process migrates this module.
 pub(crate) async fn take(
     patience: Duration,
@@ -65,7 +68,7 @@ async fn on_sqlite(
             ..TransactionOptions::default()
         };
         match connection.begin_with_options(options).await {
-            Err(error) if is_held(&error) && begun.elapsed() < patience => {}
+            Err(error) if is_held(&error) && begun.elapsed() < patience => tokio::time::sleep(PAUSE).await,
             outcome => return outcome,
         }
     }

@@ -105,7 +105,9 @@ impl Topology {
         if let Some(unset) = variables.iter().find(|name| variable(name).is_none()) {
             return Some(format!("{unset} is not set"));
         }
-        let has_nginx = || Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok();
+        let runs = |nginx: &str| Command::new(nginx).arg("-v").stderr(Stdio::null()).status().is_ok();
+        // Debian does not put it into everybody's path; split.sh knows, too.
+        let has_nginx = || ["nginx", "/usr/sbin/nginx"].into_iter().any(runs);
         (self.groups().is_some() && !has_nginx()).then(|| "there is no nginx here".to_owned())
     }
 

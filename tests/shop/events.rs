@@ -123,8 +123,10 @@ async fn put_among_the_dead(options: Options, letter: &Envelope) {
     bus.ready().await;
     bus.publish(letter).await.unwrap();
     let give_up_at = Instant::now() + Duration::from_secs(30);
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
     while list(&options, &Selection::default()).await.unwrap().is_empty() {
         assert!(Instant::now() < give_up_at, "the letter did not die");
+        ticks.tick().await;
     }
     stop.cancel();
     running.await.unwrap();

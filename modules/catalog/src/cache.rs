@@ -2,8 +2,8 @@
 //!
 //! Every change makes all of it worthless at once: a counter goes up after the commit, before the caller is answered,
 //! and what was read under an older count is not used. An entry also remembers the count from *before* its query ran, so
-//! a slow reader cannot put back what a writer has just replaced. The shared store does the same with a count that all
-//! replicas read; see [`platform::shared_cache`]. A change by another process arrives as an event, and shows at the
+//! a slow reader cannot put back what a writer has just replaced. The shared store does the same with a fresh id a
+//! change; see [`platform::shared_cache`]. A change by another process arrives as an event, and shows at the
 //! latest when the entry is as old as `cache_ttl_s`, whichever of the two it lay in.
 //!
 //! Rejected: removing only the keys that changed. A reader that is under way would put the old value back afterwards,

@@ -282,6 +282,9 @@ impl Committed {
 
 /// Processes that create a file at once may be told that it is locked when they switch it to WAL: the busy timeout does
 /// not hold for two that both read and then want to write.
+/// Between two tries to open a file that another process holds.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
 async fn connect_sqlite(
     path: &Path,
     options: &DbOptions,
@@ -291,7 +294,7 @@ async fn connect_sqlite(
     loop {
         match Database::connect(sqlite_options(path, options, max_connections)).await {
             Err(error) if is_busy(&error) && begun.elapsed() < options.acquire_timeout => {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(BUSY_PAUSE).await;
             }
             outcome => return outcome,
         }

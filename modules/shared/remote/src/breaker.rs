@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// So many failures in a row open it.
 pub(crate) const FAILURES: u32 = 5;
-/// So long nobody asks.
+/// So long nobody asks, unless there is nobody else to ask.
 pub(crate) const REST: Duration = Duration::from_secs(1);
 
 /// What is known of one address.

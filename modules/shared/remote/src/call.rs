@@ -174,6 +174,11 @@ impl Peer {
             };
             let pause = Duration::from_millis(rand::thread_rng().gen_range(PAUSE_MS));
             let left = budget.saturating_sub(started.elapsed());
+            // That an address is left alone says less than why.
+            let error = match (error, failure.take()) {
+                (CallError::Resting, Some(earlier)) => earlier,
+                (error, _) => error,
+            };
             if number == tries || !error.may_pass() || left <= pause {
                 return Err(error);
             }

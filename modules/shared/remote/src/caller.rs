@@ -14,7 +14,7 @@ use crate::peer::{Peer, PeerError};
 /// How a process calls others.
 #[derive(Clone)]
 pub struct Options {
-    /// What the processes of the shop share, at least 16 characters.
+    /// What the processes of the shop share, at least [`MIN_SECRET`] bytes.
     pub secret: String,
     /// The modules of this process, as they stand in its tokens.
     pub caller: String,
@@ -49,7 +49,7 @@ impl Default for Options {
 /// Why a process cannot call others.
 #[derive(Debug, Error)]
 pub enum CallerError {
-    #[error("the secret of the processes has at least {MIN_SECRET} characters")]
+    #[error("the secret of the processes has at least {MIN_SECRET} bytes")]
     Secret,
     #[error("no runtime is at hand to run connections on")]
     Runtime(#[from] tokio::runtime::TryCurrentError),

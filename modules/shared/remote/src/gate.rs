@@ -24,7 +24,7 @@ const RENEW_BEFORE: Duration = Duration::from_secs(20);
 const LEEWAY_S: i64 = 5;
 
 /// The fewest characters of a secret.
-pub(crate) const MIN_SECRET: usize = 16;
+pub const MIN_SECRET: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Claims {

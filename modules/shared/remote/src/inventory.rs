@@ -39,7 +39,7 @@ const RESERVE: Operation<ReserveStock, (), ReserveRefusal> = Operation::idempote
 const RELEASE: Operation<Release, (), ReleaseRefusal> = Operation::idempotent("inventory", "release");
 /// A read, and one that decorates pages: they can do without it sooner than they can wait for it.
 const LEVELS: Operation<Levels, Vec<StockLevel>, NoRefusal> =
-    Operation::idempotent("inventory", "levels").within(Duration::from_secs(5));
+    Operation::idempotent("inventory", "levels").within(Duration::from_secs(2));
 /// The movement id makes a second one the same.
 const ADJUST: Operation<AdjustStock, StockLevel, AdjustRefusal> =
     Operation::idempotent("inventory", "adjust");

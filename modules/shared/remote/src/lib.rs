@@ -36,7 +36,7 @@ mod routes;
 pub mod users;
 
 pub use caller::{Caller, CallerError, Options};
-pub use gate::Gate;
+pub use gate::{Gate, MIN_SECRET};
 pub use peer::{Peer, PeerError};
 
 /// The most bytes of a request or an answer. The largest is an import's batch of a thousand SKUs, a tenth of this.
