@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use platform::module::AnyError;
 use platform::problem::chain;
@@ -10,6 +11,7 @@ use platform::problem::chain;
 use crate::commands;
 use crate::settings::{Overrides, Settings};
 use crate::telemetry;
+use crate::wiring::MODULE_NAMES;
 
 /// A complete shop backend in one binary.
 ///
@@ -137,7 +139,8 @@ enum EventsAction {
         #[command(subcommand)]
         action: DeadAction,
     },
-    /// Delete every queue and exchange of the message broker that has this shop's prefix
+    /// Delete every queue and exchange of the message broker that has this shop's prefix. Stop the shop first: it would
+    /// declare them anew while they are being deleted
     Reset {
         /// Confirms that events which wait there may be lost
         #[arg(long)]
@@ -153,7 +156,7 @@ enum DeadAction {
         #[arg(long)]
         json: bool,
         /// Only those of this module
-        #[arg(long, value_name = "MODULE")]
+        #[arg(long, value_name = "MODULE", value_parser = PossibleValuesParser::new(MODULE_NAMES))]
         module: Option<String>,
     },
     /// Let them be tried again
@@ -165,7 +168,7 @@ enum DeadAction {
         #[arg(long)]
         all: bool,
         /// Only those of this module
-        #[arg(long, value_name = "MODULE")]
+        #[arg(long, value_name = "MODULE", value_parser = PossibleValuesParser::new(MODULE_NAMES))]
         module: Option<String>,
     },
 }

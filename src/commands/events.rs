@@ -37,6 +37,34 @@ struct Stuck {
     letter: DeadLetter,
 }
 
+/// Stuck events, as many as are told one by one.
+#[derive(Debug, Default)]
+struct Found {
+    stuck: Vec<Stuck>,
+    /// So many more there are.
+    more: u64,
+}
+
+impl Found {
+    fn add(&mut self, place: Place, letters: impl IntoIterator<Item = DeadLetter>) {
+        self.stuck.extend(letters.into_iter().map(|letter| Stuck { place, letter }));
+    }
+
+    /// Each of them, and how many there are in all.
+    fn tell(&self, one: &str, many: &str) -> std::io::Result<()> {
+        self.stuck.iter().try_for_each(tell)?;
+        if self.more > 0 {
+            say(&format!("and {} more", self.more))?;
+        }
+        let listed = u64::try_from(self.stuck.len()).unwrap_or(u64::MAX);
+        match listed.saturating_add(self.more) {
+            0 => say("no event is stuck"),
+            1 => say(&format!("1 event {one}")),
+            number => say(&format!("{number} events {many}")),
+        }
+    }
+}
+
 /// The outboxes that this process may look into.
 struct Outboxes {
     open: Vec<Db>,
@@ -67,20 +95,31 @@ impl Outboxes {
         }
         let db = Db::open(module, &options, System::real()).await.map_err(|error| chain(&error))?;
         // The schema may be missing.
-        outbox::given_up(&db).await.map_err(|error| chain(&error))?;
+        outbox::given_up(&db, Some(&[])).await.map_err(|error| chain(&error))?;
         Ok(db)
     }
 
-    async fn stuck(&self, selection: &Selection) -> Result<Vec<Stuck>, AnyError> {
-        let mut stuck = Vec::new();
+    /// What is stuck in them, up to a bound.
+    async fn stuck(&self, selection: &Selection) -> Result<Found, AnyError> {
+        let mut found = Found::default();
         for db in &self.open {
-            let rows = outbox::given_up(db).await?.into_iter();
-            let wanted = rows.filter(|row| {
-                selection.events.as_ref().is_none_or(|events| events.contains(&EventId(row.event_id)))
-            });
-            stuck.extend(wanted.map(|row| Stuck { place: Place::Outbox, letter: letter(db.module(), row) }));
+            let (rows, more) = outbox::given_up(db, selection.events.as_deref()).await?;
+            found.add(Place::Outbox, rows.into_iter().map(|row| letter(db.module(), row)));
+            found.more += more;
         }
-        Ok(stuck)
+        Ok(found)
+    }
+
+    /// Lets what is stuck in them be tried again, and tells it up to the same bound.
+    async fn revive(&self, selection: &Selection) -> Result<Found, AnyError> {
+        let mut revived = Found::default();
+        for db in &self.open {
+            let (rows, _) = outbox::given_up(db, selection.events.as_deref()).await?;
+            let told = u64::try_from(rows.len())?;
+            revived.add(Place::Outbox, rows.into_iter().map(|row| letter(db.module(), row)));
+            revived.more += outbox::revive(db, selection.events.as_deref()).await?.saturating_sub(told);
+        }
+        Ok(revived)
     }
 
     async fn close(self) -> Result<(), AnyError> {
@@ -106,7 +145,7 @@ fn letter(module: &str, row: outbox::Model) -> DeadLetter {
     }
 }
 
-/// Lists every stuck event. It changes nothing.
+/// Lists the stuck events. It changes nothing. Exit code 1 if an outbox could not be looked into.
 pub(crate) async fn list(
     settings: &Settings,
     as_json: bool,
@@ -114,25 +153,29 @@ pub(crate) async fn list(
 ) -> Result<ExitCode, AnyError> {
     let selection = Selection { module, events: None };
     let outboxes = Outboxes::open(settings, &selection).await;
-    let mut stuck = outboxes.stuck(&selection).await?;
+    let mut found = outboxes.stuck(&selection).await?;
     if let Some(options) = settings.rabbit() {
-        let letters = rabbit::list(&options, &selection).await?.into_iter();
-        stuck.extend(letters.map(|letter| Stuck { place: Place::DeadLetters, letter }));
+        let dead = rabbit::list(&options, &selection).await?;
+        found.add(Place::DeadLetters, dead.letters);
+        found.more += dead.unread;
     }
     if as_json {
         let closed: Vec<_> =
             outboxes.closed.iter().map(|(module, cause)| json!({"module": module, "cause": cause})).collect();
-        say(&serde_json::to_string_pretty(&json!({"dead": stuck, "not_looked_into": closed}))?)?;
+        let report = json!({"dead": found.stuck, "more": found.more, "not_looked_into": closed});
+        say(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        stuck.iter().try_for_each(tell)?;
-        tell_number(stuck.len(), "is stuck", "are stuck")?;
+        found.stuck.iter().try_for_each(tell)?;
+        found.tell("is stuck", "are stuck")?;
         complain_of(&outboxes.closed);
     }
+    let all_seen = outboxes.closed.is_empty();
     outboxes.close().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if all_seen { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Lets stuck events be tried again: the given ones, or all. Exit code 1 if a given one is not stuck.
+/// Lets stuck events be tried again: the given ones, or all. Exit code 1 if a given one is not stuck, or if not
+/// everything could be looked into.
 pub(crate) async fn replay(
     settings: &Settings,
     events: Option<Vec<EventId>>,
@@ -140,20 +183,23 @@ pub(crate) async fn replay(
 ) -> Result<ExitCode, AnyError> {
     let selection = Selection { module, events };
     let outboxes = Outboxes::open(settings, &selection).await;
-    let mut replayed = outboxes.stuck(&selection).await?;
-    for db in &outboxes.open {
-        outbox::revive(db, selection.events.as_deref()).await?;
-    }
+    let mut replayed = outboxes.revive(&selection).await?;
+    let mut unread = 0;
     if let Some(options) = settings.rabbit() {
-        let letters = rabbit::replay(&options, &selection).await?.into_iter();
-        replayed.extend(letters.map(|letter| Stuck { place: Place::DeadLetters, letter }));
+        let dead = rabbit::replay(&options, &selection).await?;
+        replayed.add(Place::DeadLetters, dead.letters);
+        unread = dead.unread;
     }
-    replayed.iter().try_for_each(tell)?;
-    tell_number(replayed.len(), "is tried again", "are tried again")?;
+    replayed.tell("is tried again", "are tried again")?;
     complain_of(&outboxes.closed);
+    let mut all_seen = outboxes.closed.is_empty();
+    if unread > 0 {
+        complain(&format!("{unread} more dead letters were not looked at; do it again"));
+        all_seen = false;
+    }
     outboxes.close().await?;
     let found: BTreeSet<String> =
-        replayed.iter().filter_map(|stuck| stuck.letter.event_id).map(|id| id.to_string()).collect();
+        replayed.stuck.iter().filter_map(|stuck| stuck.letter.event_id).map(|id| id.to_string()).collect();
     let missing: Vec<String> = selection
         .events
         .into_iter()
@@ -161,11 +207,10 @@ pub(crate) async fn replay(
         .map(|id| id.to_string())
         .filter(|id| !found.contains(id))
         .collect();
-    if missing.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    if !missing.is_empty() {
+        complain(&format!("not found among what is stuck: {}", missing.join(", ")));
     }
-    complain(&format!("not stuck: {}", missing.join(", ")));
-    Ok(ExitCode::FAILURE)
+    Ok(if all_seen && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Deletes the queues and exchanges of the shop.
@@ -198,14 +243,6 @@ fn tell(stuck: &Stuck) -> std::io::Result<()> {
     let since = letter.died_at.map(|at| format!("{at}  ")).unwrap_or_default();
     let tries = letter.attempts.map(|attempts| format!(" (tries: {attempts})")).unwrap_or_default();
     say(&format!("    {since}{by}{}{tries}", letter.cause))
-}
-
-fn tell_number(number: usize, one: &str, many: &str) -> std::io::Result<()> {
-    match number {
-        0 => say("no event is stuck"),
-        1 => say(&format!("1 event {one}")),
-        _ => say(&format!("{number} events {many}")),
-    }
 }
 
 fn complain_of(closed: &[(&'static str, String)]) {

@@ -182,6 +182,56 @@ fn settings_are_shown_masked_and_mistakes_are_named() {
 }
 
 #[test]
+fn a_process_of_a_split_shop_names_what_it_misses_one_after_the_other() {
+    testkit::run(async {
+        let souk = Souk::new(Engine::Sqlite).await;
+        let mut given: Vec<(&str, &str)> = vec![("SOUK__ONLY", "payments"), ("SOUK__SERVER__PORT", "0")];
+        for (named, value) in [
+            ("internal.secret", ("SOUK__INTERNAL__SECRET", "known to all of its processes")),
+            ("rabbitmq.url", ("SOUK__RABBITMQ__URL", "amqp://127.0.0.1:1/%2f")),
+            ("database.url", ("SOUK__DATABASE__URL", "postgres://nobody@127.0.0.1:1/nowhere")),
+            ("the database of payments", ("SOUK__DATABASE__ACQUIRE_TIMEOUT_MS", "100")),
+        ] {
+            let output = souk.command(&["serve"]).envs(given.iter().copied()).output().unwrap();
+            let refusal = text(&output.stderr);
+            assert!(!output.status.success() && refusal.contains(named), "{named}: {refusal}");
+            given.push(value);
+        }
+    });
+}
+
+#[test]
+fn a_module_that_is_nowhere_is_named() {
+    testkit::run(async {
+        let Some(url) = testkit::postgres_url() else {
+            return;
+        };
+        let settings = [
+            ("SOUK__INTERNAL__SECRET", "known to all of its processes"),
+            ("SOUK__RABBITMQ__URL", "amqp://127.0.0.1:1/%2f"),
+            ("SOUK__PEERS__ORDERS__URL", "http://127.0.0.1:1"),
+        ];
+        let souk = Souk::new(Engine::Postgres(url)).await;
+        let output = souk.command(&["serve", "--only", "payments"]).envs(settings).output().unwrap();
+        let refusal = text(&output.stderr);
+        assert!(!output.status.success() && refusal.contains("SOUK__PEERS__AUTH__URL"), "{refusal}");
+    });
+}
+
+#[test]
+fn demo_goods_that_a_shopkeeper_has_changed_stay_as_they_are() {
+    testkit::run(async {
+        let souk = Souk::new(Engine::Sqlite).await;
+        souk.ok(&["demo"]);
+        let file =
+            souk.file("dearer.csv", "sku,name,category,price,currency\nMUG-BLUE,Dear mug,Kitchen,9.99,GBP\n");
+        souk.ok(&["import", "products", file.to_str().unwrap()]);
+        assert!(souk.ok(&["demo"]).contains("0 accounts and 0 products"));
+        assert!(souk.ok(&["export", "products"]).contains("Dear mug"));
+    });
+}
+
+#[test]
 fn documents_are_written_for_all_modules_or_one() {
     testkit::run(async {
         let souk = Souk::new(Engine::Sqlite).await;

@@ -8,8 +8,8 @@ use sea_orm::entity::prelude::{
 };
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Set,
 };
 use uuid::Uuid;
 
@@ -101,25 +101,30 @@ pub(crate) async fn all_published(db: &Db, seqs: &[i64]) -> Result<bool, DbErr> 
 /// The most events that [`given_up`] returns.
 pub const MAX_GIVEN_UP: u64 = 1_000;
 
-/// The events that the relay has given up, the oldest first.
-pub async fn given_up(db: &Db) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::DeadAtMs.is_not_null())
-        .order_by_asc(Column::Seq)
-        .limit(MAX_GIVEN_UP)
-        .all(db.reader())
-        .await
+/// The events that the relay has given up, the oldest first: these, or all of them. With how many there are beyond
+/// [`MAX_GIVEN_UP`].
+pub async fn given_up(db: &Db, events: Option<&[EventId]>) -> Result<(Vec<Model>, u64), DbErr> {
+    let wanted = Entity::find().filter(are_given_up(events));
+    let rows = wanted.clone().order_by_asc(Column::Seq).limit(MAX_GIVEN_UP).all(db.reader()).await?;
+    let listed = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let more = match listed < MAX_GIVEN_UP {
+        true => 0,
+        false => wanted.count(db.reader()).await?.saturating_sub(listed),
+    };
+    Ok((rows, more))
+}
+
+fn are_given_up(events: Option<&[EventId]>) -> Condition {
+    let these = events.map(|events| Column::EventId.is_in(events.iter().map(|id| id.uuid())));
+    Condition::all().add(Column::DeadAtMs.is_not_null()).add_option(these)
 }
 
 /// Lets the relay try events again that it has given up: these, or all of them. Returns how many there were.
 pub async fn revive(db: &Db, events: Option<&[EventId]>) -> Result<u64, DbErr> {
-    let mut update = Entity::update_many()
-        .filter(Column::DeadAtMs.is_not_null())
+    let update = Entity::update_many()
+        .filter(are_given_up(events))
         .col_expr(Column::DeadAtMs, Expr::value(None::<i64>))
         .col_expr(Column::Attempts, Expr::value(0))
         .col_expr(Column::ClaimedUntilMs, Expr::value(0));
-    if let Some(events) = events {
-        update = update.filter(Column::EventId.is_in(events.iter().map(|id| id.uuid())));
-    }
     update.exec(db.writer()).await.map(|done| done.rows_affected)
 }

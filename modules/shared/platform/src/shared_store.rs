@@ -30,8 +30,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A connection that held so long was no mere flicker: the pauses begin from the first again.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
 
-/// Where the store is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where the store is. Without `Debug`: the address may hold a password.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Options {
     /// `redis://user:password@host:6379/0`.
     pub url: String,

@@ -27,7 +27,7 @@ use crate::bus::{EventHandler, HandleError, deliver};
 use crate::deadline;
 use crate::problem::chain;
 use crate::rabbit::dead_letters::Verdict;
-use crate::rabbit::link::{Backoff, RabbitError};
+use crate::rabbit::link::{Backoff, RabbitError, close_channel, within};
 use crate::rabbit::notices::{Notice, say};
 use crate::rabbit::publisher::{Message, Publisher};
 use crate::rabbit::topology::Names;
@@ -40,9 +40,10 @@ const ACKED_WITHIN: Duration = Duration::from_secs(5);
 /// How long a consumer that is told to stop, or whose connection is lost, lets its handlers finish.
 const FINISHED_WITHIN: Duration = Duration::from_secs(20);
 
-/// A message that was given out more often than this, and never handled, kills its consumers: it is not tried again. A process that
-/// is restarted gives back what it has not begun with, so it must be more than a few.
-const MOST_DELIVERIES: i64 = 20;
+/// A message that was given out this often and never answered is taken to kill its consumers: it is not tried again. Each loss of a
+/// connection counts, too, for what was being handled and what waited here for its turn, so it must be many more than a few. The
+/// broker's own net hangs at twice as many.
+const MOST_DELIVERIES: i64 = 50;
 /// Where the broker counts.
 const DELIVERIES: &str = "x-delivery-count";
 
@@ -92,7 +93,7 @@ impl Subscription {
     }
 
     async fn end(mut self) {
-        if let Err(error) = self.channel.close(200, "done".into()).await {
+        if let Err(error) = close_channel(&self.channel).await {
             tracing::debug!(%error, "the channel had ended");
         }
         self.messages = None;
@@ -127,7 +128,7 @@ impl Desk {
                     Ok((_, Ok(Settled::Left))) => break Ok(()),
                     Ok((_, Err(error))) => break Err(error),
                     // Handlers' panics are caught; this is one of the lines here.
-                    Err(_) => break Err(RabbitError::Cancelled(self.module.to_owned())),
+                    Err(error) => break Err(RabbitError::BrokeOff(error)),
                 },
                 message = messages.next() => match message {
                     Some(Ok(delivery)) => self.take(delivery, &mut lanes, &mut at_work, &ending),
@@ -183,8 +184,9 @@ impl Desk {
     async fn settle(&self, delivery: &Delivery, ending: &CancellationToken) -> Result<Settled, RabbitError> {
         let handled = match serde_json::from_slice::<Envelope>(&delivery.data) {
             Ok(_) if deliveries_before(&delivery.properties) >= MOST_DELIVERIES => {
-                let cause = "given out too often: its consumers died with it or lost their connection";
-                Err(Some(Verdict { handler: None, cause: cause.to_owned(), attempts: 0 }))
+                let times = deliveries_before(&delivery.properties);
+                let cause = format!("given out {times} times without an answer");
+                Err(Some(Verdict { handler: None, cause, attempts: 0 }))
             }
             Ok(envelope) => self.handle(&envelope, ending).await.map(|()| Some(envelope)),
             Err(error) => {
@@ -201,9 +203,7 @@ impl Desk {
                 None
             }
         };
-        tokio::time::timeout(ACKED_WITHIN, delivery.ack(BasicAckOptions::default()))
-            .await
-            .map_err(|_| RabbitError::TooSlow(ACKED_WITHIN))??;
+        within(ACKED_WITHIN, async { Ok(delivery.ack(BasicAckOptions::default()).await?) }).await?;
         if let Some(envelope) = envelope {
             self.report(&envelope).await;
         }

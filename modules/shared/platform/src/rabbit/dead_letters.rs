@@ -13,7 +13,7 @@ use lapin::{BasicProperties, Channel, Connection, ErrorKind};
 use serde::Serialize;
 
 use crate::rabbit::Options;
-use crate::rabbit::link::{RabbitError, connect};
+use crate::rabbit::link::{OPENED_WITHIN, RabbitError, close, close_channel, connect, within};
 use crate::rabbit::publisher::{Message, confirming_channel, publish_on};
 use crate::rabbit::topology::{self, Names};
 
@@ -26,7 +26,7 @@ const LONGEST_CAUSE: usize = 2_000;
 /// An answer of the broker that takes longer is none.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// The most dead letters of one module that are read at once.
-const MAX_READ: usize = 10_000;
+const MAX_READ: u32 = 10_000;
 
 /// Why a message was given up.
 #[derive(Debug)]
@@ -127,50 +127,62 @@ impl Selection {
     }
 }
 
-/// The dead letters of the broker, each module's from the oldest on. They stay where they are, in their order.
-pub async fn list(options: &Options, selection: &Selection) -> Result<Vec<DeadLetter>, RabbitError> {
-    let desk = Desk::open(options).await?;
-    let mut letters = Vec::new();
-    for module in desk.modules(selection) {
-        let Some(channel) = desk.channel_if_there(module).await? else { continue };
-        let mut read = 0;
-        while let Some(message) = desk.next(&channel, module, &mut read).await? {
-            let letter = DeadLetter::read(module, &message);
-            letters.extend(selection.has(&letter).then_some(letter));
-        }
-        // The broker puts what was not acknowledged back to where it was.
-        channel.close(200, "done".into()).await?;
-    }
-    desk.close().await;
-    Ok(letters)
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadLetters {
+    pub letters: Vec<DeadLetter>,
+    /// So many more lie behind those that were read.
+    pub unread: u64,
 }
 
-/// Gives dead letters back to the queue of the module that could not handle them, and to no other. Returns which.
-pub async fn replay(options: &Options, selection: &Selection) -> Result<Vec<DeadLetter>, RabbitError> {
+/// The dead letters of the broker, each module's from the oldest on. They stay where they are, in their order.
+pub async fn list(options: &Options, selection: &Selection) -> Result<DeadLetters, RabbitError> {
     let desk = Desk::open(options).await?;
-    let mut replayed = Vec::new();
+    let mut found = DeadLetters::default();
     for module in desk.modules(selection) {
-        let Some(channel) = desk.channel_if_there(module).await? else { continue };
-        let mut read = 0;
-        while let Some(message) = desk.next(&channel, module, &mut read).await? {
+        let Some(mut pile) = desk.pile_if_there(module).await? else { continue };
+        while let Some(message) = pile.next().await? {
+            let letter = DeadLetter::read(module, &message);
+            found.letters.extend(selection.has(&letter).then_some(letter));
+        }
+        found.unread += pile.unread;
+        // The broker puts what was not acknowledged back to where it was.
+        close_channel(&pile.channel).await?;
+    }
+    close(&desk.connection).await;
+    Ok(found)
+}
+
+/// Gives dead letters back to the queue of the module that could not handle them, and to no other. Returns which. One that dies
+/// again meanwhile is left for the next time.
+pub async fn replay(options: &Options, selection: &Selection) -> Result<DeadLetters, RabbitError> {
+    let desk = Desk::open(options).await?;
+    let mut replayed = DeadLetters::default();
+    for module in desk.modules(selection) {
+        let Some(mut pile) = desk.pile_if_there(module).await? else { continue };
+        while let Some(message) = pile.next().await? {
             let letter = DeadLetter::read(module, &message);
             if selection.has(&letter) {
-                desk.give_back(module, &message).await?;
-                replayed.push(letter);
+                within(ANSWERED_WITHIN, desk.give_back(module, &message)).await?;
+                replayed.letters.push(letter);
             }
         }
-        channel.close(200, "done".into()).await?;
+        replayed.unread += pile.unread;
+        close_channel(&pile.channel).await?;
     }
-    desk.close().await;
+    close(&desk.connection).await;
     Ok(replayed)
 }
 
 /// Deletes every queue and exchange of this prefix, with the events that wait there.
 pub async fn reset(options: &Options) -> Result<(), RabbitError> {
     let desk = Desk::open(options).await?;
-    let channel = desk.connection.create_channel().await?;
-    topology::delete(&channel, &desk.names, options.subscriptions).await?;
-    desk.close().await;
+    let deleting = async {
+        let channel = desk.connection.create_channel().await?;
+        Ok(topology::delete(&channel, &desk.names, options.subscriptions).await?)
+    };
+    within(ANSWERED_WITHIN, deleting).await?;
+    close(&desk.connection).await;
     Ok(())
 }
 
@@ -184,9 +196,12 @@ struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     async fn open(options: &'a Options) -> Result<Self, RabbitError> {
-        let connection = connect(&options.url, "souk events").await?;
-        let out = confirming_channel(&connection).await?;
-        Ok(Self { options, connection, names: Names::new(&options.prefix), out })
+        let opening = async {
+            let connection = connect(&options.url, "souk events").await?;
+            let out = confirming_channel(&connection).await?;
+            Ok(Self { options, connection, names: Names::new(&options.prefix), out })
+        };
+        within(OPENED_WITHIN, opening).await
     }
 
     fn modules(&self, selection: &Selection) -> Vec<&'static str> {
@@ -194,33 +209,23 @@ impl<'a> Desk<'a> {
         subscribers.filter(|module| selection.has_module(module)).collect()
     }
 
-    /// A channel to read a module's dead letters with; none if the queue was never declared.
-    async fn channel_if_there(&self, module: &str) -> Result<Option<Channel>, RabbitError> {
-        let channel = self.connection.create_channel().await?;
-        let queue = self.names.dead_queue(module).into();
-        let passive = QueueDeclareOptions::default().passive();
-        match channel.queue_declare(queue, passive, FieldTable::default()).await {
-            Ok(_) => Ok(Some(channel)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn next(
-        &self,
-        channel: &Channel,
-        module: &str,
-        read: &mut usize,
-    ) -> Result<Option<BasicGetMessage>, RabbitError> {
-        if *read >= MAX_READ {
-            return Ok(None);
-        }
-        *read += 1;
-        let queue = self.names.dead_queue(module).into();
-        tokio::time::timeout(ANSWERED_WITHIN, channel.basic_get(queue, BasicGetOptions::default()))
-            .await
-            .map_err(|_| RabbitError::TooSlow(ANSWERED_WITHIN))?
-            .map_err(RabbitError::from)
+    /// A module's dead letters; none if the queue was never declared.
+    async fn pile_if_there(&self, module: &str) -> Result<Option<Pile>, RabbitError> {
+        let queue: ShortString = self.names.dead_queue(module).into();
+        let looking = async {
+            let channel = self.connection.create_channel().await?;
+            let passive = QueueDeclareOptions::default().passive();
+            match channel.queue_declare(queue.clone(), passive, FieldTable::default()).await {
+                Ok(there) => Ok(Some((channel, there.message_count()))),
+                Err(error) if is_not_found(&error) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        };
+        let there = within(ANSWERED_WITHIN, looking).await?;
+        Ok(there.map(|(channel, lying)| {
+            let to_read = lying.min(MAX_READ);
+            Pile { channel, queue, to_read, unread: u64::from(lying - to_read) }
+        }))
     }
 
     /// The dead letter goes only when the module's queue has it. If the connection dies in between there are two; the inbox
@@ -236,11 +241,25 @@ impl<'a> Desk<'a> {
         message.ack(BasicAckOptions::default()).await?;
         Ok(())
     }
+}
 
-    async fn close(self) {
-        if let Err(error) = self.connection.close(200, "done".into()).await {
-            tracing::debug!(%error, "the connection had ended");
-        }
+/// A module's dead letters, as many as there were at first sight: one that is given back may die at once and lie behind them again.
+struct Pile {
+    channel: Channel,
+    queue: ShortString,
+    to_read: u32,
+    /// Those beyond the bound.
+    unread: u64,
+}
+
+impl Pile {
+    async fn next(&mut self) -> Result<Option<BasicGetMessage>, RabbitError> {
+        let Some(left) = self.to_read.checked_sub(1) else {
+            return Ok(None);
+        };
+        self.to_read = left;
+        let getting = self.channel.basic_get(self.queue.clone(), BasicGetOptions::default());
+        within(ANSWERED_WITHIN, async { Ok(getting.await?) }).await
     }
 }
 

@@ -5,13 +5,18 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use lapin::types::LongString;
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, Event};
 use rand::Rng;
 use thiserror::Error;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 /// A connection that is not made within this is not made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Connecting and declaring or subscribing to everything takes no longer than this, or is begun anew.
+pub(super) const OPENED_WITHIN: Duration = Duration::from_secs(30);
+/// A broker that has not taken leave of a connection or channel within this is left without.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 /// The largest frame. The client library holds 32 of them in each direction of a connection, which with the broker's own
 /// 128 KiB would be most of a process' memory. Longer messages travel in several frames.
 const FRAME_BYTES: u32 = 16 * 1024;
@@ -40,6 +45,30 @@ pub enum RabbitError {
     /// The broker had the message and did not keep it.
     #[error("the message broker did not keep a message")]
     NotKept,
+    /// A mistake in the program, not the broker's doing.
+    #[error("a task of this process broke off")]
+    BrokeOff(#[source] JoinError),
+}
+
+/// Calls to the broker have no bound of their own; this is theirs.
+pub(super) async fn within<T>(
+    bound: Duration,
+    calls: impl Future<Output = Result<T, RabbitError>>,
+) -> Result<T, RabbitError> {
+    tokio::time::timeout(bound, calls).await.unwrap_or(Err(RabbitError::TooSlow(bound)))
+}
+
+/// Takes leave of the broker. If it does not answer, the connection ends without.
+pub(super) async fn close(connection: &Connection) {
+    let closing = async { Ok(connection.close(200, "done".into()).await?) };
+    if let Err(error) = within(CLOSED_WITHIN, closing).await {
+        tracing::debug!(%error, "the connection had ended");
+    }
+}
+
+/// Ends one channel of a connection that goes on.
+pub(super) async fn close_channel(channel: &Channel) -> Result<(), RabbitError> {
+    within(CLOSED_WITHIN, async { Ok(channel.close(200, "done".into()).await?) }).await
 }
 
 /// Connects. `name` is what operators of the broker see.
@@ -48,10 +77,7 @@ pub(super) async fn connect(url: &str, name: &str) -> Result<Connection, RabbitE
     uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
     uri.query.frame_max.get_or_insert(FRAME_BYTES);
     let properties = ConnectionProperties::default().with_connection_name(LongString::from(name));
-    tokio::time::timeout(CONNECT_WITHIN, Connection::connect_uri(uri, properties))
-        .await
-        .map_err(|_| RabbitError::TooSlow(CONNECT_WITHIN))?
-        .map_err(RabbitError::from)
+    within(CONNECT_WITHIN, async { Ok(Connection::connect_uri(uri, properties).await?) }).await
 }
 
 /// Follows a connection until it ends; `blocked` hears when the broker takes no messages for lack of memory or disk, and

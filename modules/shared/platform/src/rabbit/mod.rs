@@ -42,13 +42,13 @@ use crate::module::AnyError;
 use crate::problem::chain;
 use crate::rabbit::broadcast::{Broadcasts, catch_up};
 use crate::rabbit::consumer::{Desk, Subscription};
-use crate::rabbit::link::{Backoff, connect};
+use crate::rabbit::link::{Backoff, OPENED_WITHIN, close, connect, within};
 use crate::rabbit::notices::Notices;
 use crate::rabbit::publisher::{IN_FLIGHT, Message, Publisher, PublisherError};
 use crate::rabbit::topology::{EVERYONE, Names};
 use crate::system::System;
 
-pub use dead_letters::{DeadLetter, Selection, list, replay, reset};
+pub use dead_letters::{DeadLetter, DeadLetters, Selection, list, replay, reset};
 pub(crate) use handled::{Expected, Handled};
 pub use link::RabbitError;
 
@@ -76,7 +76,8 @@ impl Options {
             url: url.into(),
             prefix: prefix.into(),
             subscriptions: Subscriptions::default(),
-            prefetch: 64,
+            // The broker counts what it gave out in vain, so it gives out little more than is handled at once.
+            prefetch: 8,
             parallel: 4,
             max_attempts: 5,
         }
@@ -156,7 +157,7 @@ impl RabbitBus {
         let mut backoff = Backoff::default();
         while !stop.is_cancelled() {
             let opened = tokio::select! {
-                opened = self.open() => opened,
+                opened = within(OPENED_WITHIN, self.open()) => opened,
                 () = stop.cancelled() => return,
             };
             match opened {
@@ -279,12 +280,10 @@ impl Session {
             outcome.get_or_insert(ended);
         }
         // Messages that nobody has begun with go back to the queue.
-        if let Err(error) = self.connection.close(200, "done".into()).await {
-            tracing::debug!(%error, "the connection had ended");
-        }
+        close(&self.connection).await;
         match outcome {
             Some(Ok(ended)) => ended,
-            Some(Err(_)) => Err(RabbitError::Cancelled("a part of this process".to_owned())),
+            Some(Err(error)) => Err(RabbitError::BrokeOff(error)),
             None => Ok(()),
         }
     }

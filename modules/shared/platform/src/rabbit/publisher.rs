@@ -14,11 +14,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::problem::chain;
-use crate::rabbit::link::{Backoff, RabbitError, connect, follow};
+use crate::rabbit::link::{Backoff, OPENED_WITHIN, RabbitError, close, connect, follow, within};
 use crate::rabbit::topology::{self, Names};
 
 /// Messages under way at once, and so channels.
 pub(super) const IN_FLIGHT: usize = 64;
+/// A message that is not under way within this, so many are before it, is given back. With the next bound it stays well below the
+/// patience of the relay, for which a bus that does not answer is a fault of the event.
+const UNDER_WAY_WITHIN: Duration = Duration::from_secs(10);
 /// A broker that has not confirmed a message within this is left, and asked again on a new connection.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 /// A notice that cannot be sent within this is left; nobody may wait for it.
@@ -66,26 +69,13 @@ pub(super) async fn confirming_channel(connection: &Connection) -> Result<Channe
     Ok(channel)
 }
 
-/// Publishes a message on a channel that nothing else uses; done when the broker has it.
+/// Publishes a message on a channel that nothing else uses; done when the broker has it. The caller bounds it.
 pub(super) async fn publish_on(channel: &Channel, message: &Message<'_>) -> Result<(), RabbitError> {
     let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
     let properties = message.properties.clone().with_delivery_mode(PERSISTENT);
-    let published = async {
-        channel
-            .basic_publish(
-                message.exchange.into(),
-                message.routing_key.into(),
-                options,
-                message.body,
-                properties,
-            )
-            .await?
-            .await
-    };
-    let confirmation = tokio::time::timeout(CONFIRM_WITHIN, published)
-        .await
-        .map_err(|_| RabbitError::TooSlow(CONFIRM_WITHIN))??;
-    match confirmation {
+    let (exchange, routing_key) = (message.exchange.into(), message.routing_key.into());
+    let taken = channel.basic_publish(exchange, routing_key, options, message.body, properties).await?;
+    match taken.await? {
         Confirmation::Ack(None) => Ok(()),
         Confirmation::Ack(Some(_)) => Err(RabbitError::Unroutable(message.routing_key.to_owned())),
         Confirmation::Nack(_) | Confirmation::NotRequested => Err(RabbitError::NotKept),
@@ -126,21 +116,28 @@ impl Publisher {
         let _opened = open.wait_for(|open| *open).await;
     }
 
-    /// Publishes a message; done when the broker has it for good.
+    /// Publishes a message; done when the broker has it for good. Every step is bounded.
     pub(super) async fn publish(&self, message: &Message<'_>) -> Result<(), PublisherError> {
-        let Ok(_slot) = self.slots.acquire().await else {
+        let Ok(slot) = tokio::time::timeout(UNDER_WAY_WITHIN, self.slots.acquire()).await else {
+            // The connection may be a good one: those before this message judge it.
+            return Err(RabbitError::TooSlow(UNDER_WAY_WITHIN).into());
+        };
+        let Ok(_slot) = slot else {
             return Err(PublisherError::NotConnected);
         };
         let link = self.link.borrow().clone().ok_or(PublisherError::NotConnected)?;
-        let channel = link.channel().await?;
-        match publish_on(&channel, message).await {
-            Ok(()) => {
+        let publishing = async {
+            let channel = link.channel().await?;
+            publish_on(&channel, message).await.map(|()| channel)
+        };
+        match within(CONFIRM_WITHIN, publishing).await {
+            Ok(channel) => {
                 link.give_back(channel);
                 Ok(())
             }
             Err(error) => {
-                // A queue that is missing is declared with the next connection.
-                if matches!(error, RabbitError::Unroutable(_) | RabbitError::TooSlow(_)) {
+                // A queue or exchange that is missing is declared with the next connection.
+                if !matches!(error, RabbitError::NotKept) {
                     link.spent.cancel();
                 }
                 Err(error.into())
@@ -158,7 +155,11 @@ impl Publisher {
         let saying = link.notices.basic_publish(exchange, routing_key, options, body, properties);
         match tokio::time::timeout(SAID_WITHIN, saying).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a notice was lost"),
+            Ok(Err(error)) => {
+                // Its channel is gone and does not come back, as when somebody has deleted the exchange.
+                link.spent.cancel();
+                tracing::debug!(%error, "a notice was lost");
+            }
             Err(_) => tracing::debug!("a notice was lost: the connection takes nothing"),
         }
     }
@@ -167,7 +168,11 @@ impl Publisher {
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let mut backoff = Backoff::default();
         while !stop.is_cancelled() {
-            match self.open().await {
+            let opened = tokio::select! {
+                opened = within(OPENED_WITHIN, self.open()) => opened,
+                () = stop.cancelled() => return,
+            };
+            match opened {
                 Ok(link) => {
                     backoff.reset();
                     tracing::debug!("events can be published");
@@ -203,9 +208,7 @@ impl Publisher {
         }
         self.open.send_replace(false);
         self.link.send_replace(None);
-        if let Err(error) = link.connection.close(200, "done".into()).await {
-            tracing::debug!(%error, "the connection had ended");
-        }
+        close(&link.connection).await;
     }
 }
 
