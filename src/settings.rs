@@ -51,7 +51,7 @@ pub struct Overrides {
     /// PostgreSQL to use instead of SQLite: postgres://user:password@host/database
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
-    /// The modules that run in this process, separated by commas [default: all]. The others are called at peers.<module>.url
+    /// The modules that run in this process, separated by commas [default: all]. The others are called at the addresses under `peers`
     #[arg(long, global = true, value_name = "MODULES", value_delimiter = ',', hide_possible_values = false,
         value_parser = clap::builder::PossibleValuesParser::new(wiring::compiled()))]
     pub only: Option<Vec<String>>,
