@@ -14,8 +14,8 @@ use platform::problem::chain;
 
 /// The pause between two looks while the keys are unknown.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Looks between two reloads once they are known: 30 seconds.
-const LOOKS_A_RELOAD: u32 = 150;
+/// Looks between two reloads once they are known: 5 seconds.
+const LOOKS_A_RELOAD: u32 = 25;
 
 /// How long a process that starts waits for `auth` before it listens all the same.
 const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ pub(crate) async fn await_first(verifier: &TokenVerifier, auth: &dyn AuthPort) {
     }
 }
 
-/// Asks `auth` until it has answered once, and every 30 seconds from then on.
+/// Asks `auth` until it has answered once, and every 5 seconds from then on.
 pub(crate) fn follow(verifier: Arc<TokenVerifier>, auth: Arc<dyn AuthPort>) -> Worker {
     let looks = Arc::new(AtomicU32::new(0));
     Worker::every("access.follow_keys", LOOK_EVERY, move || {

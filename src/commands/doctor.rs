@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use platform::module::{AnyError, Check};
+use platform::module::{AnyError, Check, MAX_VIOLATIONS};
+use platform::problem::chain;
+use platform::rabbit;
 use platform::system::System;
 use serde_json::json;
 
@@ -31,6 +33,9 @@ pub(crate) async fn doctor(settings: &Settings, as_json: bool) -> Result<ExitCod
     for module in &shop.modules {
         checks.extend(module.doctor().await?.into_iter().map(|check| (module.name(), check)));
     }
+    if let Some(options) = settings.rabbit() {
+        checks.push(("events", dead_letters(&options).await));
+    }
     let broken = checks.iter().filter(|(_, check)| !check.holds()).count();
     if as_json {
         let listed: Vec<_> = checks
@@ -45,6 +50,24 @@ pub(crate) async fn doctor(settings: &Settings, as_json: bool) -> Result<ExitCod
         db.close().await?;
     }
     Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the broker keeps because a module could not handle it.
+async fn dead_letters(options: &rabbit::Options) -> Check {
+    let bound = usize::try_from(MAX_VIOLATIONS).unwrap_or(usize::MAX);
+    let violations = match rabbit::list(options, &rabbit::Selection::default()).await {
+        Ok(dead) => {
+            let named = dead.letters.iter().take(bound);
+            named.map(|letter| format!("{}: {}", letter.module, letter.cause)).collect()
+        }
+        // The rest of the shop can be checked all the same.
+        Err(error) => vec![format!("the message broker cannot be asked: {}", chain(&error))],
+    };
+    Check::new(
+        "events.none_dead",
+        "no event waits among the dead letters; see `souk events dead list`",
+        violations,
+    )
 }
 
 fn report(checks: &[(&'static str, Check)], broken: usize) -> std::io::Result<()> {

@@ -442,6 +442,20 @@ testkit::on_every_database! {
         let order = shop.orders.put(buyer.id, 700);
         *shop.orders.down.lock().unwrap() = true;
         shop.pay(&buyer, order, "tok_ok", "k").await.expect_problem(503, "unavailable");
+        // Asked again while nothing has changed, the answer is the same and comes at once: nobody has the key.
+        shop.pay(&buyer, order, "tok_ok", "k").await.expect_problem(503, "unavailable");
+        *shop.orders.down.lock().unwrap() = false;
+        shop.pay(&buyer, order, "tok_ok", "k").await.expect(201);
+        assert_eq!(shop.charges().await, 1);
+        shop.app.assert_healthy().await;
+    }
+
+    async fn a_silent_order_is_asked_again_by_the_worker_if_the_client_does_not(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        let buyer = shop.bench.tokens.customer();
+        let order = shop.orders.put(buyer.id, 700);
+        *shop.orders.down.lock().unwrap() = true;
+        shop.pay(&buyer, order, "tok_ok", "k").await.expect_problem(503, "unavailable");
         *shop.orders.down.lock().unwrap() = false;
         shop.app.work("payments.recover").await;
         shop.pay(&buyer, order, "tok_ok", "k").await.expect(201);

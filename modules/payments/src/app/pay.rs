@@ -78,7 +78,7 @@ async fn start(
             return Err(refusal.into());
         }
         Err(silence) => {
-            intents::let_go(context.db.writer(), id, context.db.system().now()).await?;
+            let_go(context, id).await?;
             return Err(PaymentError::Orders(Box::new(silence)));
         }
     };
@@ -106,6 +106,18 @@ async fn remember(context: &Context, id: PaymentId, wish: &Pay) -> Result<(), Pa
     // Everyone takes the intent first and the key second, so that two of them cannot wait for each other.
     keys::hold(tx.conn(), id.uuid(), now.plus(LEASE)).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Leaves intent and key to whoever comes first, the client with the same key again or the worker: nobody waits for a request that
+/// has been answered.
+async fn let_go(context: &Context, id: PaymentId) -> Result<(), PaymentError> {
+    let now = context.db.system().now();
+    let tx = context.db.begin().await?;
+    if intents::resume(tx.conn(), id, now).await? {
+        keys::hold(tx.conn(), id.uuid(), now).await?;
+        tx.commit().await?;
+    }
     Ok(())
 }
 

@@ -117,11 +117,6 @@ pub(crate) async fn claim_end(
     Ok(ended.rows_affected == 1)
 }
 
-/// Leaves an open intent to the worker at once.
-pub(crate) async fn let_go(conn: &impl ConnectionTrait, id: PaymentId, now: Timestamp) -> Result<(), DbErr> {
-    resume(conn, id, now).await.map(|_| ())
-}
-
 /// Ends all intents of an order that was cancelled at that time; their leases stay as they are.
 pub(crate) async fn end_all_of(
     conn: &impl ConnectionTrait,
