@@ -155,7 +155,7 @@ impl Peer {
             Repeat::Never => 1,
         };
         let mut turn = self.take_turn();
-        let mut failure = None;
+        let (mut failure, mut failed) = (None, None);
         for number in 1..=tries {
             let left = budget.saturating_sub(started.elapsed());
             if left.is_zero() {
@@ -163,11 +163,14 @@ impl Peer {
             }
             // A try takes half of what is left, so that one stuck address does not use up the time of another.
             let within = if number == tries || left <= INDIVISIBLE { left } else { left / 2 };
-            let error = match self.admit(turn) {
-                Some(permit) => match self.attempt(permit, facts, &body, within).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(error) => error,
-                },
+            let error = match self.admit(turn, failed.as_ref()) {
+                Some(permit) => {
+                    failed = Some(permit.address.clone());
+                    match self.attempt(permit, facts, &body, within).await {
+                        Ok(answer) => return Ok(answer),
+                        Err(error) => error,
+                    }
+                }
                 // Somebody else is finding out whether a replica is back; that takes a moment only.
                 None if self.has_several() => CallError::Resting,
                 None => return Err(failure.unwrap_or(CallError::Resting)),

@@ -71,31 +71,38 @@ impl Peer {
         self.addresses.len() > 1
     }
 
-    /// The first address of the round from `start` on that may be called now.
+    /// The first address of the round from `start` on that may be called now, other than the one that has just failed this call.
     ///
-    /// If all of several rest, the one that has rested longest is asked early: when replicas are restarted one after the
-    /// other, the first is back before the second goes, sooner than its rest is over.
-    pub(crate) fn admit(&self, start: usize) -> Option<Permit> {
+    /// If all others rest, the one that has rested longest is asked early: when replicas are restarted one after the other, the
+    /// first is back before the second goes, sooner than its rest is over. Only then the failed one is asked again.
+    pub(crate) fn admit(&self, start: usize, failed: Option<&Arc<Address>>) -> Option<Permit> {
         let count = self.addresses.len();
         let begin = start.checked_rem(count).unwrap_or_default();
         let now = Instant::now();
-        let permit = |address: &Arc<Address>, admission| {
-            Some(Permit { address: address.clone(), admission, told: false })
-        };
-        let mut round = self.addresses.iter().cycle().skip(begin).take(count);
-        let admitted = round.find_map(|address| {
+        let is_failed = |address: &Arc<Address>| failed.is_some_and(|failed| Arc::ptr_eq(failed, address));
+        let permit =
+            |address: &Arc<Address>, admission| Permit { address: address.clone(), admission, told: false };
+        let mut others = self.addresses.iter().cycle().skip(begin).take(count).filter(|it| !is_failed(it));
+        let ordinary = others.find_map(|address| {
             let admission = address.breaker().admit(now)?;
-            permit(address, admission)
+            Some(permit(address, admission))
         });
-        if admitted.is_some() || !self.has_several() {
-            return admitted;
+        let early = || {
+            let longest = self.addresses.iter().filter(|it| !is_failed(it)).min_by_key(|address| {
+                let rests_until = address.breaker().rests_until();
+                (rests_until.is_none(), rests_until)
+            })?;
+            let admission = longest.breaker().admit_early()?;
+            Some(permit(longest, admission))
+        };
+        let again = || {
+            let admission = failed?.breaker().admit(now)?;
+            Some(permit(failed?, admission))
+        };
+        match self.has_several() {
+            true => ordinary.or_else(early).or_else(again),
+            false => ordinary.or_else(again),
         }
-        let longest = self.addresses.iter().min_by_key(|address| {
-            let rests_until = address.breaker().rests_until();
-            (rests_until.is_none(), rests_until)
-        })?;
-        let admission = longest.breaker().admit_early()?;
-        permit(longest, admission)
     }
 }
 

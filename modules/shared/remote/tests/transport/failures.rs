@@ -154,6 +154,24 @@ async fn with_one_of_two_addresses_dead_no_call_fails() {
 }
 
 #[actix_web::test]
+async fn replicas_that_restart_one_after_the_other_lose_no_call() {
+    let first = nobody();
+    let (fake, ada) = with_ada();
+    let second = Server::start(fake.clone());
+    let users = users_at(&format!("{first},{}", second.address), PLENTY);
+    for _ in 0..20 {
+        assert_eq!(users.find_by_login("ada").await.unwrap(), Some(ada.clone()));
+    }
+    // The first is back, though it is still left alone, and the second goes, which nobody knows yet.
+    let socket = TcpListener::bind(first.strip_prefix("http://").unwrap()).unwrap();
+    let _first = Server::on(&socket, fake);
+    second.crash().await;
+    for _ in 0..20 {
+        assert_eq!(users.find_by_login("ada").await.unwrap(), Some(ada.clone()));
+    }
+}
+
+#[actix_web::test]
 async fn with_one_of_two_addresses_stuck_no_call_fails() {
     let (fake, ada) = with_ada();
     let (stuck, server) = (Scripted::start([Step::Silence]).await, Server::start(fake));
