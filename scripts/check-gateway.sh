@@ -187,6 +187,8 @@ for path in /auth/login /auth/login/ /users/login /users/login/ /auth/register/ 
   ask -H 'Content-Type: application/json' -d '{' "$path"
   is "POST $path stays a POST" "$status $(field .code)" "400 malformed_json"
 done
+ask /users/register
+is "with another method /users/register is a user like any other" "$status $(field .code)" "401 unauthenticated"
 ask "/users/register/x"
 like "below /users/register there is nothing of auth" "$status" "40[145]"
 

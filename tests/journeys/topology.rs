@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testkit::{Engine, TestDatabase};
+use testkit::{Engine, TestDatabase, with_database};
 
 /// How long a process may take to listen, or to end.
 const START_BOUND: Duration = Duration::from_secs(60);
@@ -460,15 +460,6 @@ fn without_settings(command: &mut Command) -> &mut Command {
 /// A variable of the environment that is set and not empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// The address of another database on the same server.
-fn with_database(server: &str, name: &str) -> String {
-    let (address, query) = server
-        .split_once('?')
-        .map_or((server, String::new()), |(address, query)| (address, format!("?{query}")));
-    let authority = address.match_indices('/').nth(2).map_or(address, |(slash, _)| &address[..slash]);
-    format!("{authority}/{name}{query}")
 }
 
 /// The name of the database in an address.

@@ -168,9 +168,15 @@ fn a_dead_letter_of_the_broker_is_listed_and_replayed() {
         assert!(listed.contains("order.updated was not handled by notifications"), "{listed}");
         assert!(listed.contains("notifications.sick: no ink (tries: 1)"), "{listed}");
         assert!(run(&["migrate", "up"]).0);
+        let (sound, complaint) = run(&["doctor"]);
+        assert!(!sound && complaint.contains("BROKEN events"), "{complaint}");
+        assert!(complaint.contains("no ink"), "{complaint}");
         let (replayed, report) = run(&["events", "dead", "replay", "--all", "--module", "notifications"]);
         assert!(replayed && report.contains("1 event is tried again"), "{report}");
         assert!(list(&options, &Selection::default()).await.unwrap().letters.is_empty());
+
+        let (sound, complaint) = run(&["doctor"]);
+        assert!(sound, "{complaint}");
 
         let (reset, warning) = run(&["events", "reset"]);
         assert!(!reset && warning.contains("--yes") && warning.contains("lost"), "{warning}");

@@ -19,18 +19,6 @@ pub enum Engine {
     Postgres(String),
 }
 
-/// `TEST_DATABASE_URL`. `None` if it is not set, which is said aloud; in CI that is a failure.
-pub fn postgres_url() -> Option<String> {
-    match std::env::var("TEST_DATABASE_URL") {
-        Ok(url) if !url.is_empty() => Some(url),
-        _ => {
-            assert!(std::env::var_os("CI").is_none(), "CI must test on PostgreSQL: set TEST_DATABASE_URL");
-            println!("not run on PostgreSQL: TEST_DATABASE_URL is not set");
-            None
-        }
-    }
-}
-
 /// A database server's room for one test: a fresh database, dropped with this value. SQLite needs none.
 pub struct TestDatabase {
     created: Option<(String, String)>,
@@ -171,7 +159,7 @@ async fn execute(server: &str, sql: &str) {
 }
 
 /// The address of another database on the same server.
-fn with_database(server: &str, name: &str) -> String {
+pub fn with_database(server: &str, name: &str) -> String {
     let (base, query) = server.split_once('?').map_or((server, None), |(base, query)| (base, Some(query)));
     let (scheme, rest) = base.split_once("://").unwrap();
     let authority = rest.split('/').next().unwrap();

@@ -7,13 +7,15 @@ mod database;
 pub mod fakes;
 mod rabbit;
 mod redis;
+mod server;
 mod tokens;
 
 pub use app::{Response, Sent, TestApp};
 pub use clock::TestClock;
-pub use database::{Bench, Engine, TestDatabase, postgres_url};
-pub use rabbit::{TestRabbit, rabbitmq_url};
-pub use redis::{PATIENCE, Proxy, TestRedis, redis_url, until};
+pub use database::{Bench, Engine, TestDatabase, with_database};
+pub use rabbit::TestRabbit;
+pub use redis::{PATIENCE, Proxy, TestRedis, until};
+pub use server::{postgres_url, rabbitmq_url, redis_url};
 pub use tokens::{TestUser, Tokens};
 
 /// Declares tests that run on SQLite and on PostgreSQL: each becomes `name::sqlite` and `name::postgres`.

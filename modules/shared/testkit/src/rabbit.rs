@@ -5,18 +5,6 @@ use uuid::Uuid;
 
 use crate::redis::Proxy;
 
-/// `TEST_RABBITMQ_URL`. `None` if it is not set, which is said aloud; in CI that is a failure.
-pub fn rabbitmq_url() -> Option<String> {
-    match std::env::var("TEST_RABBITMQ_URL") {
-        Ok(url) if !url.is_empty() => Some(url),
-        _ => {
-            assert!(std::env::var_os("CI").is_none(), "CI must test with RabbitMQ: set TEST_RABBITMQ_URL");
-            println!("not run with RabbitMQ: TEST_RABBITMQ_URL is not set");
-            None
-        }
-    }
-}
-
 /// Queues and exchanges of one test: their names begin with a prefix of its own, and they are deleted with this value.
 pub struct TestRabbit {
     options: Options,

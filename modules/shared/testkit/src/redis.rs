@@ -11,18 +11,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// `TEST_REDIS_URL`. `None` if it is not set, which is said aloud; in CI that is a failure.
-pub fn redis_url() -> Option<String> {
-    match std::env::var("TEST_REDIS_URL") {
-        Ok(url) if !url.is_empty() => Some(url),
-        _ => {
-            assert!(std::env::var_os("CI").is_none(), "CI must test with Redis: set TEST_REDIS_URL");
-            println!("not run with Redis: TEST_REDIS_URL is not set");
-            None
-        }
-    }
-}
-
 /// How long stores of tests wait for an answer: tests come in crowds, and a late answer must not look like none.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
