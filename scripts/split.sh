@@ -5,6 +5,7 @@
 #   scripts/split.sh up                 starts it; the last line of the output is the address of the gateway
 #   scripts/split.sh status             every process: pid, port, memory, readiness; exit code 1 if one is not ready
 #   scripts/split.sh logs [PROCESS]     follows the log of one process, or of all; `gateway` and `access` are NGINX's
+#   scripts/split.sh start PROCESS      starts a process that has died, on its port; a group's replicas in turn
 #   scripts/split.sh restart PROCESS    stops a process gently and starts it again on its port; a group's replicas in turn
 #   scripts/split.sh down [--purge]     stops it; with --purge also deletes the database, the queues, the keys and the folder
 #
@@ -117,6 +118,11 @@ start_process() {
   (
     # shellcheck source=/dev/null
     . "$dir/env/$1"
+    # Only a build for tests has failpoints; each process has a folder of its own.
+    if [ -n "${SOUK_FAILPOINTS_DIR:-}" ]; then
+      export SOUK_FAILPOINTS_DIR=$SOUK_FAILPOINTS_DIR/$1
+      mkdir -p "$SOUK_FAILPOINTS_DIR"
+    fi
     launch "$1" "$SOUK_SPLIT_USED_BINARY" serve --config config/split.toml >>"$dir/log/$1.log" 2>&1
   )
 }
@@ -622,15 +628,21 @@ logs() {
   exec tail -n 200 -F "$dir/log/$1.log"
 }
 
-restart() {
-  local wanted=${1:-} name found=0
-  [ -n "$wanted" ] || fail "restart which process? one of: $(names | tr '\n' ' ')"
+# again start|restart PROCESS: one process, or a group's replicas in turn.
+again() {
+  local wanted=${2:-} name found=0
+  [ -n "$wanted" ] || fail "$1 which process? one of: $(names | tr '\n' ' ')"
   umask 077
   for name in $(names); do
     if [ "$name" != "$wanted" ] && [ "${name%-*}" != "$wanted" ]; then continue; fi
     found=1
-    signal TERM "$name"
-    await_end "$name" || true
+    if [ "$1" = restart ]; then
+      signal TERM "$name"
+      await_end "$name" || true
+    elif pid_of "$name" >/dev/null; then
+      say "$name runs already"
+      continue
+    fi
     start_process "$name"
     await_ready "$name" "http://127.0.0.1:$(port_of "$name")/readyz"
     say "$name runs again"
@@ -649,7 +661,7 @@ case ${1:-} in
   down) down "${2:-}" ;;
   status) status ;;
   logs) logs "${2:-}" ;;
-  restart) restart "${2:-}" ;;
+  start | restart) again "$1" "${2:-}" ;;
   help | --help | -h) usage ;;
   *)
     usage >&2

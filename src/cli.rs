@@ -1,7 +1,9 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -59,11 +61,23 @@ enum Command {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
-    /// Check every invariant of the live shop, read-only; exit code 1 if one is broken
+    /// Check every invariant of the live shop, read-only; exit code 1 if one is broken, 2 if not everything could be checked
     Doctor {
         /// Write the result as JSON
         #[arg(long)]
         json: bool,
+        /// List what has been begun and not ended instead; exit code 1 if something is overdue
+        #[arg(long)]
+        open: bool,
+        /// Look again and again, and serve what was found as Prometheus metrics at /metrics
+        #[arg(long, conflicts_with_all = ["json", "open"])]
+        watch: bool,
+        /// The pause between two looks: a number with s, m or h
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = pause, requires = "watch")]
+        every: Duration,
+        /// Where the metrics are served; port 0 takes a free one
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464", requires = "watch")]
+        listen: SocketAddr,
     },
     /// Ask the process that serves with these settings whether it is ready; exit code 1 if not
     Health,
@@ -201,15 +215,36 @@ impl Resource {
     }
 }
 
+/// A number with its unit: `90s`, `5m`, `1h`. At least a second, at most a day.
+fn pause(text: &str) -> Result<Duration, String> {
+    let refusal = || format!("`{text}` is not a number of seconds, minutes or hours such as 60s, 5m or 1h");
+    let unit = text.chars().last().ok_or_else(refusal)?;
+    let seconds_of_one = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        _ => return Err(refusal()),
+    };
+    let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| refusal())?;
+    match number.checked_mul(seconds_of_one) {
+        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("must be one second to one day".to_owned()),
+    }
+}
+
 impl Cli {
     /// Does it. Errors go to standard error in one line; the exit code is 1 for them, and for a doctor who found
-    /// something.
+    /// something. A doctor who could not look has 2.
     pub async fn run(self) -> ExitCode {
+        let failure = match &self.command {
+            Some(Command::Doctor { .. }) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        };
         match self.execute().await {
             Ok(code) => code,
             Err(error) => {
                 commands::complain(&format!("souk: {}", chain(error.as_ref())));
-                ExitCode::FAILURE
+                failure
             }
         }
     }
@@ -246,7 +281,11 @@ impl Cli {
             Command::Export { resource, file } => {
                 commands::export::export(&settings, resource.name(), &file).await
             }
-            Command::Doctor { json } => commands::doctor::doctor(&settings, json).await,
+            Command::Doctor { watch: true, every, listen, .. } => {
+                commands::doctor_watch::watch(&settings, every, listen).await
+            }
+            Command::Doctor { json, open: true, .. } => commands::doctor::open_work(&settings, json).await,
+            Command::Doctor { json, .. } => commands::doctor::check(&settings, json).await,
             Command::Health => commands::health::health(&settings).await,
             Command::Events { action: EventsAction::Dead { action: DeadAction::List { json, module } } } => {
                 commands::events::list(&settings, json, module).await

@@ -15,6 +15,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, ResponseError, web};
 use futures_util::FutureExt;
+use platform::failpoint::{self, Point};
 use platform::problem::{Problem, codes};
 use platform::system::System;
 use platform::{deadline, trace};
@@ -73,6 +74,10 @@ pub async fn guard<B: MessageBody + 'static>(
             response.headers_mut().insert(TRACE_ID, value);
         }
         let route = response.request().match_pattern();
+        if !method.is_safe() {
+            let met = || format!("{method} {}", route.as_deref().unwrap_or("unmatched"));
+            failpoint::hit(Point::RespondBefore, met).await;
+        }
         record(&method, route, response.status().as_u16(), started);
         Ok(response)
     };

@@ -5,6 +5,7 @@ pub mod cli;
 mod commands;
 pub mod demo;
 pub mod docs;
+pub mod doctor;
 mod guard;
 mod health;
 mod keys;

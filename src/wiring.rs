@@ -17,7 +17,7 @@ use contracts::users::UsersPort;
 use kernel::{Currency, Sku};
 use platform::access::{FollowRevocations, TokenVerifier};
 use platform::bus::{EventHandler, LocalBus};
-use platform::db::Db;
+use platform::db::{Db, DbOptions};
 use platform::module::{AnyError, Module};
 use platform::problem::ErrorCode;
 use platform::rabbit::{self, ModuleHere, RabbitBus};
@@ -26,6 +26,7 @@ use platform::system::System;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::doctor::{Books, ModuleData};
 use crate::settings::{self, Settings, SettingsError, below};
 
 /// The names of all modules, whether compiled or not.
@@ -180,6 +181,40 @@ impl Databases {
         let missing = WiringError::NotHere { module, by: "souk" };
         self.0.iter().find(|db| db.module() == module).cloned().ok_or(missing)
     }
+}
+
+/// Opens a module's data for the doctor, so that nothing can be written.
+pub async fn module_data(
+    settings: &Settings,
+    module: &'static str,
+    options: &DbOptions,
+    system: &System,
+) -> Result<ModuleData, WiringError> {
+    let db = Db::open_read_only(module, options, system.clone())
+        .await
+        .map_err(|source| WiringError::Database { module, source })?;
+    let _ = settings;
+    let none = Books::default();
+    let (examiner, books) = match module {
+        #[cfg(feature = "auth")]
+        "auth" => (auth::examiner(db), none),
+        #[cfg(feature = "cart")]
+        "cart" => (cart::examiner(db.clone()), Books { carts: Some(cart::book(db)), ..none }),
+        #[cfg(feature = "catalog")]
+        "catalog" => (catalog::examiner(db, settings.modules.catalog.currency), none),
+        #[cfg(feature = "inventory")]
+        "inventory" => (inventory::examiner(db.clone()), Books { stock: Some(inventory::book(db)), ..none }),
+        #[cfg(feature = "notifications")]
+        "notifications" => (notifications::examiner(db), none),
+        #[cfg(feature = "orders")]
+        "orders" => (orders::examiner(db.clone()), Books { orders: Some(orders::book(db)), ..none }),
+        #[cfg(feature = "payments")]
+        "payments" => (payments::examiner(db.clone()), Books { payments: Some(payments::book(db)), ..none }),
+        #[cfg(feature = "users")]
+        "users" => (users::examiner(db), none),
+        _ => return Err(WiringError::NotHere { module, by: "souk doctor" }),
+    };
+    Ok(ModuleData { examiner, books })
 }
 
 /// The modules that are in this binary.

@@ -9,7 +9,11 @@ use sea_orm_migration::MigrationTrait;
 /// of letters beyond ASCII; `name_key` is bytes, so that both sort it alike. Every list is of products on sale or of
 /// retired ones, hence each of its indexes begins with `active`, and ends with `id`, which breaks ties.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(SqlMigration {
+    vec![products(), stock_changes()]
+}
+
+fn products() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
         name: "m0002_products",
         up: "
             CREATE TABLE products (
@@ -40,5 +44,23 @@ pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
             CREATE INDEX products_of_category_by_age ON products (active, category, created_at_ms, id);
         ",
         down: "DROP TABLE products;",
-    })]
+    })
+}
+
+fn stock_changes() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0003_stock_changes",
+        up: "
+            -- What inventory was asked for under an Idempotency-Key, until the outcome is known.
+            CREATE TABLE stock_changes (
+                movement_id {uuid} NOT NULL PRIMARY KEY,
+                sku TEXT NOT NULL,
+                change {bigint} NOT NULL,
+                reason TEXT NOT NULL,
+                actor_id {uuid},
+                created_at_ms {bigint} NOT NULL
+            ) {strict};
+        ",
+        down: "DROP TABLE stock_changes;",
+    })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod doctor_watch;
 pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod health;

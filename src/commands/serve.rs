@@ -28,7 +28,7 @@ pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, AnyError> {
 }
 
 /// SIGTERM or Ctrl-C.
-async fn stop_signal() -> std::io::Result<()> {
+pub(crate) async fn stop_signal() -> std::io::Result<()> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

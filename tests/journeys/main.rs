@@ -12,11 +12,8 @@
     reason = "a story that goes wrong stops where it does"
 )]
 
-mod shop;
 mod stories;
 mod suite;
-mod topology;
-mod transcript;
 
 use std::process::ExitCode;
 
@@ -24,17 +21,18 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    suite::keep_panics();
+    deployments::use_binary(env!("CARGO_BIN_EXE_souk"), env!("CARGO_TARGET_TMPDIR"));
+    deployments::keep_panics();
     let suite = suite::Suite::plan(&arguments);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     let left = suite.end();
     if !arguments.list {
-        topology::report(&suite.table());
+        deployments::report(&suite.table());
     }
     match left {
         Ok(()) => conclusion.exit_code(),
         Err(failure) => {
-            topology::say(&failure);
+            deployments::say(&failure);
             ExitCode::FAILURE
         }
     }

@@ -1,17 +1,14 @@
 //! Tests are journeys times topologies: which there are, in what order they run, and the table of how they ended.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use deployments::{Running, Shop, TOPOLOGIES, Topology, block_on, caught, kept, text};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use crate::shop::Shop;
 use crate::stories::{JOURNEYS, Journey, restarts};
-use crate::topology::{Running, TOPOLOGIES, Topology, block_on, text};
 
 /// What is tested of a topology. The order is that in which it must happen.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -278,7 +275,7 @@ impl Site {
             }
             None => answers_of_another(self.topology, mine.keys().copied().collect())?,
         };
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("transcripts");
+        let folder = kept().join("transcripts");
         let mut differences = String::new();
         for (name, transcript) in &mine {
             let Some(expected) = reference.get(name) else {
@@ -353,32 +350,6 @@ fn write(folder: &Path, name: &str, transcript: &str) -> Result<PathBuf, String>
 fn difference(expected: &Path, found: &Path) -> Result<String, String> {
     let diff = Command::new("diff").arg("-u").args([expected, found]).output().map_err(text)?;
     Ok(String::from_utf8_lossy(&diff.stdout).into_owned())
-}
-
-thread_local! {
-    /// The last panic of this thread while it tells a story, with its place.
-    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-    static TELLS: RefCell<bool> = const { RefCell::new(false) };
-}
-
-/// From now on the panic of a story is kept for the test's own report.
-pub fn keep_panics() {
-    let loudly = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if TELLS.with_borrow(|tells| *tells) {
-            PANIC.set(Some(panic.to_string()));
-        } else {
-            loudly(panic);
-        }
-    }));
-}
-
-/// Runs a story; a panic becomes a failure that says where.
-fn caught(story: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
-    TELLS.set(true);
-    let result = std::panic::catch_unwind(AssertUnwindSafe(story));
-    TELLS.set(false);
-    result.unwrap_or_else(|_| Err(PANIC.take().unwrap_or_else(|| "a panic without words".to_owned())))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -10,6 +10,7 @@
 mod claims;
 mod command_line;
 mod contract;
+mod doctor;
 mod events;
 mod migrations;
 mod openapi;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
+use actix_web::rt::task::JoinHandle;
 use platform::system::System;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -14,8 +16,10 @@ pub struct Shop {
     pub address: String,
     pub settings: Settings,
     client: Client,
+    handle: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
     /// Keeps the test's databases until the end.
-    _place: Place,
+    place: Place,
 }
 
 /// Someone who is logged in.
@@ -67,8 +71,16 @@ impl Shop {
         change(&mut settings);
         let application = Application::build(&settings, System::real()).await.unwrap();
         let address = application.address();
-        actix_web::rt::spawn(application.serve());
-        Self { address, settings, client: Client::new(), _place: place }
+        let handle = application.handle();
+        let serving = actix_web::rt::spawn(application.serve());
+        Self { address, settings, client: Client::new(), handle, serving, place }
+    }
+
+    /// Stops the shop; what it has written stays.
+    pub async fn stop(self) -> Place {
+        self.handle.stop(true).await;
+        self.serving.await.unwrap().unwrap();
+        self.place
     }
 
     /// A request.

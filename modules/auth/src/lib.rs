@@ -32,6 +32,8 @@ mod refresh_token;
 mod signing;
 mod store;
 
+pub use doctor::examiner;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,7 +1,11 @@
 //! What must be true of the carts, checked on the live database by single statements, each of which sees one instant.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use platform::db::Db;
-use platform::module::{Check, MAX_VIOLATIONS};
+use platform::doctor::{Examiner, OpenWork, open_plumbing};
+use platform::module::{AnyError, Check, MAX_VIOLATIONS};
 use sea_orm::{DbErr, FromQueryResult, Statement};
 use uuid::Uuid;
 
@@ -32,6 +36,30 @@ const QUANTITIES_IN_RANGE: &str = "
 const AT_MOST_100_LINES: &str = "
     SELECT cart_id AS subject, COUNT(*) AS number FROM cart_lines
     GROUP BY cart_id HAVING COUNT(*) > 100 ORDER BY cart_id LIMIT ";
+
+/// Looks at the data of this module for the doctor.
+pub fn examiner(db: Db) -> Arc<dyn Examiner> {
+    Arc::new(Books { db })
+}
+
+struct Books {
+    db: Db,
+}
+
+#[async_trait]
+impl Examiner for Books {
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
+    async fn checks(&self) -> Result<Vec<Check>, AnyError> {
+        Ok(checks(&self.db).await?)
+    }
+
+    async fn open_work(&self) -> Result<Vec<OpenWork>, AnyError> {
+        Ok(open_plumbing(&self.db).await?)
+    }
+}
 
 pub(crate) async fn checks(db: &Db) -> Result<Vec<Check>, DbErr> {
     let mut checks = vec![

@@ -23,11 +23,15 @@
 //! Nobody calls this module, so it has no port.
 
 mod app;
+mod book;
 mod doctor;
 mod domain;
 mod error;
 mod http;
 mod store;
+
+pub use book::book;
+pub use doctor::examiner;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +45,7 @@ use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
 use platform::idempotency;
+use platform::lease::LOOK_EVERY;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -127,7 +132,7 @@ impl Module for Cart {
         });
         vec![
             purge,
-            Worker::every("cart.withdraw_stale_keys", Duration::from_secs(60), move || {
+            Worker::every("cart.withdraw_stale_keys", LOOK_EVERY, move || {
                 let db = db.clone();
                 async move { Ok(idempotency::withdraw_stale(&db, "POST /cart/merge").await?) }
             }),

@@ -17,12 +17,10 @@ pub(crate) const SKU_TAKEN: ErrorCode = ErrorCode::new("sku_taken", 409, "Anothe
 /// The same row as inventory's: the client asked for the same thing by another path.
 pub(crate) const INSUFFICIENT_STOCK: ErrorCode =
     ErrorCode::new("insufficient_stock", 409, "There is not enough stock");
-pub(crate) const STOCK_CHANGE_UNKNOWN: ErrorCode =
-    ErrorCode::new("stock_change_unknown", 409, "It is not known whether the stock was changed");
 
 /// The codes of this module.
 pub(crate) const CODES: &[ErrorCode] =
-    &[SKU_FIXED, SKU_TAKEN, INSUFFICIENT_STOCK, STOCK_CHANGE_UNKNOWN, platform::csv::CSV_MALFORMED];
+    &[SKU_FIXED, SKU_TAKEN, INSUFFICIENT_STOCK, platform::csv::CSV_MALFORMED];
 
 /// What can go wrong in a use case.
 #[derive(Debug, Error)]
@@ -48,9 +46,6 @@ pub(crate) enum CatalogError {
     Query(String),
     #[error(transparent)]
     Adjust(#[from] PortError<AdjustRefusal>),
-    /// The outcome of an earlier attempt was lost for good.
-    #[error("the outcome of this stock change is not known")]
-    StockChangeUnknown,
     #[error(transparent)]
     Idempotency(#[from] IdempotencyError),
     #[error("database error")]
@@ -94,10 +89,6 @@ impl From<CatalogError> for Problem {
                 AdjustRefusal::InvalidChange => Problem::invalid("/change", refusal.to_string()),
                 AdjustRefusal::InvalidReason => Problem::invalid("/reason", refusal.to_string()),
             }),
-            CatalogError::StockChangeUnknown => Problem::new(
-                STOCK_CHANGE_UNKNOWN,
-                "Inventory did not answer in time. Look at the movements of this SKU, then send what is missing with a new key.",
-            ),
             CatalogError::Idempotency(error) => error.into(),
             CatalogError::Database(error) => error.into(),
             CatalogError::Json(_) | CatalogError::TooMany(_) | CatalogError::NoSlug(_) => {

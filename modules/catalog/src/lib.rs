@@ -29,8 +29,9 @@ mod port;
 mod product;
 mod store;
 
+pub use doctor::examiner;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::catalog::CatalogPort;
@@ -40,6 +41,7 @@ use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
 use platform::idempotency;
+use platform::lease::LOOK_EVERY;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use platform::shared_store::SharedStore;
@@ -133,13 +135,13 @@ impl Module for Catalog {
 
     fn workers(&self) -> Vec<Worker> {
         let (context, db) = (self.context.clone(), self.context.db.clone());
-        let close = Worker::every("catalog.close_stock_changes", Duration::from_secs(60), move || {
+        let finish = Worker::every("catalog.finish_stock_changes", LOOK_EVERY, move || {
             let context = context.clone();
-            async move { Ok(app::close_stock_changes::close_stock_changes(&context).await?) }
+            async move { Ok(app::finish_stock_changes::finish_stock_changes(&context).await?) }
         });
         vec![
-            close,
-            Worker::every("catalog.withdraw_stale_keys", Duration::from_secs(60), move || {
+            finish,
+            Worker::every("catalog.withdraw_stale_keys", LOOK_EVERY, move || {
                 let db = db.clone();
                 async move { Ok(idempotency::withdraw_stale(&db, "POST /catalog/").await?) }
             }),

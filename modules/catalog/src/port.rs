@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use contracts::catalog::{CatalogPort, CatalogProduct, ProductRef, QuoteRefusal};
 use contracts::port::{NoRefusal, PortError};
 use kernel::Sku;
+use platform::failpoint;
 
 use crate::Context;
 use crate::app;
@@ -22,10 +23,16 @@ fn unavailable<R: std::fmt::Display + std::fmt::Debug>(error: CatalogError) -> P
 #[async_trait]
 impl CatalogPort for LocalCatalog {
     async fn quote(&self, products: &[ProductRef]) -> Result<Vec<CatalogProduct>, PortError<QuoteRefusal>> {
-        app::quote::quote(&self.context, products).await.map_err(unavailable)?.map_err(PortError::Refused)
+        failpoint::call("catalog", "quote", async {
+            app::quote::quote(&self.context, products).await.map_err(unavailable)?.map_err(PortError::Refused)
+        })
+        .await
     }
 
     async fn find(&self, skus: &[Sku]) -> Result<Vec<CatalogProduct>, PortError<NoRefusal>> {
-        app::find::find(&self.context, skus).await.map_err(unavailable)
+        failpoint::call("catalog", "find", async {
+            app::find::find(&self.context, skus).await.map_err(unavailable)
+        })
+        .await
     }
 }

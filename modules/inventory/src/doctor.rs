@@ -1,7 +1,11 @@
 //! What must be true of the stock, checked on the live database by single statements, each of which sees one instant.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use platform::db::Db;
-use platform::module::{Check, MAX_VIOLATIONS};
+use platform::doctor::{Examiner, OpenWork, open_plumbing};
+use platform::module::{AnyError, Check, MAX_VIOLATIONS};
 use sea_orm::{DbErr, FromQueryResult, Statement};
 
 #[derive(FromQueryResult)]
@@ -29,6 +33,40 @@ const LEDGER_ADDS_UP: &str = "
         ON m.stock_id = s.id
     WHERE s.on_hand <> COALESCE(m.moved, 0) ORDER BY s.sku LIMIT ";
 
+const SHIPMENTS_IN_THE_LEDGER: &str = "
+    SELECT s.sku AS subject, CAST(COALESCE(r.shipped, 0) AS BIGINT) AS left_side, CAST(COALESCE(m.moved, 0) AS BIGINT) AS right_side
+    FROM stock s LEFT JOIN (
+        SELECT l.stock_id, SUM(l.quantity) AS shipped FROM reservation_lines l
+        JOIN reservations r ON r.id = l.reservation_id AND r.state = 'shipped' GROUP BY l.stock_id
+    ) r ON r.stock_id = s.id LEFT JOIN (
+        SELECT stock_id, -SUM(change) AS moved FROM movements WHERE kind = 'shipped' GROUP BY stock_id
+    ) m ON m.stock_id = s.id
+    WHERE COALESCE(r.shipped, 0) <> COALESCE(m.moved, 0) ORDER BY s.sku LIMIT ";
+
+/// Looks at the data of this module for the doctor.
+pub fn examiner(db: Db) -> Arc<dyn Examiner> {
+    Arc::new(Books { db })
+}
+
+struct Books {
+    db: Db,
+}
+
+#[async_trait]
+impl Examiner for Books {
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
+    async fn checks(&self) -> Result<Vec<Check>, AnyError> {
+        Ok(checks(&self.db).await?)
+    }
+
+    async fn open_work(&self) -> Result<Vec<OpenWork>, AnyError> {
+        Ok(open_plumbing(&self.db).await?)
+    }
+}
+
 pub(crate) async fn checks(db: &Db) -> Result<Vec<Check>, DbErr> {
     let mut checks = vec![
         Check::new(
@@ -45,6 +83,11 @@ pub(crate) async fn checks(db: &Db) -> Result<Vec<Check>, DbErr> {
             "inventory.ledger_adds_up",
             "the movement ledger adds up to on_hand",
             violations(db, LEDGER_ADDS_UP, "on hand", "by the ledger").await?,
+        ),
+        Check::new(
+            "inventory.shipments_are_in_the_ledger",
+            "what shipped reservations took out of the house is in the movement ledger, once",
+            violations(db, SHIPMENTS_IN_THE_LEDGER, "shipped", "by the ledger").await?,
         ),
     ];
     checks.extend(platform::doctor::plumbing(db).await?);

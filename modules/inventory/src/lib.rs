@@ -11,12 +11,16 @@
 //! a quantity column in the catalogue, as it would put every sale and every edit of a description on the same row.
 
 mod app;
+mod book;
 mod doctor;
-mod domain;
+pub mod domain;
 mod error;
 mod http;
 mod port;
 mod store;
+
+pub use book::book;
+pub use doctor::examiner;
 
 use std::sync::Arc;
 

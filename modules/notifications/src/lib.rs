@@ -21,6 +21,8 @@ mod http;
 mod store;
 mod transport;
 
+pub use doctor::examiner;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
 use platform::idempotency;
+use platform::lease::LOOK_EVERY;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -147,7 +150,7 @@ impl Module for Notifications {
         });
         vec![
             send,
-            Worker::every("notifications.withdraw_stale_keys", Duration::from_secs(60), move || {
+            Worker::every("notifications.withdraw_stale_keys", LOOK_EVERY, move || {
                 let db = db.clone();
                 async move { Ok(idempotency::withdraw_stale(&db, "POST /notifications/").await?) }
             }),

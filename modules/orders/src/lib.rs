@@ -15,12 +15,16 @@
 //! half-placed ones).
 
 mod app;
+mod book;
 mod doctor;
-mod domain;
+pub mod domain;
 mod error;
 mod http;
 mod port;
 mod store;
+
+pub use book::book;
+pub use doctor::examiner;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +64,7 @@ impl Default for Settings {
         Self {
             payment_window_s: 1_800,
             currency: Currency::GBP,
-            recover_every_ms: 2_000,
+            recover_every_ms: 1_000,
             expire_every_ms: 5_000,
         }
     }

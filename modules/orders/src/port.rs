@@ -9,6 +9,7 @@ use contracts::orders::{
 use contracts::port::{NoRefusal, PortError};
 use contracts::users::Actor;
 use kernel::{OrderId, PaymentId};
+use platform::failpoint;
 use platform::idempotency::IdempotencyError;
 
 use crate::Context;
@@ -28,19 +29,22 @@ fn unavailable<R: std::fmt::Display + std::fmt::Debug>(
 #[async_trait]
 impl OrdersPort for LocalOrders {
     async fn place(&self, request: PlaceOrder) -> Result<PlacedOrder, PortError<PlaceRefusal>> {
-        app::place_order::place_order(&self.context, request).await.map_err(|error| match error {
-            OrdersError::Refused(refused) => PortError::Refused(refused.refusal),
-            OrdersError::Insufficient { shortages, .. } => {
-                PortError::Refused(PlaceRefusal::InsufficientStock(shortages))
-            }
-            OrdersError::Idempotency(IdempotencyError::KeyReused) => {
-                PortError::Refused(PlaceRefusal::KeyReused)
-            }
-            OrdersError::Idempotency(IdempotencyError::InProgress | IdempotencyError::TakenOver) => {
-                PortError::Refused(PlaceRefusal::KeyInProgress)
-            }
-            other => unavailable(other),
+        failpoint::call("orders", "place", async {
+            app::place_order::place_order(&self.context, request).await.map_err(|error| match error {
+                OrdersError::Refused(refused) => PortError::Refused(refused.refusal),
+                OrdersError::Insufficient { shortages, .. } => {
+                    PortError::Refused(PlaceRefusal::InsufficientStock(shortages))
+                }
+                OrdersError::Idempotency(IdempotencyError::KeyReused) => {
+                    PortError::Refused(PlaceRefusal::KeyReused)
+                }
+                OrdersError::Idempotency(IdempotencyError::InProgress | IdempotencyError::TakenOver) => {
+                    PortError::Refused(PlaceRefusal::KeyInProgress)
+                }
+                other => unavailable(other),
+            })
         })
+        .await
     }
 
     async fn begin_payment(
@@ -49,10 +53,13 @@ impl OrdersPort for LocalOrders {
         payment_id: PaymentId,
         actor: Actor,
     ) -> Result<PayableOrder, PortError<BeginPaymentRefusal>> {
-        app::begin_payment::begin_payment(&self.context, order_id, payment_id, actor)
-            .await
-            .map_err(unavailable)?
-            .map_err(PortError::Refused)
+        failpoint::call("orders", "begin_payment", async {
+            app::begin_payment::begin_payment(&self.context, order_id, payment_id, actor)
+                .await
+                .map_err(unavailable)?
+                .map_err(PortError::Refused)
+        })
+        .await
     }
 
     async fn give_up_payment(
@@ -60,6 +67,11 @@ impl OrdersPort for LocalOrders {
         order_id: OrderId,
         payment_id: PaymentId,
     ) -> Result<(), PortError<NoRefusal>> {
-        app::give_up_payment::give_up_payment(&self.context, order_id, payment_id).await.map_err(unavailable)
+        failpoint::call("orders", "give_up_payment", async {
+            app::give_up_payment::give_up_payment(&self.context, order_id, payment_id)
+                .await
+                .map_err(unavailable)
+        })
+        .await
     }
 }

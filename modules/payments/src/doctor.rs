@@ -2,14 +2,16 @@
 //! are read by its own queries and compared here, with what is still under way left out.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use platform::db::Db;
+use platform::doctor::{Examiner, OpenQuery, OpenWork, look_for, open_plumbing, speak};
 use platform::module::{AnyError, Check, MAX_VIOLATIONS};
 use sea_orm::{DbErr, FromQueryResult, Statement};
 
-use crate::Context;
-use crate::provider::{PaymentProvider, StatementLine};
+use crate::provider::{self, PaymentProvider, StatementLine};
 use crate::store::attempts;
 
 /// An attempt or intent that is open for longer has been forgotten, or its provider is down.
@@ -48,7 +50,7 @@ const LEDGER_BALANCES: &str = "
     HAVING SUM(CASE WHEN side = 'debit' THEN amount_minor ELSE -amount_minor END) <> 0 LIMIT ";
 
 const TRANSACTIONS_BALANCE: &str = "
-    SELECT 'payment' AS subject, {id} || ': debits less credits of transaction ' || {transaction} || ': ' || l.difference AS detail
+    SELECT 'payment' AS subject, {id} || ': debits less credits of transaction ' || {text:l.transaction_id} || ': ' || l.difference AS detail
     FROM (
         SELECT payment_id AS id, transaction_id, SUM(CASE WHEN side = 'debit' THEN amount_minor ELSE -amount_minor END) AS difference
         FROM ledger GROUP BY payment_id, transaction_id
@@ -85,10 +87,10 @@ const ATTEMPTS_END: &str = "
         SELECT 'attempt' AS subject, {id} || ' (' || a.kind || ') is open since ' || a.created_at_ms AS detail
         FROM attempts a WHERE a.state = 'open' AND a.created_at_ms < {before}
         UNION ALL
-        SELECT 'intent' AS subject, {intent} || ' is open since ' || i.created_at_ms AS detail
+        SELECT 'intent' AS subject, {text:i.id} || ' is open since ' || i.created_at_ms AS detail
         FROM intents i WHERE i.created_at_ms < {before}
         UNION ALL
-        SELECT 'payment' AS subject, {payment} || ' failed and its order does not know' AS detail
+        SELECT 'payment' AS subject, {text:p.id} || ' failed and its order does not know' AS detail
         FROM payments p WHERE p.release_due AND p.updated_at_ms < {before}
     ) late LIMIT ";
 
@@ -98,6 +100,13 @@ const PENDING_IS_UNDER_WAY: &str = "
         SELECT 1 FROM attempts a WHERE a.payment_id = p.id AND a.state = 'open' AND a.kind IN ('authorize', 'charge'))
     ORDER BY p.id LIMIT ";
 
+/// An attempt and the answer to its client end in one transaction, so no statement sees the one without the other.
+const KEYS_END_WITH_ATTEMPTS: &str = "
+    SELECT 'attempt' AS subject, {id} || ' (' || a.kind || ') has ended, its key is open' AS detail
+    FROM attempts a JOIN idempotency_keys k
+        ON k.resource_id = CASE WHEN a.kind IN ('authorize', 'charge') THEN a.payment_id ELSE a.id END
+    WHERE k.state = 'open' AND a.state <> 'open' ORDER BY a.id LIMIT ";
+
 const CALLED_OFF_IS_UNDONE: &str = "
     SELECT 'payment' AS subject, {id} || ' (' || p.status || ') is of a cancelled order and keeps ' ||
         CASE WHEN p.status = 'authorized' THEN p.authorized_minor ELSE p.captured_minor - p.refunded_minor END AS detail
@@ -105,8 +114,71 @@ const CALLED_OFF_IS_UNDONE: &str = "
     WHERE p.called_off_at_ms < {before} AND p.status IN ('authorized', 'captured', 'partially_refunded')
     ORDER BY p.id LIMIT ";
 
-pub(crate) async fn checks(context: &Context) -> Result<Vec<Check>, AnyError> {
-    let db = &context.db;
+const OPEN: &[OpenQuery] = &[
+    OpenQuery {
+        kind: "intent",
+        waits_for: "orders, to let the payment begin; the worker takes back what its request has left",
+        advice: "see whether orders answers and the worker of payments runs",
+        sql: "SELECT {text:id} AS id, 'payment of order ' || {text:order_id} || ' (' || state || ')' AS what, created_at_ms AS since_ms,
+                CASE WHEN created_at_ms < {begun_before} THEN created_at_ms ELSE lease_until_ms END AS due_ms,
+                CAST(NULL AS TEXT) AS last_error FROM intents",
+    },
+    OpenQuery {
+        kind: "attempt",
+        waits_for: "the provider's verdict",
+        advice: "see whether the provider answers; the worker asks it again under the same key, so nothing moves twice",
+        sql: "SELECT {text:id} AS id, kind || ' of payment ' || {text:payment_id} AS what, created_at_ms AS since_ms,
+                CASE WHEN created_at_ms < {begun_before} THEN created_at_ms ELSE lease_until_ms END AS due_ms,
+                CAST(NULL AS TEXT) AS last_error FROM attempts WHERE state = 'open'",
+    },
+    OpenQuery {
+        kind: "order_to_tell",
+        waits_for: "orders, to hear that the payment came to nothing",
+        advice: "see whether orders answers; the worker tells it then",
+        sql: "SELECT {text:id} AS id, 'payment of order ' || {text:order_id} AS what, updated_at_ms AS since_ms,
+                updated_at_ms AS due_ms, CAST(NULL AS TEXT) AS last_error FROM payments WHERE release_due",
+    },
+    OpenQuery {
+        kind: "money_to_give_back",
+        waits_for: "the void or refund of a cancelled order",
+        advice: "look at its attempts; if the provider refused, somebody has to give the money back by hand",
+        sql: "SELECT {text:p.id} AS id, 'payment of order ' || {text:p.order_id} || ' (' || p.status || ')' AS what,
+                p.called_off_at_ms AS since_ms,
+                CASE WHEN p.called_off_at_ms < {begun_before} THEN p.called_off_at_ms ELSE {now} END AS due_ms,
+                (SELECT MAX(a.failure) FROM attempts a WHERE a.payment_id = p.id AND a.undo) AS last_error
+              FROM payments p
+              WHERE p.called_off_at_ms IS NOT NULL AND p.status IN ('authorized', 'captured', 'partially_refunded')",
+    },
+];
+
+/// Looks at the data of this module for the doctor.
+pub fn examiner(db: Db) -> Arc<dyn Examiner> {
+    Arc::new(Books { provider: provider::of_settings(&db), db })
+}
+
+struct Books {
+    db: Db,
+    provider: Arc<dyn PaymentProvider>,
+}
+
+#[async_trait]
+impl Examiner for Books {
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
+    async fn checks(&self) -> Result<Vec<Check>, AnyError> {
+        checks(&self.db, self.provider.as_ref()).await
+    }
+
+    async fn open_work(&self) -> Result<Vec<OpenWork>, AnyError> {
+        let mut found = open_plumbing(&self.db).await?;
+        found.extend(look_for(&self.db, OPEN).await?);
+        Ok(found)
+    }
+}
+
+pub(crate) async fn checks(db: &Db, provider: &dyn PaymentProvider) -> Result<Vec<Check>, AnyError> {
     let mut checks = vec![
         Check::new(
             "payments.amounts_nested",
@@ -143,6 +215,11 @@ pub(crate) async fn checks(context: &Context) -> Result<Vec<Check>, AnyError> {
             violations(db, ATTEMPTS_END, "a.id").await?,
         ),
         Check::new(
+            "payments.keys_end_with_attempts",
+            "whoever asked for money to be moved is answered when the attempt ends",
+            violations(db, KEYS_END_WITH_ATTEMPTS, "a.id").await?,
+        ),
+        Check::new(
             "payments.pending_is_under_way",
             "a payment is pending only while the provider is being asked",
             violations(db, PENDING_IS_UNDER_WAY, "p.id").await?,
@@ -155,7 +232,7 @@ pub(crate) async fn checks(context: &Context) -> Result<Vec<Check>, AnyError> {
         Check::new(
             "payments.provider_agrees",
             "the provider and the shop know of the same movements, each once",
-            disagreements(db, context.provider.as_ref()).await?,
+            disagreements(db, provider).await?,
         ),
     ];
     checks.extend(platform::doctor::plumbing(db).await?);
@@ -164,23 +241,10 @@ pub(crate) async fn checks(context: &Context) -> Result<Vec<Check>, AnyError> {
 
 async fn violations(db: &Db, sql: &str, id: &str) -> Result<Vec<String>, DbErr> {
     let before_ms = db.system().now().minus(ATTEMPT_BOUND).ms();
-    let sql = sql
-        .replace("{id}", &as_text(db, id))
-        .replace("{transaction}", &as_text(db, "l.transaction_id"))
-        .replace("{intent}", &as_text(db, "i.id"))
-        .replace("{payment}", &as_text(db, "p.id"))
-        .replace("{before}", &before_ms.to_string());
-    let statement = Statement::from_string(db.backend(), format!("{sql}{MAX_VIOLATIONS}"));
+    let sql = sql.replace("{id}", &format!("{{text:{id}}}")).replace("{before}", &before_ms.to_string());
+    let statement = Statement::from_string(db.backend(), format!("{}{MAX_VIOLATIONS}", speak(db, &sql)));
     let rows = Violation::find_by_statement(statement).all(db.reader()).await?;
     Ok(rows.iter().map(|row| format!("{} {}", row.subject, row.detail)).collect())
-}
-
-/// An id as text: PostgreSQL writes a UUID, SQLite keeps sixteen bytes.
-fn as_text(db: &Db, column: &str) -> String {
-    match db.backend() {
-        sea_orm::DbBackend::Sqlite => format!("lower(hex({column}))"),
-        _ => format!("replace(CAST({column} AS TEXT), '-', '')"),
-    }
 }
 
 /// Both ways, page by page, so that memory stays bounded whatever the age of the shop.

@@ -19,12 +19,16 @@
 //! the provider inside the transaction, as it holds the database for as long as the provider likes.
 
 mod app;
+mod book;
 mod doctor;
-mod domain;
+pub mod domain;
 mod error;
 mod http;
 pub mod provider;
 mod store;
+
+pub use book::book;
+pub use doctor::examiner;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,13 +122,6 @@ impl Context {
     fn provider_timeout(&self) -> Duration {
         Duration::from_millis(self.settings.provider_timeout_ms)
     }
-
-    /// How long an attempt belongs to who works on it: longer than all the tries of `app::drive`.
-    fn lease(&self) -> Duration {
-        self.provider_timeout()
-            .saturating_mul(2 * app::drive::TRIES + 1)
-            .saturating_add(Duration::from_secs(2))
-    }
 }
 
 /// The module.
@@ -189,7 +186,7 @@ impl Module for Payments {
     }
 
     async fn doctor(&self) -> Result<Vec<Check>, AnyError> {
-        doctor::checks(&self.context).await
+        doctor::checks(&self.context.db, self.context.provider.as_ref()).await
     }
 }
 

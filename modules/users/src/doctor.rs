@@ -1,7 +1,11 @@
 //! What must be true of users, checked on the live database.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use platform::db::Db;
-use platform::module::{Check, MAX_VIOLATIONS};
+use platform::doctor::{Examiner, OpenWork, open_plumbing};
+use platform::module::{AnyError, Check, MAX_VIOLATIONS};
 use sea_orm::{DbErr, FromQueryResult, Statement};
 use uuid::Uuid;
 
@@ -17,6 +21,30 @@ const NOT_LOWER_CASE: &str =
 const NO_ACTIVE_ADMIN: &str = "
     SELECT id FROM users WHERE role = 'admin'
     AND NOT EXISTS (SELECT 1 FROM users other WHERE other.role = 'admin' AND other.active) ORDER BY id LIMIT ";
+
+/// Looks at the data of this module for the doctor.
+pub fn examiner(db: Db) -> Arc<dyn Examiner> {
+    Arc::new(Books { db })
+}
+
+struct Books {
+    db: Db,
+}
+
+#[async_trait]
+impl Examiner for Books {
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
+    async fn checks(&self) -> Result<Vec<Check>, AnyError> {
+        Ok(checks(&self.db).await?)
+    }
+
+    async fn open_work(&self) -> Result<Vec<OpenWork>, AnyError> {
+        Ok(open_plumbing(&self.db).await?)
+    }
+}
 
 pub(crate) async fn checks(db: &Db) -> Result<Vec<Check>, DbErr> {
     let mut checks = vec![

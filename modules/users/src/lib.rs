@@ -17,8 +17,9 @@ mod http;
 mod port;
 mod store;
 
+pub use doctor::examiner;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::users::UsersPort;
@@ -26,6 +27,7 @@ use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
 use platform::idempotency;
+use platform::lease::LOOK_EVERY;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -93,7 +95,7 @@ impl Module for Users {
 
     fn workers(&self) -> Vec<Worker> {
         let db = self.context.db.clone();
-        vec![Worker::every("users.withdraw_stale_keys", Duration::from_secs(60), move || {
+        vec![Worker::every("users.withdraw_stale_keys", LOOK_EVERY, move || {
             let db = db.clone();
             async move { Ok(idempotency::withdraw_stale(&db, "POST /users/").await?) }
         })]

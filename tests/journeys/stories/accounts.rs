@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::shop::{PASSWORD, Shop, path_of, person};
+use deployments::{PASSWORD, Shop, path_of, person};
 
 /// Within this time a session that ended is over in every module.
 const EVERYWHERE: Duration = Duration::from_secs(1);

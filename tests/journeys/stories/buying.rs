@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::shop::{Shop, path_of, pence};
+use deployments::{Shop, path_of, pence};
 
 pub async fn a_customer_fills_a_cart_pays_and_is_refunded(shop: &Shop) {
     let (admin, ada) = (shop.admin().await, shop.newcomer("ada").await);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::shop::{Shop, pence};
+use deployments::{Shop, pence};
 
 pub async fn a_guests_cart_joins_the_customers_once(shop: &Shop) {
     let (admin, ada, eve) = (shop.admin().await, shop.newcomer("ada").await, shop.newcomer("eve").await);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::shop::{Shop, path_of, pence};
+use deployments::{Shop, path_of, pence};
 
 fn skus(page: &Value) -> Vec<&str> {
     page["items"].as_array().unwrap().iter().filter_map(|item| item["sku"].as_str()).collect()

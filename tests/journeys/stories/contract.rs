@@ -3,7 +3,7 @@
 use serde_json::json;
 use souk::wiring::MODULE_NAMES;
 
-use crate::shop::Shop;
+use deployments::Shop;
 
 pub async fn every_error_is_a_problem(shop: &Shop) {
     let ada = shop.newcomer("ada").await;
@@ -115,7 +115,7 @@ pub async fn a_path_means_the_same_with_a_slash_and_under_its_alias(shop: &Shop)
         shop.get(path).bearer(&ada.token).send().await.expect(200);
     }
     // A POST with a slash at its end stays a POST.
-    let log_in = json!({"email": ada.email, "password": crate::shop::PASSWORD});
+    let log_in = json!({"email": ada.email, "password": deployments::PASSWORD});
     for path in ["/auth/login/", "/users/login/", "/users/login"] {
         shop.post(path).json(log_in.clone()).send().await.expect(200);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::shop::{Shop, path_of};
+use deployments::{Shop, path_of};
 
 /// Whether mails of these templates have been sent, each once, and no others.
 fn sent(page: &Value, templates: &[&str]) -> bool {

@@ -15,7 +15,7 @@ mod tables;
 
 use std::pin::Pin;
 
-use crate::shop::Shop;
+use deployments::Shop;
 
 /// One story.
 pub struct Journey {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::shop::{Person, Shop, path_of, pence};
+use deployments::{Person, Shop, path_of, pence};
 
 pub async fn a_declined_card_leaves_the_order_to_be_paid_again(shop: &Shop) {
     let (admin, ada) = (shop.admin().await, shop.newcomer("ada").await);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::shop::{Person, Shop, path_of};
+use deployments::{Person, Shop, path_of};
 
 pub async fn an_order_is_placed_once_a_key(shop: &Shop) {
     let (admin, ada, bob) = (shop.admin().await, shop.newcomer("ada").await, shop.newcomer("bob").await);
@@ -56,7 +56,7 @@ pub async fn what_may_not_be_ordered_is_refused_with_its_place(shop: &Shop) {
 }
 
 /// The answer to a change of an order's status.
-fn to<'a>(shop: &'a Shop, person: &Person, order: &Value, status: &str) -> crate::shop::Call<'a> {
+fn to<'a>(shop: &'a Shop, person: &Person, order: &Value, status: &str) -> deployments::Call<'a> {
     shop.patch(&format!("{}/status", path_of("/orders", order)))
         .bearer(&person.token)
         .json(json!({"status": status}))

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::shop::{Shop, path_of, pence, tally};
+use deployments::{Shop, path_of, pence, tally};
 
 pub async fn two_hundred_buyers_at_once_share_fifty_pieces(shop: &Shop) {
     let (admin, ada) = (shop.admin().await, shop.newcomer("ada").await);
@@ -57,7 +57,7 @@ pub async fn one_cart_checked_out_a_hundred_times_at_once_is_one_order(shop: &Sh
 }
 
 /// An order of one customer that is paid.
-async fn paid_order(shop: &Shop, sku: &str, price: i64) -> (crate::shop::Person, Value, Value) {
+async fn paid_order(shop: &Shop, sku: &str, price: i64) -> (deployments::Person, Value, Value) {
     let (admin, ada) = (shop.admin().await, shop.newcomer("ada").await);
     shop.offer(&admin, sku, price, 5).await;
     let order = shop.order(&ada, "order", sku, 1).send().await.expect(201).json;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::shop::{Person, Shop, client, path_of, pence};
-use crate::topology::{Running, block_on, text};
+use deployments::{Person, Shop, client, path_of, pence};
+use deployments::{Running, block_on, text};
 
 /// Customers who buy while processes restart.
 const BUYERS: usize = 12;
@@ -90,7 +90,7 @@ pub fn any_process_may_restart_under_load(running: &Running) -> Result<(), Strin
             assert!(payments.iter().all(|payment| payment["captured"] == pence(850)), "{payments:?}");
         }
     });
-    crate::topology::say(&format!(
+    deployments::say(&format!(
         "{} restarts under load: {orders} orders paid, none lost",
         processes.len()
     ));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::shop::{Person, Shop, pence};
+use deployments::{Person, Shop, pence};
 
 /// Reads a table in, as it is and as an upload of a form; gives both summaries.
 async fn import(shop: &Shop, admin: &Person, module: &str, table: &str) -> Value {

@@ -51,6 +51,11 @@ pub(crate) async fn count_active(conn: &impl ConnectionTrait) -> Result<u64, DbE
     Entity::find().filter(Column::State.eq(ACTIVE)).count(conn).await
 }
 
+/// Whether there is any key, active or not.
+pub(crate) async fn any(conn: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    Ok(Entity::find().count(conn).await? > 0)
+}
+
 /// Stores the first key, unless another process was faster; the unique index decides.
 pub(crate) async fn insert_if_first(conn: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
     Entity::insert(row.into_active_model().reset_all())

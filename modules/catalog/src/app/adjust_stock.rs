@@ -2,12 +2,12 @@
 //!
 //! With an `Idempotency-Key` the movement carries the id that the key stands for, and inventory writes a movement once:
 //!
-//! 1. the key is opened. Power fails: its lease runs out, and a retry goes on with the same id;
-//! 2. inventory writes the movement. No answer, or power fails: the key stays open, so a retry asks again with the
-//!    same id and changes nothing twice;
-//! 3. the outcome is stored under the key. Power fails: as after 2.
+//! 1. the key is opened. Power fails: its lease runs out, and it is forgotten;
+//! 2. what is asked for is written down. Power fails, here or later: a retry or the worker asks for the same again;
+//! 3. inventory writes the movement. No answer: as after 2, and under the same id nothing is changed twice;
+//! 4. the outcome is stored under the key, and what was asked for is forgotten, in one transaction.
 //!
-//! Who never retries leaves the key open; `close_stock_changes` then closes it.
+//! Who never retries leaves the rest to the worker, [`super::finish_stock_changes`].
 
 use contracts::catalog::ProductRef;
 use contracts::inventory::{AdjustStock, StockLevel};
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Context;
 use crate::error::CatalogError;
-use crate::store::products;
+use crate::store::{products, stock_changes};
 
 /// How the routes of the keys of stock changes begin, and of no others.
 pub(crate) const ROUTE_PREFIX: &str = "PATCH /catalog/products/";
@@ -39,8 +39,6 @@ pub(crate) struct StockChange {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     Adjusted(StockLevel),
-    /// Nobody came back in time to learn it.
-    Unknown,
 }
 
 pub(crate) async fn adjust_stock(
@@ -52,42 +50,45 @@ pub(crate) async fn adjust_stock(
     let ticket = match begin::<Outcome>(&context.db, request).await? {
         Begin::Work(ticket) => ticket,
         Begin::Replay(Outcome::Adjusted(level)) => return Ok(Answer::replayed(level)),
-        Begin::Replay(Outcome::Unknown) => return Err(CatalogError::StockChangeUnknown),
     };
-    let level = match adjust_now(context, &ticket, wanted).await {
-        Ok(level) => level,
-        Err(error) => {
-            let moved_nothing =
-                matches!(error, CatalogError::NotFound | CatalogError::Adjust(PortError::Refused(_)));
-            if moved_nothing {
-                ticket.withdraw(&context.db).await?;
-            }
-            return Err(error);
-        }
+    let Some(row) = products::find(context.db.reader(), &wanted.product).await? else {
+        ticket.withdraw(&context.db).await?;
+        return Err(CatalogError::NotFound);
     };
-    if is_keyed {
-        let tx = context.db.begin().await?;
-        ticket.complete(&tx, &Outcome::Adjusted(level.clone())).await?;
-        tx.commit().await?;
+    let asked = AdjustStock {
+        movement_id: ticket.resource_id,
+        sku: row.shown()?.product.sku,
+        change: wanted.change,
+        reason: wanted.reason.unwrap_or_else(|| NO_REASON.to_owned()),
+        actor_id: Some(wanted.actor_id),
+    };
+    if !is_keyed {
+        return Ok(Answer::fresh(context.inventory.adjust(asked).await?));
     }
-    Ok(Answer::fresh(level))
+    stock_changes::write_down(context.db.writer(), &asked, context.db.system().now()).await?;
+    ticket.hold(&context.db, ask(context, &ticket, asked)).await.map(Answer::fresh)
 }
 
-async fn adjust_now(
+/// Steps 3 and 4, for what is written down.
+pub(super) async fn ask(
     context: &Context,
     ticket: &Ticket,
-    wanted: StockChange,
+    asked: AdjustStock,
 ) -> Result<StockLevel, CatalogError> {
-    let row = products::find(context.db.reader(), &wanted.product).await?.ok_or(CatalogError::NotFound)?;
-    let level = context
-        .inventory
-        .adjust(AdjustStock {
-            movement_id: ticket.resource_id,
-            sku: row.shown()?.product.sku,
-            change: wanted.change,
-            reason: wanted.reason.unwrap_or_else(|| NO_REASON.to_owned()),
-            actor_id: Some(wanted.actor_id),
-        })
-        .await?;
-    Ok(level)
+    match context.inventory.adjust(asked).await {
+        Ok(level) => {
+            let tx = context.db.begin().await?;
+            ticket.complete(&tx, &Outcome::Adjusted(level.clone())).await?;
+            stock_changes::forget(tx.conn(), ticket.resource_id).await?;
+            tx.commit().await?;
+            Ok(level)
+        }
+        Err(PortError::Refused(refusal)) => {
+            // Nothing has moved. Power fails between the two: the key stands for nothing and is forgotten, too.
+            stock_changes::forget(context.db.writer(), ticket.resource_id).await?;
+            ticket.withdraw(&context.db).await?;
+            Err(PortError::Refused(refusal).into())
+        }
+        Err(silence) => Err(silence.into()),
+    }
 }

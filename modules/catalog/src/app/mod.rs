@@ -3,10 +3,10 @@
 pub(crate) mod adjust_stock;
 pub(crate) mod categories;
 pub(crate) mod change;
-pub(crate) mod close_stock_changes;
 pub(crate) mod create;
 pub(crate) mod edit;
 pub(crate) mod find;
+pub(crate) mod finish_stock_changes;
 pub(crate) mod import_batch;
 pub(crate) mod list;
 pub(crate) mod on_product_changed;

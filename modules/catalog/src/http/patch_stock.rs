@@ -39,7 +39,7 @@ pub(crate) struct PatchProductStock {
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such product"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`insufficient_stock`: orders hold the rest; `stock_change_unknown`: an earlier request with this key was never answered"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`insufficient_stock`: orders hold the rest"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "This key came with another body"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "Inventory does not answer; try again with the same key"),
     ),

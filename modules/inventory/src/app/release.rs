@@ -1,11 +1,11 @@
 //! Gives the stock of a reservation back, and burns its id.
 
-use contracts::inventory::ReleaseRefusal;
 use kernel::{OrderId, ReservationId};
 
 use platform::db::Tx;
 
 use crate::Context;
+use crate::domain::reservation::{self, State};
 use crate::error::InventoryError;
 use crate::store::{reservation_lines, reservations, stock};
 
@@ -29,15 +29,13 @@ pub(crate) async fn release_in(
     order_id: OrderId,
 ) -> Result<(), InventoryError> {
     let now = tx.system().now();
-    let is_new = reservations::claim(tx.conn(), id, order_id, reservations::RELEASED, now).await?;
+    let is_new = reservations::claim(tx.conn(), id, order_id, State::Released, now).await?;
     if is_new {
         return Ok(());
     }
-    if !reservations::end(tx.conn(), id, reservations::RELEASED, now).await? {
-        return match reservations::state(tx.conn(), id).await?.as_deref() {
-            Some(reservations::SHIPPED) => Err(ReleaseRefusal::Shipped.into()),
-            _ => Ok(()),
-        };
+    if !reservations::end(tx.conn(), id, State::Released, now).await? {
+        let known = reservations::state(tx.conn(), id).await?;
+        return reservation::release(known).map(|_| ()).map_err(Into::into);
     }
     for line in reservation_lines::of(tx.conn(), id).await? {
         stock::unhold(tx.conn(), line.stock_id, line.quantity, false, now).await?;

@@ -5,7 +5,9 @@ use kernel::Sku;
 
 use crate::Context;
 use crate::app::announce_if_low;
+use crate::app::release::release;
 use crate::domain::demand;
+use crate::domain::reservation::{self, State};
 use crate::error::InventoryError;
 use crate::store::{reservation_lines, reservations, stock};
 
@@ -15,13 +17,10 @@ pub(crate) async fn reserve(context: &Context, request: ReserveStock) -> Result<
     let now = context.db.system().now();
     let mut tx = context.db.begin().await?;
     let id = request.reservation_id;
-    if !reservations::claim(tx.conn(), id, request.order_id, reservations::HELD, now).await? {
-        let state = reservations::state(tx.conn(), id).await?;
+    if !reservations::claim(tx.conn(), id, request.order_id, State::Held, now).await? {
+        let known = reservations::state(tx.conn(), id).await?;
         tx.rollback().await?;
-        return match state.as_deref() {
-            Some(reservations::RELEASED) => Err(InventoryError::Released),
-            _ => Ok(()),
-        };
+        return reservation::reserve(known).map(|_| ()).map_err(|_burnt| InventoryError::Released);
     }
     let demand = demand::by_sku(&request.lines);
     let mut lines = Vec::with_capacity(demand.len());
@@ -29,6 +28,9 @@ pub(crate) async fn reserve(context: &Context, request: ReserveStock) -> Result<
         let Some(row) = stock::hold(tx.conn(), sku, *pieces, now).await? else {
             // Dropping the transaction gives the lines before this one back.
             tx.rollback().await?;
+            // What was refused stays refused: a twin of this call that comes later, when there is enough again, would
+            // hold stock for an order that will never be. Power fails before it: the caller hears nothing and releases.
+            release(context, id, request.order_id).await?;
             return Err(InventoryError::Insufficient(shortages(context, &demand).await?));
         };
         announce_if_low(&mut tx, row.available() + pieces, &row).await?;

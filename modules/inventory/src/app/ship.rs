@@ -3,6 +3,7 @@
 use kernel::{OrderId, ReservationId};
 use platform::db::Tx;
 
+use crate::domain::reservation::State;
 use crate::error::InventoryError;
 use crate::store::{movements, reservation_lines, reservations, stock};
 
@@ -14,7 +15,7 @@ pub(crate) async fn ship_in(
 ) -> Result<bool, InventoryError> {
     let system = tx.system().clone();
     let now = system.now();
-    if !reservations::end(tx.conn(), id, reservations::SHIPPED, now).await? {
+    if !reservations::end(tx.conn(), id, State::Shipped, now).await? {
         return Ok(false);
     }
     let mut ledger = Vec::new();

@@ -1,4 +1,5 @@
-//! Rules of stock; pure.
+//! Rules of stock; pure. What is public is what the model check (`tests/model`) walks.
 
 pub(crate) mod adjustment;
 pub(crate) mod demand;
+pub mod reservation;

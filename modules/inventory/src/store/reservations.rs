@@ -9,10 +9,10 @@ use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
 use uuid::Uuid;
 
-/// The states of a reservation. `released` and `shipped` are final.
-pub(crate) const HELD: &str = "held";
-pub(crate) const RELEASED: &str = "released";
-pub(crate) const SHIPPED: &str = "shipped";
+use crate::domain::reservation::State;
+
+/// What the state of a held reservation is called.
+pub(crate) const HELD: &str = State::Held.as_str();
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "reservations")]
@@ -30,8 +30,13 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-pub(crate) async fn state(conn: &impl ConnectionTrait, id: ReservationId) -> Result<Option<String>, DbErr> {
-    Ok(Entity::find_by_id(id.uuid()).one(conn).await?.map(|row| row.state))
+/// What is known of an id.
+pub(crate) async fn state(conn: &impl ConnectionTrait, id: ReservationId) -> Result<Option<State>, DbErr> {
+    let Some(row) = Entity::find_by_id(id.uuid()).one(conn).await? else {
+        return Ok(None);
+    };
+    let unreadable = || DbErr::Custom(format!("reservation {}: its state cannot be read", row.id));
+    State::parse(&row.state).ok_or_else(unreadable).map(Some)
 }
 
 /// Takes the id, held or already ended. False if the id is known.
@@ -39,15 +44,15 @@ pub(crate) async fn claim(
     conn: &impl ConnectionTrait,
     id: ReservationId,
     order_id: OrderId,
-    state: &str,
+    state: State,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
     let row = ActiveModel {
         id: Set(id.uuid()),
         order_id: Set(order_id.uuid()),
-        state: Set(state.to_owned()),
+        state: Set(state.as_str().to_owned()),
         created_at_ms: Set(now.ms()),
-        ended_at_ms: Set((state != HELD).then_some(now.ms())),
+        ended_at_ms: Set((state != State::Held).then_some(now.ms())),
     };
     let inserted = Entity::insert(row)
         .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
@@ -60,11 +65,11 @@ pub(crate) async fn claim(
 pub(crate) async fn end(
     conn: &impl ConnectionTrait,
     id: ReservationId,
-    state: &str,
+    state: State,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
     let ended = Entity::update_many()
-        .col_expr(Column::State, Expr::value(state))
+        .col_expr(Column::State, Expr::value(state.as_str()))
         .col_expr(Column::EndedAtMs, Expr::value(Some(now.ms())))
         .filter(Column::Id.eq(id.uuid()))
         .filter(Column::State.eq(HELD))

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use kernel::Timestamp;
+use platform::lease::LEASE;
 use sea_orm::DbErr;
 
 use crate::Context;
 use crate::domain::mail::Mail;
 use crate::store::notifications;
 
-/// A sender that dies keeps its message this long.
-const LEASE: Duration = Duration::from_secs(60);
 /// Then the message has failed.
 const MAX_ATTEMPTS: i64 = 10;
 /// Messages a run.

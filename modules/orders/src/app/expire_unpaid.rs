@@ -1,11 +1,11 @@
 //! Cancels orders that nobody paid in time, so that their stock can be sold to someone else.
 
-use contracts::orders::{OrderStatus, PaymentStatus};
+use contracts::orders::OrderStatus;
 use kernel::OrderId;
 
 use crate::Context;
 use crate::app::change_status::{Step, move_to};
-use crate::domain::transitions::By;
+use crate::domain::transitions::{By, is_overdue};
 use crate::error::OrdersError;
 use crate::store::orders;
 
@@ -35,10 +35,8 @@ async fn expire(context: &Context, order_id: OrderId) -> Result<(), OrdersError>
         return Ok(());
     };
     // A payment may have begun, or the window have been restarted, since the look.
-    let is_overdue = before.status()? == OrderStatus::Pending
-        && before.payment()?.status == PaymentStatus::Unpaid
-        && before.payment_due_at_ms.is_some_and(|due_at_ms| due_at_ms <= tx.system().now().ms());
-    if !is_overdue {
+    let now_ms = tx.system().now().ms();
+    if !is_overdue(before.status()?, before.payment()?.status, before.payment_due_at_ms, now_ms) {
         return Ok(());
     }
     let step = Step { to: OrderStatus::Cancelled, actor_id: None, reason: Some("payment_window_passed") };

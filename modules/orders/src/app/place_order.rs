@@ -10,6 +10,9 @@
 //! | open, older than its lease | none | perhaps held | its request died: undone by a retry or the worker |
 //! | done | written, unless refused for want of stock | held by the order | every retry gets the stored answer |
 //!
+//! Which step follows which answer stands in the table of [`crate::domain::placing`], which is pure and checked on its
+//! own, through crashes between any two steps. This file carries the steps out.
+//!
 //! The id of the order is also the id of its reservation. Undoing ([`crate::app::undo`]) closes the key first and
 //! then releases, which burns that id in inventory: a slow request that was given up for dead can neither reserve nor
 //! commit any more. The same request sent again then begins afresh, under a new id.
@@ -28,8 +31,9 @@ use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 
 use crate::Context;
-use crate::app::undo::undo_placement;
+use crate::app::undo::{Intent, undo};
 use crate::domain::placement::{self, PricedOrder, Refused};
+use crate::domain::placing::{Heard, Step, next};
 use crate::domain::{number, transitions};
 use crate::error::OrdersError;
 use crate::store::timeline::Entry;
@@ -46,14 +50,6 @@ enum Outcome {
     InsufficientStock(Vec<Shortage>),
 }
 
-/// Why an attempt has no outcome.
-enum Stopped {
-    /// Refused before any stock was asked for: forgetting the key is enough.
-    BeforeStock(OrdersError),
-    /// From here on stock may be held, or the answer was lost: the attempt has to be undone.
-    StockMayBeHeld(OrdersError),
-}
-
 /// Places an order, or says again what became of it. Goes on to its end even if the client hangs up.
 pub(crate) async fn place_order(
     context: &Arc<Context>,
@@ -66,70 +62,151 @@ pub(crate) async fn place_order(
 
 async fn place(context: &Context, request: &PlaceOrder) -> Result<PlacedOrder, OrdersError> {
     for _round in 0..MAX_ROUNDS {
-        // Step 0, the intent. Power fails before it: nothing happened. After it: the key is open and its lease runs
-        // out; then a retry comes to the second arm, or the worker to the same end.
-        match idempotency::begin::<Outcome>(&context.db, Some(keyed(request))).await? {
+        // The intent. Power fails before it: nothing happened. After it: the key is open and its lease runs out; then a
+        // retry finds it taken over, or the worker comes, and both undo it.
+        let (ticket, heard) = match idempotency::begin::<Outcome>(&context.db, Some(keyed(request))).await? {
             Begin::Replay(outcome) => return answer(outcome, true),
-            Begin::Work(ticket) if ticket.resumed => {
-                // An earlier attempt died, nobody knows how far it came: undo it whole and begin afresh.
-                undo_placement(context, OrderId(ticket.resource_id)).await?;
-            }
-            Begin::Work(ticket) => match attempt(context, request, &ticket).await {
-                Ok(outcome) => return answer(outcome, false),
-                Err(Stopped::BeforeStock(error)) => {
-                    // Power fails before this line: the open key is undone as above; releasing nothing harms nobody.
-                    ticket.withdraw(&context.db).await?;
-                    return Err(error);
-                }
-                Err(Stopped::StockMayBeHeld(error)) => {
-                    // If the key is no longer open, either the commit did happen though its answer was lost, or
-                    // another request took this one over: the next round hears what came of it.
-                    if undo_placement(context, OrderId(ticket.resource_id)).await? {
-                        return Err(error);
-                    }
-                }
-            },
+            Begin::Work(ticket) if ticket.resumed => (ticket, Heard::TakenOver),
+            Begin::Work(ticket) => (ticket, Heard::Opened),
+        };
+        let attempt = Attempt { context, request, ticket: &ticket, priced: None, end: None };
+        let ended = ticket.hold(&context.db, attempt.run(next(Step::OpenKey, heard))).await;
+        if let Some(end) = ended {
+            return end.and_then(|outcome| answer(outcome, false));
         }
     }
     Err(IdempotencyError::InProgress.into())
 }
 
-async fn attempt(context: &Context, request: &PlaceOrder, ticket: &Ticket) -> Result<Outcome, Stopped> {
-    let order_id = OrderId(ticket.resource_id);
-
-    // Steps 1 and 2 only read. Power fails in them: the open key is undone, which releases nothing.
-    refuse_ordered_cart(context, request.cart_id).await.map_err(Stopped::BeforeStock)?;
-    let priced = price(context, request).await.map_err(Stopped::BeforeStock)?;
-
-    // Step 3 holds the stock, all lines or none. Power fails before, in or after it: the key is open and names the
-    // reservation; undoing releases it, and a `reserve` that is still on its way finds its id burnt.
-    match context.inventory.reserve(demand(order_id, request, &priced)).await {
-        Ok(()) => {}
-        Err(PortError::Refused(ReserveRefusal::Insufficient(shortages))) => {
-            // Nothing is held. The refusal is the final word for this key, so it is stored.
-            let outcome = Outcome::InsufficientStock(shortages);
-            store_outcome(context, ticket, &outcome).await.map_err(Stopped::StockMayBeHeld)?;
-            return Ok(outcome);
-        }
-        // This attempt was given up for dead and undone while it still ran.
-        Err(PortError::Refused(ReserveRefusal::Released)) => {
-            return Err(Stopped::StockMayBeHeld(IdempotencyError::TakenOver.into()));
-        }
-        Err(silent) => return Err(Stopped::StockMayBeHeld(OrdersError::silent(silent))),
-    }
-
-    // Step 4 writes everything at once, if the key is still open. Power fails before the commit: as after step 3.
-    // After it: the order stands, the key is done, its event is in the outbox; a retry gets the stored answer.
-    write_order(context, request, ticket, priced).await.map(Outcome::Placed).map_err(Stopped::StockMayBeHeld)
+/// One attempt under an open key: what it has learned so far.
+struct Attempt<'a> {
+    context: &'a Context,
+    request: &'a PlaceOrder,
+    ticket: &'a Ticket,
+    /// What the catalogue said.
+    priced: Option<PricedOrder>,
+    /// What the client will hear, if nothing else comes between.
+    end: Option<Result<Outcome, OrdersError>>,
 }
 
-/// A look before stock is held for nothing; the constraint decides in [`write_order`].
-async fn refuse_ordered_cart(context: &Context, cart_id: Option<CartId>) -> Result<(), OrdersError> {
-    match cart_id {
-        Some(cart) if orders::cart_is_ordered(context.db.reader(), cart).await? => {
-            Err(PlaceRefusal::CartAlreadyOrdered.into())
+impl Attempt<'_> {
+    /// Carries out one step after the other. `None`: the key is no longer this attempt's, and says what came of it.
+    async fn run(mut self, first: Step) -> Option<Result<Outcome, OrdersError>> {
+        let mut step = first;
+        loop {
+            let heard = match step {
+                Step::OpenKey => return None,
+                // Power fails in it: see there.
+                Step::UndoEarlier | Step::Undo => self.undo().await,
+                // These two only read. Power fails in them: the open key is undone, which releases nothing.
+                Step::LookAtCart => self.look_at_cart().await,
+                Step::Quote => self.quote().await,
+                // Holds the stock, all lines or none. Power fails before, in or after it: the key is open and names the
+                // reservation; undoing releases it, and a `reserve` that is still on its way finds its id burnt.
+                Step::Reserve => self.reserve().await,
+                // Nothing is held, and that is the final word for this key. Power fails before the commit: the open key
+                // is undone. After it: a retry hears the refusal.
+                Step::StoreRefusal => self.store_refusal().await,
+                // Writes everything at once, if the key is still open. Power fails before the commit: as after
+                // `Reserve`. After it: the order stands, the key is done, its event is in the outbox; a retry gets the
+                // stored answer.
+                Step::WriteOrder => self.write_order().await,
+                // Power fails before it: the open key is undone; releasing nothing harms nobody.
+                Step::WithdrawKey => self.withdraw_key().await,
+                Step::Answer | Step::Refuse => {
+                    return Some(self.end.unwrap_or_else(|| Err(IdempotencyError::InProgress.into())));
+                }
+            };
+            step = next(step, heard);
         }
-        _ => Ok(()),
+    }
+
+    fn order_id(&self) -> OrderId {
+        OrderId(self.ticket.resource_id)
+    }
+
+    /// Keeps the cause for the client.
+    fn fail(&mut self, heard: Heard, error: impl Into<OrdersError>) -> Heard {
+        self.end = Some(Err(error.into()));
+        heard
+    }
+
+    async fn undo(&mut self) -> Heard {
+        let order_id = self.order_id();
+        let reservation_id = ReservationId(order_id.uuid());
+        match undo(self.context, Intent::Placement, reservation_id, order_id).await {
+            Ok(true) => Heard::Done,
+            Ok(false) => Heard::NotOpen,
+            Err(error) => self.fail(Heard::Silent, error),
+        }
+    }
+
+    /// A look before stock is held for nothing; the constraint decides in [`Self::write_order`].
+    async fn look_at_cart(&mut self) -> Heard {
+        let Some(cart) = self.request.cart_id else { return Heard::Done };
+        match orders::cart_is_ordered(self.context.db.reader(), cart).await {
+            Ok(false) => Heard::Done,
+            Ok(true) => self.fail(Heard::No, PlaceRefusal::CartAlreadyOrdered),
+            Err(error) => self.fail(Heard::Silent, error),
+        }
+    }
+
+    async fn quote(&mut self) -> Heard {
+        match price(self.context, self.request).await {
+            Ok(priced) => {
+                self.priced = Some(priced);
+                Heard::Done
+            }
+            Err(refused @ OrdersError::Refused(_)) => self.fail(Heard::No, refused),
+            Err(error) => self.fail(Heard::Silent, error),
+        }
+    }
+
+    async fn reserve(&mut self) -> Heard {
+        let Some(priced) = &self.priced else { return Heard::Silent };
+        let demand = demand(self.order_id(), self.request, priced);
+        match self.context.inventory.reserve(demand).await {
+            Ok(()) => Heard::Done,
+            Err(PortError::Refused(ReserveRefusal::Insufficient(shortages))) => {
+                self.end = Some(Ok(Outcome::InsufficientStock(shortages)));
+                Heard::Short
+            }
+            // This attempt was given up for dead and undone while it still ran.
+            Err(PortError::Refused(ReserveRefusal::Released)) => {
+                self.fail(Heard::No, IdempotencyError::TakenOver)
+            }
+            Err(silent) => self.fail(Heard::Silent, OrdersError::silent(silent)),
+        }
+    }
+
+    async fn store_refusal(&mut self) -> Heard {
+        let Some(Ok(outcome)) = &self.end else { return Heard::Silent };
+        match store_outcome(self.context, self.ticket, outcome).await {
+            Ok(()) => Heard::Done,
+            Err(error @ OrdersError::Idempotency(_)) => self.fail(Heard::No, error),
+            Err(error) => self.fail(Heard::Silent, error),
+        }
+    }
+
+    async fn write_order(&mut self) -> Heard {
+        let Some(priced) = self.priced.take() else { return Heard::Silent };
+        match write_order(self.context, self.request, self.ticket, priced).await {
+            Ok(order) => {
+                self.end = Some(Ok(Outcome::Placed(order)));
+                Heard::Done
+            }
+            Err(error @ (OrdersError::Refused(_) | OrdersError::Idempotency(_))) => {
+                self.fail(Heard::No, error)
+            }
+            Err(error) => self.fail(Heard::Silent, error),
+        }
+    }
+
+    async fn withdraw_key(&mut self) -> Heard {
+        match self.ticket.withdraw(&self.context.db).await {
+            Ok(_was_open) => Heard::Done,
+            Err(error) => self.fail(Heard::Silent, error),
+        }
     }
 }
 
@@ -181,7 +258,7 @@ async fn write_order(
     let order = row.order(&line_rows)?;
     let mut tx = context.db.begin().await?;
     if !orders::insert(tx.conn(), row).await? {
-        // Another request has turned the cart into an order since step 1.
+        // Another request has turned the cart into an order since the look.
         tx.rollback().await?;
         return Err(PlaceRefusal::CartAlreadyOrdered.into());
     }

@@ -1,7 +1,8 @@
 //! Brings a cancelled order back: `cancelled → pending` takes the stock again.
 //!
-//! A small saga like [`crate::app::place_order`]; its memory is `pending_reservation_id` on the order itself. Each
-//! reactivation reserves under an id of its own, because the id of the round before is burnt.
+//! A small saga like [`crate::app::place_order`], along the table of [`crate::domain::reactivating`]; its memory is
+//! `pending_reservation_id` on the order itself. Each reactivation reserves under an id of its own, because the id of the
+//! round before is burnt.
 
 use contracts::inventory::{ReserveRefusal, ReserveStock, StockLine};
 use contracts::orders::{Order, OrderStatus};
@@ -10,8 +11,9 @@ use kernel::{OrderId, Quantity, ReservationId, Sku};
 use sea_orm::DbErr;
 
 use crate::Context;
-use crate::app::change_status::{ChangeStatus, Step, by_status, find_expected, record};
-use crate::app::undo::{abandon, release_or_leave};
+use crate::app::change_status::{self, ChangeStatus, by_status, find_expected, record};
+use crate::app::undo::{Intent, undo};
+use crate::domain::reactivating::{Heard, Step, next};
 use crate::domain::transitions::{self, TransitionRefusal};
 use crate::error::OrdersError;
 use crate::store::{lines, orders};
@@ -20,34 +22,61 @@ pub(super) async fn reactivate_order(
     context: &Context,
     request: ChangeStatus,
 ) -> Result<(Order, i64), OrdersError> {
-    // Step 1, the intent. Power fails before it: nothing happened. After it: the worker finds the pending id when it
-    // is older than a lease, and abandons it.
+    // Power fails before the intent is written: nothing happened. After it: the worker finds the pending id when it is
+    // older than a lease, and abandons it.
     let reservation_id = intend(context, request).await?;
-    // Step 2. Power fails before, in or after it: the same. Released, the id is burnt for a call still on its way.
-    let taken = match demand(context, request.order_id, reservation_id).await {
-        Ok(demand) => context.inventory.reserve(demand).await.map_err(|error| match error {
-            PortError::Refused(ReserveRefusal::Insufficient(shortages)) => {
-                OrdersError::Insufficient { shortages, replayed: false }
-            }
-            // The worker gave this attempt up for dead while it still ran.
-            PortError::Refused(ReserveRefusal::Released) => TransitionRefusal::BeingReactivated.into(),
-            silent @ PortError::Unavailable { .. } => OrdersError::silent(silent),
-        }),
-        Err(error) => Err(error),
-    };
-    // Step 3, one transaction. Power fails before its commit: as above. After it: the order is pending again.
-    let done = match taken {
-        Ok(()) => confirm(context, request, reservation_id).await,
-        Err(error) => Err(error),
-    };
-    match done {
-        Ok(done) => Ok(done),
-        Err(error) => {
+    let mut step = next(Step::Intend, Heard::Done);
+    let mut end = Err(TransitionRefusal::BeingReactivated.into());
+    loop {
+        let heard = match step {
+            // Power fails before, in or after it: the same. Released, the id is burnt for a call still on its way.
+            Step::Reserve => match reserve(context, request.order_id, reservation_id).await {
+                Ok(()) => Heard::Done,
+                Err(error) => fail(&mut end, error),
+            },
+            // One transaction. Power fails before its commit: as above. After it: the order is pending again.
+            Step::Confirm => match confirm(context, request, reservation_id).await {
+                Ok(done) => {
+                    end = Ok(done);
+                    Heard::Done
+                }
+                Err(error) => fail(&mut end, error),
+            },
             // If the commit happened though its answer was lost, the id is pending no more and nothing is abandoned.
-            abandon_reactivation(context, request.order_id, reservation_id).await?;
-            Err(error)
-        }
+            Step::Abandon => {
+                let undone = undo(context, Intent::Reactivation, reservation_id, request.order_id).await?;
+                if undone { Heard::Done } else { Heard::No }
+            }
+            Step::Intend | Step::Answer | Step::Refuse => return end,
+        };
+        step = next(step, heard);
     }
+}
+
+/// Keeps the cause for the client.
+fn fail<T>(end: &mut Result<T, OrdersError>, error: OrdersError) -> Heard {
+    let heard = match &error {
+        OrdersError::Database(_) | OrdersError::Unavailable(_) => Heard::Silent,
+        _ => Heard::No,
+    };
+    *end = Err(error);
+    heard
+}
+
+async fn reserve(
+    context: &Context,
+    order_id: OrderId,
+    reservation_id: ReservationId,
+) -> Result<(), OrdersError> {
+    let demand = demand(context, order_id, reservation_id).await?;
+    context.inventory.reserve(demand).await.map_err(|error| match error {
+        PortError::Refused(ReserveRefusal::Insufficient(shortages)) => {
+            OrdersError::Insufficient { shortages, replayed: false }
+        }
+        // The worker gave this attempt up for dead while it still ran.
+        PortError::Refused(ReserveRefusal::Released) => TransitionRefusal::BeingReactivated.into(),
+        silent @ PortError::Unavailable { .. } => OrdersError::silent(silent),
+    })
 }
 
 async fn intend(context: &Context, request: ChangeStatus) -> Result<ReservationId, OrdersError> {
@@ -108,35 +137,13 @@ async fn confirm(
     after.pending_reservation_id = None;
     after.reactivating_since_ms = None;
     after.payment_due_at_ms = Some(tx.system().now().plus(context.payment_window()).ms());
-    let step = Step { to: request.to, actor_id: Some(request.actor.user_id), reason: Some("reactivated") };
+    let step = change_status::Step {
+        to: request.to,
+        actor_id: Some(request.actor.user_id),
+        reason: Some("reactivated"),
+    };
     let after = record(&mut tx, &before, after, step).await?;
     let order = after.order(&lines::of(tx.conn(), after.id).await?)?;
     tx.commit().await?;
     Ok((order, after.version))
-}
-
-/// Gives up a reactivation that has not ended, and its stock. False if it is not pending under this id any more.
-pub(super) async fn abandon_reactivation(
-    context: &Context,
-    order_id: OrderId,
-    reservation_id: ReservationId,
-) -> Result<bool, DbErr> {
-    let tx = context.db.begin().await?;
-    let Some(before) = orders::find_for_shop(tx.conn(), order_id).await? else {
-        return Ok(false);
-    };
-    if before.pending_reservation_id != Some(reservation_id.uuid()) {
-        return Ok(false);
-    }
-    let mut after = before.clone();
-    after.pending_reservation_id = None;
-    after.reactivating_since_ms = None;
-    let now = tx.system().now();
-    if orders::save(tx.conn(), &before, after, now).await?.is_none() {
-        return Ok(false);
-    }
-    abandon(&tx, reservation_id, order_id).await?;
-    tx.commit().await?;
-    release_or_leave(context, reservation_id, order_id).await;
-    Ok(true)
 }

@@ -2,11 +2,11 @@
 
 use kernel::{OrderId, ReservationId};
 use platform::idempotency;
+use platform::lease::LEASE;
 use sea_orm::DbErr;
 
 use crate::Context;
-use crate::app::reactivate_order::abandon_reactivation;
-use crate::app::undo::{release_abandoned, undo_placement};
+use crate::app::undo::{Intent, release_abandoned, undo};
 use crate::store::{abandoned_reservations, orders};
 
 /// Rows of each kind in one run; the next run takes the next ones.
@@ -23,11 +23,11 @@ pub(crate) async fn recover_placements(context: &Context) -> Result<(), DbErr> {
 
 async fn undo_stale_keys(context: &Context) -> Result<(), DbErr> {
     for key in idempotency::stale(&context.db, "POST /", BATCH).await? {
-        let order_id = OrderId(key.resource_id);
+        let (reservation_id, order_id) = (ReservationId(key.resource_id), OrderId(key.resource_id));
         if !PLACEMENT_ROUTES.contains(&key.route.as_str()) {
             // Its work was one transaction, which did not commit: nothing is left but the key.
             idempotency::withdraw(&context.db, key.resource_id).await?;
-        } else if undo_placement(context, order_id).await? {
+        } else if undo(context, Intent::Placement, reservation_id, order_id).await? {
             tracing::warn!(order.id = %order_id, route = %key.route, "undid a placement that was left open");
         }
     }
@@ -35,9 +35,9 @@ async fn undo_stale_keys(context: &Context) -> Result<(), DbErr> {
 }
 
 async fn undo_stale_reactivations(context: &Context) -> Result<(), DbErr> {
-    let before = context.db.system().now().minus(idempotency::LEASE);
+    let before = context.db.system().now().minus(LEASE);
     for (order_id, reservation_id) in orders::reactivating_since(context.db.reader(), before, BATCH).await? {
-        if abandon_reactivation(context, order_id, reservation_id).await? {
+        if undo(context, Intent::Reactivation, reservation_id, order_id).await? {
             tracing::warn!(order.id = %order_id, "undid a reactivation that was left open");
         }
     }
@@ -46,7 +46,7 @@ async fn undo_stale_reactivations(context: &Context) -> Result<(), DbErr> {
 
 async fn release_what_is_left(context: &Context) -> Result<(), DbErr> {
     for row in abandoned_reservations::oldest(context.db.reader(), BATCH).await? {
-        release_abandoned(context, ReservationId(row.reservation_id), OrderId(row.order_id)).await;
+        release_abandoned(context, ReservationId(row.reservation_id), OrderId(row.order_id)).await?;
     }
     Ok(())
 }

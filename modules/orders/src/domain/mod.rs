@@ -1,8 +1,11 @@
-//! Rules of orders; pure.
+//! Rules of orders; pure. What is public is what the model check (`tests/model`) walks.
 
 pub(crate) mod number;
 pub(crate) mod past_order;
-pub(crate) mod payment;
+pub mod payment;
 pub(crate) mod placement;
+pub mod placing;
+pub mod reactivating;
 pub(crate) mod total;
-pub(crate) mod transitions;
+pub mod transitions;
+pub mod undoing;

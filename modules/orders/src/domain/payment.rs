@@ -5,15 +5,16 @@ use kernel::PaymentId;
 
 /// The payment side of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PaymentState {
-    pub(crate) status: PaymentStatus,
+pub struct PaymentState {
+    pub status: PaymentStatus,
     /// The payment that holds the order; none while it is unpaid.
-    pub(crate) payment_id: Option<PaymentId>,
-    pub(crate) refunded_minor: i64,
+    pub payment_id: Option<PaymentId>,
+    pub refunded_minor: i64,
 }
 
 impl PaymentState {
-    const UNPAID: PaymentState =
+    /// Nobody pays, and nobody has paid.
+    pub const UNPAID: PaymentState =
         PaymentState { status: PaymentStatus::Unpaid, payment_id: None, refunded_minor: 0 };
 
     fn of(self, status: PaymentStatus, payment_id: PaymentId) -> Self {
@@ -25,11 +26,7 @@ impl PaymentState {
     }
 
     /// A payment begins. The payment that holds the order already may ask again.
-    pub(crate) fn begin(
-        self,
-        order: OrderStatus,
-        payment_id: PaymentId,
-    ) -> Result<Self, BeginPaymentRefusal> {
+    pub fn begin(self, order: OrderStatus, payment_id: PaymentId) -> Result<Self, BeginPaymentRefusal> {
         match self.status {
             _ if order == OrderStatus::Cancelled => Err(BeginPaymentRefusal::NotPayable(order)),
             _ if self.is_held_by(payment_id) => Ok(self),
@@ -46,13 +43,13 @@ impl PaymentState {
     }
 
     /// A payment came to nothing. `None`: it does not hold the order, or money has moved since.
-    pub(crate) fn give_up(self, payment_id: PaymentId) -> Option<Self> {
+    pub fn give_up(self, payment_id: PaymentId) -> Option<Self> {
         let ends = self.is_held_by(payment_id) && self.status == PaymentStatus::InProgress;
         ends.then_some(Self::UNPAID)
     }
 
     /// The provider holds the money. `None`: another payment holds the order, or more is known already.
-    pub(crate) fn authorize(self, payment_id: PaymentId) -> Option<Self> {
+    pub fn authorize(self, payment_id: PaymentId) -> Option<Self> {
         let news = match self.status {
             PaymentStatus::Unpaid => true,
             PaymentStatus::InProgress => self.is_held_by(payment_id),
@@ -63,7 +60,7 @@ impl PaymentState {
 
     /// The money was taken. It is taken in whatever the order was doing, even if the payment had been given up:
     /// money that moved is a fact.
-    pub(crate) fn capture(self, payment_id: PaymentId) -> Option<Self> {
+    pub fn capture(self, payment_id: PaymentId) -> Option<Self> {
         let news = match self.status {
             PaymentStatus::Unpaid => true,
             PaymentStatus::InProgress | PaymentStatus::Authorized => self.is_held_by(payment_id),
@@ -73,7 +70,7 @@ impl PaymentState {
     }
 
     /// The hold was lifted. `None`: this payment holds nothing.
-    pub(crate) fn void(self, payment_id: PaymentId) -> Option<Self> {
+    pub fn void(self, payment_id: PaymentId) -> Option<Self> {
         let ends = self.is_held_by(payment_id)
             && matches!(self.status, PaymentStatus::InProgress | PaymentStatus::Authorized);
         ends.then_some(Self::UNPAID)
@@ -81,12 +78,7 @@ impl PaymentState {
 
     /// Money was given back: so much in all, of so much that was taken. What is known only grows. `None`: it is
     /// another payment's money.
-    pub(crate) fn refund(
-        self,
-        payment_id: PaymentId,
-        refunded_minor: i64,
-        captured_minor: i64,
-    ) -> Option<Self> {
+    pub fn refund(self, payment_id: PaymentId, refunded_minor: i64, captured_minor: i64) -> Option<Self> {
         if !self.is_held_by(payment_id) {
             return None;
         }

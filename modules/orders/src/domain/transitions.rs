@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// On whose behalf a status changes, and through which door an owner came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
+pub enum By {
     /// An admin: every transition there is.
     Admin,
     /// The owner through `PATCH /orders/{id}/status`: may cancel what is pending.
@@ -18,7 +18,7 @@ pub(crate) enum By {
 
 /// Why a status does not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum TransitionRefusal {
+pub enum TransitionRefusal {
     #[error("an order that is {} cannot become {}", .from.as_str(), .to.as_str())]
     Invalid { from: OrderStatus, to: OrderStatus },
     /// An owner may cancel, and nothing else.
@@ -39,7 +39,7 @@ pub(crate) enum TransitionRefusal {
 }
 
 /// Whether one status may follow another at all.
-pub(crate) fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
+pub fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
     use OrderStatus::{Cancelled, Confirmed, Delivered, Pending, Processing, Shipped};
     matches!(
         (from, to),
@@ -55,7 +55,7 @@ pub(crate) fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
 ///
 /// A paid order that was cancelled is never reactivated: its refund is booked against it, so a second payment of the
 /// same order would have to be told from the first in every sum. A new order says the same without that.
-pub(crate) fn check(
+pub fn check(
     from: OrderStatus,
     to: OrderStatus,
     payment: PaymentStatus,
@@ -87,8 +87,16 @@ pub(crate) fn check(
 }
 
 /// Whether an order of this status holds stock in the house.
-pub(crate) fn holds_stock(status: OrderStatus) -> bool {
+pub fn holds_stock(status: OrderStatus) -> bool {
     matches!(status, OrderStatus::Pending | OrderStatus::Confirmed | OrderStatus::Processing)
+}
+
+/// Whether the time of an order that nobody pays is up: it is pending, no payment is under way or done, and its window
+/// has passed.
+pub fn is_overdue(status: OrderStatus, payment: PaymentStatus, due_at_ms: Option<i64>, now_ms: i64) -> bool {
+    status == OrderStatus::Pending
+        && payment == PaymentStatus::Unpaid
+        && due_at_ms.is_some_and(|due_at_ms| due_at_ms <= now_ms)
 }
 
 #[cfg(test)]
@@ -142,5 +150,15 @@ mod tests {
             Some(TransitionRefusal::NotYetVoided)
         );
         assert_eq!(check(Cancelled, Pending, PaymentStatus::Unpaid), None);
+    }
+
+    #[test]
+    fn only_an_unpaid_pending_order_runs_out_of_time() {
+        let is_overdue = |status, payment, due| is_overdue(status, payment, due, 100);
+        assert!(is_overdue(Pending, PaymentStatus::Unpaid, Some(100)));
+        assert!(!is_overdue(Pending, PaymentStatus::Unpaid, Some(101)));
+        assert!(!is_overdue(Pending, PaymentStatus::Unpaid, None));
+        assert!(!is_overdue(Pending, PaymentStatus::InProgress, Some(0)));
+        assert!(!is_overdue(Confirmed, PaymentStatus::Unpaid, Some(0)));
     }
 }

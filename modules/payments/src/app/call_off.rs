@@ -23,17 +23,13 @@ pub(crate) async fn plan(
     }
     let id = PaymentId(payment.id);
     let balance = payment.balance()?;
-    let movement_and_amount = match (balance.may_void(), balance.may_refund(None)) {
-        (Ok(_), _) if attempts::hold_is_moving(tx.conn(), id).await? => None,
-        (Ok(held_minor), _) => Some((Movement::Void, held_minor)),
-        (_, Ok(left_minor)) => payments::reserve_refund(tx.conn(), id, left_minor, now)
-            .await?
-            .then_some((Movement::Refund, left_minor)),
-        _ => None,
-    };
-    let Some((movement, amount_minor)) = movement_and_amount else {
+    let Some((movement, amount_minor)) = balance.to_give_back(attempts::hold_is_moving(tx.conn(), id).await?)
+    else {
         return Ok(Vec::new());
     };
+    if movement == Movement::Refund && !payments::reserve_refund(tx.conn(), id, amount_minor, now).await? {
+        return Ok(Vec::new());
+    }
     let attempt = attempts::Model {
         undo: true,
         reason: Some(REASON.to_owned()),

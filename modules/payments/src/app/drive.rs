@@ -5,6 +5,7 @@ use std::future::Future;
 use kernel::{Money, PaymentId};
 use platform::http::Answer;
 use platform::idempotency::{Begin, IdempotencyError, KeyedRequest, begin};
+use platform::lease;
 use platform::problem::chain;
 
 use crate::Context;
@@ -17,7 +18,7 @@ use crate::provider::{Authorization, NoAnswer, Verdict};
 use crate::store::{attempts, payments};
 
 /// How often a call is made while somebody waits; each time with its key, and each followed by a look for its fate.
-pub(crate) const TRIES: u32 = 2;
+const TRIES: u32 = 2;
 
 /// Who drives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub(crate) async fn resume(
     if attempt.state != attempts::OPEN || attempt.lease_until_ms > system.now().ms() {
         return Ok(None);
     }
-    let lease = lease_until(context, system);
+    let lease = lease_until(system);
     let taken = attempts::lease(context.db.writer(), &attempt, lease).await?;
     Ok(taken.then_some(attempts::Model { lease_until_ms: lease.ms(), ..attempt }))
 }
@@ -91,14 +92,18 @@ pub(crate) async fn drive(
     if payment.provider != context.provider.name() {
         return Err(PaymentError::UnknownProvider(payment.provider));
     }
-    let verdict = match manner {
-        Manner::Waiting => insist(context, &payment, attempt).await?,
-        Manner::Recovering => look_after(context, &payment, attempt).await?,
+    let (db, system) = (&context.db, context.db.system());
+    let renew = || attempts::renew(db.writer(), attempt.id, lease_until(system));
+    let asking = async {
+        match manner {
+            Manner::Waiting => insist(context, &payment, attempt).await,
+            Manner::Recovering => look_after(context, &payment, attempt).await,
+        }
     };
-    let Some(verdict) = verdict else {
+    let Some(verdict) = lease::keep(renew, asking).await? else {
         if manner == Manner::Waiting {
             // Left to the worker at once; a worker's own lease stays, as its pause before the next try.
-            attempts::lease(context.db.writer(), attempt, context.db.system().now()).await?;
+            attempts::renew(db.writer(), attempt.id, system.now()).await?;
         }
         return Ok(Driven::Unanswered);
     };

@@ -18,6 +18,7 @@ pub(crate) mod settle;
 pub(crate) mod void;
 
 use kernel::{Money, PaymentId, Timestamp};
+use platform::lease::LEASE;
 use platform::system::System;
 use uuid::Uuid;
 
@@ -54,8 +55,8 @@ fn draft(
 }
 
 /// When work that begins now may be taken over by another.
-fn lease_until(context: &crate::Context, system: &System) -> Timestamp {
-    system.now().plus(context.lease())
+fn lease_until(system: &System) -> Timestamp {
+    system.now().plus(LEASE)
 }
 
 /// A rule's refusal with the amounts in the payment's currency.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use kernel::{Money, PaymentId, UserId};
 use platform::db::Tx;
 use platform::http::Answer;
-use platform::idempotency::{Begin, KeyedRequest, LEASE, Ticket, begin};
+use platform::idempotency::{Begin, KeyedRequest, Ticket, begin};
+use platform::lease::LEASE;
 
 use crate::Context;
 use crate::app::outcome::Outcome;
@@ -64,9 +65,12 @@ async fn run(
         Begin::Work(ticket) => ticket,
     };
     // Power fails here: an open key and nothing else. The worker drops it when its lease has run out.
-    let attempt = start(context, &ticket, &order, asked).await?;
-    // Power fails here: the attempt is open, a refund's amount is set aside. The worker carries it out under its key.
-    drive::answer(context, attempt, request).await
+    let work = async {
+        let attempt = start(context, &ticket, &order, asked).await?;
+        // Power fails here: the attempt is open, a refund's amount is set aside. The worker carries it out under its key.
+        drive::answer(context, attempt, request).await
+    };
+    ticket.hold(&context.db, work).await
 }
 
 /// Writes the attempt, before the provider is asked. The payment's row is locked first and the key second, by everyone,
@@ -88,7 +92,7 @@ async fn start(
     keys::hold(tx.conn(), ticket.resource_id, system.now().plus(LEASE)).await?;
     match allow(&tx, &payment, &order.wish, asked_minor).await {
         Ok((movement, amount_minor)) => {
-            let lease = lease_until(context, system);
+            let lease = lease_until(system);
             let id = PaymentId(payment.id);
             let reason = match &order.wish {
                 Wish::Refund { reason, .. } => reason.clone().map(Reason::into_text),

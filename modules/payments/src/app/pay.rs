@@ -7,12 +7,15 @@ use contracts::port::PortError;
 use contracts::users::Actor;
 use kernel::{OrderId, PaymentId, UserId};
 use platform::http::Answer;
-use platform::idempotency::{Begin, IdempotencyError, KeyedRequest, LEASE, Ticket, begin};
+use platform::idempotency::{Begin, IdempotencyError, KeyedRequest, Ticket, begin};
+use platform::lease::{self, LEASE};
+use sea_orm::DbErr;
 
 use crate::Context;
 use crate::app::outcome::Outcome;
 use crate::app::{draft, drive, lease_until, release_order};
 use crate::domain::balance::Balance;
+use crate::domain::intent;
 use crate::domain::movement::Movement;
 use crate::domain::status::Status;
 use crate::domain::text::Token;
@@ -48,11 +51,14 @@ async fn run(
         Begin::Work(ticket) => ticket,
     };
     // Power fails here: an open key and nothing else. The worker drops it when its lease has run out.
-    let attempt = match begun_before(context, &ticket).await? {
-        Some(attempt) => drive::resume(context, attempt).await?,
-        None => start(context, PaymentId(ticket.resource_id), wish).await?,
+    let work = async {
+        let attempt = match begun_before(context, &ticket).await? {
+            Some(attempt) => drive::resume(context, attempt).await?,
+            None => start(context, PaymentId(ticket.resource_id), wish).await?,
+        };
+        drive::answer(context, attempt, request).await
     };
-    drive::answer(context, attempt, request).await
+    ticket.hold(&context.db, work).await
 }
 
 /// The attempt that an earlier request with this key has left behind: it is gone on with, under its own provider key.
@@ -71,7 +77,8 @@ async fn start(
     remember(context, id, wish).await?;
     // Power fails here, or while the order is asked: the order may be held by a payment that does not exist. The
     // intent says so; the worker tells the order and forgets intent and key.
-    let due = match context.orders.begin_payment(wish.order_id, id, wish.actor).await {
+    let asking = context.orders.begin_payment(wish.order_id, id, wish.actor);
+    let due = match lease::keep(|| renew(context, id), asking).await {
         Ok(due) => due,
         Err(PortError::Refused(refusal)) => {
             forget(context, id).await?;
@@ -95,18 +102,24 @@ async fn remember(context: &Context, id: PaymentId, wish: &Pay) -> Result<(), Pa
         order_id: wish.order_id.uuid(),
         token: wish.token.as_str().to_owned(),
         capture: wish.capture,
-        state: intents::OPEN.to_owned(),
+        state: intent::State::Open.as_str().to_owned(),
         created_at_ms: now.ms(),
-        lease_until_ms: lease_until(context, system).ms(),
+        lease_until_ms: lease_until(system).ms(),
     };
     let again = !intents::insert(tx.conn(), row).await?;
-    if again && !intents::resume(tx.conn(), id, lease_until(context, system)).await? {
+    if again && !intents::resume(tx.conn(), id, lease_until(system)).await? {
         return Err(IdempotencyError::TakenOver.into());
     }
     // Everyone takes the intent first and the key second, so that two of them cannot wait for each other.
     keys::hold(tx.conn(), id.uuid(), now.plus(LEASE)).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// The intent belongs to this request for a while longer.
+async fn renew(context: &Context, id: PaymentId) -> Result<(), DbErr> {
+    let lease = lease_until(context.db.system());
+    intents::resume(context.db.writer(), id, lease).await.map(|_is_open| ())
 }
 
 /// Leaves intent and key to whoever comes first, the client with the same key again or the worker: nobody waits for a request that
@@ -159,7 +172,7 @@ async fn open(
         return Err(refuse_second(context, id, wish.order_id).await?);
     }
     let movement = if intent.capture { Movement::Charge } else { Movement::Authorize };
-    let lease = lease_until(context, system);
+    let lease = lease_until(system);
     let attempt = attempts::Model {
         token: Some(intent.token),
         actor_id: Some(wish.actor.user_id.uuid()),

@@ -34,7 +34,7 @@ pub(crate) async fn recover(context: &Context) -> Result<(), PaymentError> {
 
 /// Takes an attempt over and drives it, unless somebody else has taken it.
 pub(crate) async fn take_and_drive(context: &Context, attempt: attempts::Model) -> Result<(), PaymentError> {
-    let lease = lease_until(context, context.db.system());
+    let lease = lease_until(context.db.system());
     if !attempts::lease(context.db.writer(), &attempt, lease).await? {
         return Ok(());
     }
@@ -64,7 +64,7 @@ async fn finish_attempts(context: &Context) -> Result<(), DbErr> {
 async fn take_back_intents(context: &Context) -> Result<(), DbErr> {
     let system = context.db.system();
     for intent in intents::left_behind(context.db.reader(), system.now(), BATCH).await? {
-        if !intents::claim_end(context.db.writer(), &intent, lease_until(context, system)).await? {
+        if !intents::claim_end(context.db.writer(), &intent, lease_until(system)).await? {
             continue;
         }
         let (id, order_id) = (PaymentId(intent.id), OrderId(intent.order_id));

@@ -6,21 +6,21 @@ use crate::domain::status::Status;
 
 /// The amounts of a payment with its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Balance {
-    pub(crate) status: Status,
+pub struct Balance {
+    pub status: Status,
     /// What was due.
-    pub(crate) amount_minor: i64,
+    pub amount_minor: i64,
     /// What the provider held at most. Capturing less does not lower it; the ledger shows what was released.
-    pub(crate) authorized_minor: i64,
-    pub(crate) captured_minor: i64,
-    pub(crate) refunded_minor: i64,
+    pub authorized_minor: i64,
+    pub captured_minor: i64,
+    pub refunded_minor: i64,
     /// Set aside for refunds that the provider has not confirmed yet.
-    pub(crate) refund_pending_minor: i64,
+    pub refund_pending_minor: i64,
 }
 
 /// Why a movement is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// Only an authorized payment can be captured or voided.
     NotAuthorized {
         status: Status,
@@ -38,7 +38,7 @@ pub(crate) enum Refusal {
 /// The provider says something that cannot be true of this payment. It is never applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a payment that is {} cannot {} {amount_minor}", .status.as_str(), .movement.as_str())]
-pub(crate) struct Impossible {
+pub struct Impossible {
     status: Status,
     movement: Movement,
     amount_minor: i64,
@@ -46,7 +46,7 @@ pub(crate) struct Impossible {
 
 impl Balance {
     /// A payment of which nothing has moved yet.
-    pub(crate) fn pending(amount_minor: i64) -> Self {
+    pub fn pending(amount_minor: i64) -> Self {
         Self {
             status: Status::Pending,
             amount_minor,
@@ -58,7 +58,7 @@ impl Balance {
     }
 
     /// How much a capture takes: what was asked for, or all that is held.
-    pub(crate) fn may_capture(&self, asked_minor: Option<i64>) -> Result<i64, Refusal> {
+    pub fn may_capture(&self, asked_minor: Option<i64>) -> Result<i64, Refusal> {
         let held_minor = self.may_void()?;
         match asked_minor {
             Some(amount_minor) if amount_minor <= 0 => Err(Refusal::NotPositive),
@@ -71,7 +71,7 @@ impl Balance {
     }
 
     /// How much a void gives free.
-    pub(crate) fn may_void(&self) -> Result<i64, Refusal> {
+    pub fn may_void(&self) -> Result<i64, Refusal> {
         match self.status {
             Status::Authorized => Ok(self.authorized_minor),
             status => Err(Refusal::NotAuthorized { status }),
@@ -79,7 +79,7 @@ impl Balance {
     }
 
     /// How much a refund gives back: what was asked for, or all that is left.
-    pub(crate) fn may_refund(&self, asked_minor: Option<i64>) -> Result<i64, Refusal> {
+    pub fn may_refund(&self, asked_minor: Option<i64>) -> Result<i64, Refusal> {
         let left_minor = self.left_minor();
         match asked_minor {
             Some(amount_minor) if amount_minor <= 0 => Err(Refusal::NotPositive),
@@ -91,12 +91,31 @@ impl Balance {
     }
 
     /// What was taken and is neither given back nor on its way back.
-    pub(crate) fn left_minor(&self) -> i64 {
+    pub fn left_minor(&self) -> i64 {
         self.captured_minor.saturating_sub(self.refunded_minor).saturating_sub(self.refund_pending_minor)
     }
 
+    /// Sets an amount aside for a refund. `None`: so much is not left. The store decides the same in one conditional
+    /// update, whatever was read before.
+    pub fn set_aside(self, amount_minor: i64) -> Option<Self> {
+        let pending_minor = self.refund_pending_minor.checked_add(amount_minor)?;
+        let is_left = self.refunded_minor.checked_add(pending_minor)? <= self.captured_minor;
+        is_left.then_some(Self { refund_pending_minor: pending_minor, ..self })
+    }
+
+    /// What a payment whose order was cancelled gives back now: a hold is lifted, what was taken is refunded. `None`:
+    /// nothing, or not before the movement that is under way has ended.
+    pub fn to_give_back(&self, hold_is_moving: bool) -> Option<(Movement, i64)> {
+        match (self.may_void(), self.may_refund(None)) {
+            (Ok(_), _) if hold_is_moving => None,
+            (Ok(held_minor), _) => Some((Movement::Void, held_minor)),
+            (_, Ok(left_minor)) => Some((Movement::Refund, left_minor)),
+            _ => None,
+        }
+    }
+
     /// The provider has done it.
-    pub(crate) fn succeed(self, movement: Movement, amount_minor: i64) -> Result<Self, Impossible> {
+    pub fn succeed(self, movement: Movement, amount_minor: i64) -> Result<Self, Impossible> {
         let impossible = Impossible { status: self.status, movement, amount_minor };
         let within = |bound_minor: i64| (1..=bound_minor).contains(&amount_minor);
         match (movement, self.status) {
@@ -130,7 +149,7 @@ impl Balance {
     }
 
     /// The provider has refused it, or it was given up.
-    pub(crate) fn fail(self, movement: Movement, amount_minor: i64) -> Result<Self, Impossible> {
+    pub fn fail(self, movement: Movement, amount_minor: i64) -> Result<Self, Impossible> {
         match movement {
             Movement::Authorize | Movement::Charge if self.status == Status::Pending => {
                 Ok(Self { status: Status::Failed, ..self })
@@ -210,5 +229,21 @@ mod tests {
         assert_eq!(captured(100, 0, 60).fail(Movement::Refund, 60), Ok(captured(100, 0, 0)));
         assert_eq!(authorized(100).fail(Movement::Capture, 50), Ok(authorized(100)));
         assert_eq!(Balance::pending(100).fail(Movement::Charge, 100).unwrap().status, Status::Failed);
+    }
+
+    #[test]
+    fn refunds_under_way_never_exceed_what_was_captured() {
+        assert_eq!(captured(100, 0, 60).set_aside(40), Some(captured(100, 0, 100)));
+        assert_eq!(captured(100, 0, 60).set_aside(41), None);
+        assert_eq!(captured(100, 60, 0).set_aside(i64::MAX), None);
+    }
+
+    #[test]
+    fn a_cancelled_order_gets_back_what_is_held_or_left() {
+        assert_eq!(authorized(100).to_give_back(false), Some((Movement::Void, 100)));
+        assert_eq!(authorized(100).to_give_back(true), None);
+        assert_eq!(captured(100, 10, 30).to_give_back(false), Some((Movement::Refund, 60)));
+        assert_eq!(captured(100, 0, 100).to_give_back(false), None);
+        assert_eq!(Balance::pending(100).to_give_back(false), None);
     }
 }

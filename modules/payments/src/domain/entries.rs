@@ -8,21 +8,21 @@ use crate::domain::movement::Movement;
 
 /// One row of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) account: &'static str,
-    pub(crate) side: &'static str,
-    pub(crate) amount_minor: i64,
+pub struct Entry {
+    pub account: &'static str,
+    pub side: &'static str,
+    pub amount_minor: i64,
 }
 
-pub(crate) const CUSTOMER: &str = "customer";
-pub(crate) const HELD: &str = "held";
-pub(crate) const SHOP: &str = "shop";
-pub(crate) const DEBIT: &str = "debit";
-pub(crate) const CREDIT: &str = "credit";
+pub const CUSTOMER: &str = "customer";
+pub const HELD: &str = "held";
+pub const SHOP: &str = "shop";
+pub const DEBIT: &str = "debit";
+pub const CREDIT: &str = "credit";
 
 /// The rows of a movement; debits equal credits. `held_minor` is what the hold of the payment was, which a capture
 /// ends: what it does not take goes back.
-pub(crate) fn entries(movement: Movement, amount_minor: i64, held_minor: i64) -> Vec<Entry> {
+pub fn entries(movement: Movement, amount_minor: i64, held_minor: i64) -> Vec<Entry> {
     let debit = |account, amount_minor| Entry { account, side: DEBIT, amount_minor };
     let credit = |account, amount_minor| Entry { account, side: CREDIT, amount_minor };
     let rows = match movement {

@@ -1,8 +1,13 @@
-//! Rules of paying; pure.
+//! Rules of paying; pure. What is public is what the model check (`tests/model`) walks.
 
-pub(crate) mod balance;
-pub(crate) mod entries;
-pub(crate) mod movement;
+pub mod balance;
+pub mod driving;
+pub mod entries;
+pub mod intent;
+pub mod movement;
+pub mod moving;
+pub mod paying;
 pub(crate) mod signature;
-pub(crate) mod status;
+pub mod status;
+pub mod taking_back;
 pub(crate) mod text;

@@ -16,7 +16,7 @@ pub enum Movement {
 }
 
 impl Movement {
-    pub(crate) const ALL: [Movement; 5] =
+    pub const ALL: [Movement; 5] =
         [Movement::Authorize, Movement::Charge, Movement::Capture, Movement::Void, Movement::Refund];
 
     /// The name in the database.
@@ -36,7 +36,7 @@ impl Movement {
     }
 
     /// Whether this begins a payment: only such a movement may be given up, because nothing was promised yet.
-    pub(crate) fn begins(self) -> bool {
+    pub fn begins(self) -> bool {
         matches!(self, Movement::Authorize | Movement::Charge)
     }
 }

@@ -2,7 +2,7 @@
 
 /// The status of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Status {
+pub enum Status {
     /// The provider has been asked, or is about to be.
     Pending,
     /// The money is held, not taken.
@@ -20,7 +20,7 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    pub(crate) const ALL: [Status; 7] = [
+    pub const ALL: [Status; 7] = [
         Status::Pending,
         Status::Authorized,
         Status::Captured,
@@ -31,7 +31,7 @@ impl Status {
     ];
 
     /// The name on the wire and in the database.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Status::Pending => "pending",
             Status::Authorized => "authorized",
@@ -43,7 +43,12 @@ impl Status {
         }
     }
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// Whether a payment of this status holds, took or is about to take money. An order has at most one such payment.
+    pub fn is_live(self) -> bool {
+        !matches!(self, Status::Failed | Status::Voided | Status::Refunded)
     }
 }

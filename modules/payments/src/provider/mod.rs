@@ -5,6 +5,7 @@
 //! Rejected: trusting what a webhook's body says; it only makes us look sooner.
 
 mod sandbox;
+mod watched;
 
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use thiserror::Error;
 
 pub use crate::domain::movement::Movement;
 pub use sandbox::Sandbox;
+
+use watched::Watched;
 
 /// The name of the built-in provider.
 pub const SANDBOX: &str = "sandbox";
@@ -91,5 +94,5 @@ pub trait PaymentProvider: Send + Sync {
 
 /// The provider of a name. Settings know only names that exist, so everything else is the sandbox.
 pub(crate) fn of_settings(db: &Db) -> Arc<dyn PaymentProvider> {
-    Arc::new(Sandbox::new(db.clone()))
+    Arc::new(Watched { provider: Arc::new(Sandbox::new(db.clone())) })
 }

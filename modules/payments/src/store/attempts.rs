@@ -166,6 +166,21 @@ pub(crate) async fn lease(
     Ok(leased.rows_affected == 1)
 }
 
+/// Sets until when somebody is at work on it, by whoever is. Nothing happens if it has ended.
+pub(crate) async fn renew(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+    lease_until: Timestamp,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(OPEN))
+        .exec(conn)
+        .await
+        .map(|_| ())
+}
+
 /// Ends an open attempt and forgets the token. False if it has ended: then the caller must change nothing.
 pub(crate) async fn end(
     conn: &impl ConnectionTrait,

@@ -13,10 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-/// Somebody is at work on it.
-pub(crate) const OPEN: &str = "open";
-/// It is being taken back; nobody may go on with it.
-pub(crate) const ENDING: &str = "ending";
+use crate::domain::intent::State;
 
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "intents")]
@@ -70,7 +67,7 @@ pub(crate) async fn resume(
     let resumed = Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
         .filter(Column::Id.eq(id.uuid()))
-        .filter(Column::State.eq(OPEN))
+        .filter(Column::State.eq(State::Open.as_str()))
         .exec(conn)
         .await?;
     Ok(resumed.rows_affected == 1)
@@ -80,7 +77,7 @@ pub(crate) async fn resume(
 pub(crate) async fn take(conn: &impl ConnectionTrait, id: PaymentId) -> Result<bool, DbErr> {
     let taken = Entity::delete_many()
         .filter(Column::Id.eq(id.uuid()))
-        .filter(Column::State.eq(OPEN))
+        .filter(Column::State.eq(State::Open.as_str()))
         .exec(conn)
         .await?;
     Ok(taken.rows_affected == 1)
@@ -94,7 +91,7 @@ pub(crate) async fn forget(conn: &impl ConnectionTrait, id: PaymentId) -> Result
 /// From now on nobody goes on with it. False if there is none.
 pub(crate) async fn end(conn: &impl ConnectionTrait, id: PaymentId) -> Result<bool, DbErr> {
     let ended = Entity::update_many()
-        .col_expr(Column::State, Expr::value(ENDING))
+        .col_expr(Column::State, Expr::value(State::Ending.as_str()))
         .filter(Column::Id.eq(id.uuid()))
         .exec(conn)
         .await?;
@@ -108,7 +105,7 @@ pub(crate) async fn claim_end(
     lease_until: Timestamp,
 ) -> Result<bool, DbErr> {
     let ended = Entity::update_many()
-        .col_expr(Column::State, Expr::value(ENDING))
+        .col_expr(Column::State, Expr::value(State::Ending.as_str()))
         .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
         .filter(Column::Id.eq(seen.id))
         .filter(Column::LeaseUntilMs.eq(seen.lease_until_ms))
@@ -124,7 +121,7 @@ pub(crate) async fn end_all_of(
     cancelled_at: Timestamp,
 ) -> Result<(), DbErr> {
     Entity::update_many()
-        .col_expr(Column::State, Expr::value(ENDING))
+        .col_expr(Column::State, Expr::value(State::Ending.as_str()))
         .filter(Column::OrderId.eq(order_id.uuid()))
         .filter(Column::CreatedAtMs.lte(cancelled_at.ms()))
         .exec(conn)

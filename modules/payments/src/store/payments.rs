@@ -140,11 +140,8 @@ pub(crate) async fn page(
 }
 
 fn is_live() -> sea_orm::Condition {
-    sea_orm::Condition::all().add(Column::Status.is_not_in([
-        Status::Failed.as_str(),
-        Status::Voided.as_str(),
-        Status::Refunded.as_str(),
-    ]))
+    let ended = Status::ALL.into_iter().filter(|status| !status.is_live()).map(Status::as_str);
+    sea_orm::Condition::all().add(Column::Status.is_not_in(ended))
 }
 
 /// The payment that holds, took or is about to take money for an order.

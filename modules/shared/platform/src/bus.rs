@@ -12,6 +12,7 @@ use sea_orm::DbErr;
 use thiserror::Error;
 use tracing::Instrument;
 
+use crate::failpoint::{self, Point};
 use crate::problem::{chain, is_out_of_reach};
 use crate::trace;
 
@@ -159,6 +160,13 @@ pub(crate) async fn deliver(handler: &dyn EventHandler, envelope: &Envelope) -> 
     let trace_id = envelope.trace_id.clone().unwrap_or_else(|| envelope.id.uuid().simple().to_string());
     // A panic is a failure of this handler, not the end of the relay that every other event needs.
     let handled = AssertUnwindSafe(handler.handle(envelope)).catch_unwind();
+    let met = || format!("{}>{}", envelope.event_type, handler.name());
+    let handled = async {
+        failpoint::hit(Point::HandleBefore, met).await;
+        let handled = handled.await;
+        failpoint::hit(Point::HandleAfter, met).await;
+        handled
+    };
     trace::scope(trace_id, handled.instrument(span))
         .await
         .unwrap_or_else(|_| Err(HandleError::other("the handler panicked")))

@@ -17,6 +17,8 @@ use sea_orm::{
 };
 use tokio::sync::Notify;
 
+#[cfg(feature = "failpoints")]
+use crate::failpoint::{self, Point};
 use crate::outbox;
 use crate::postgres;
 use crate::rabbit::{Expected, Handled};
@@ -99,6 +101,8 @@ pub struct Db {
     writer: DatabaseConnection,
     system: System,
     signals: Arc<Signals>,
+    /// Whether nothing can be written through it.
+    read_only: bool,
 }
 
 /// How commits and the relay tell each other.
@@ -118,15 +122,40 @@ impl Db {
                 create_private_folder(folder)?;
                 let path = folder.join(format!("{module}.sqlite"));
                 // The writer comes first: it creates the file.
-                let writer = connect_sqlite(&path, options, 1).await?;
-                (connect_sqlite(&path, options, options.max_connections).await?, writer)
+                let writer = connect_sqlite(sqlite_options(&path, options, 1), options).await?;
+                let readers = sqlite_options(&path, options, options.max_connections);
+                (connect_sqlite(readers, options).await?, writer)
             }
             Location::Postgres { url } => {
                 let pool = postgres::open(module, url, options).await?;
                 (pool.clone(), pool)
             }
         };
-        Ok(Self { module, reader, writer, system, signals: Arc::default() })
+        Ok(Self { module, reader, writer, system, signals: Arc::default(), read_only: false })
+    }
+
+    /// Opens a module's database so that nothing can be written through it: SQLite by the mode of its connections,
+    /// PostgreSQL by making every transaction read-only. Nothing is created either: what is not there is an error.
+    pub async fn open_read_only(
+        module: &'static str,
+        options: &DbOptions,
+        system: System,
+    ) -> Result<Self, DbErr> {
+        let pool = match &options.location {
+            Location::Sqlite { folder } => {
+                let path = folder.join(format!("{module}.sqlite"));
+                connect_sqlite(sqlite_reading(&path, options), options).await?
+            }
+            Location::Postgres { url } => postgres::open_read_only(module, url, options).await?,
+        };
+        Ok(Self {
+            module,
+            reader: pool.clone(),
+            writer: pool,
+            system,
+            signals: Arc::default(),
+            read_only: true,
+        })
     }
 
     /// Whose database this is.
@@ -145,7 +174,13 @@ impl Db {
     }
 
     /// For migrations, and for single statements that write.
+    #[cfg_attr(feature = "failpoints", track_caller)]
     pub fn writer(&self) -> &DatabaseConnection {
+        #[cfg(feature = "failpoints")]
+        {
+            let caller = std::panic::Location::caller();
+            failpoint::hit_now(Point::WriteBefore, || failpoint::place(self.module, caller));
+        }
         &self.writer
     }
 
@@ -156,6 +191,9 @@ impl Db {
 
     /// Begins a transaction that writes. Dropping it rolls back.
     pub async fn begin(&self) -> Result<Tx, DbErr> {
+        if self.read_only {
+            return Err(DbErr::Custom(format!("the database of {} is open for reading only", self.module)));
+        }
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
@@ -229,7 +267,25 @@ impl Tx {
     }
 
     /// Commits and wakes the relay.
+    #[cfg(not(feature = "failpoints"))]
     pub async fn commit(self) -> Result<Committed, DbErr> {
+        self.commit_and_wake().await
+    }
+
+    /// Commits and wakes the relay. Not an `async fn`: only so it hears which use case commits.
+    #[cfg(feature = "failpoints")]
+    #[track_caller]
+    pub fn commit(self) -> impl Future<Output = Result<Committed, DbErr>> + Send + use<> {
+        let place = failpoint::place(self.db.module, std::panic::Location::caller());
+        async move {
+            failpoint::hit(Point::CommitBefore, || place.clone()).await;
+            let committed = self.commit_and_wake().await?;
+            failpoint::hit(Point::CommitAfter, || place).await;
+            Ok(committed)
+        }
+    }
+
+    async fn commit_and_wake(self) -> Result<Committed, DbErr> {
         // Before the commit: from then on an event may be handled at any moment.
         let expected = self.db.signals.handled.get().map(|handled| handled.expect(&self.emitted));
         self.inner.commit().await?;
@@ -285,14 +341,10 @@ impl Committed {
 /// Between two tries to open a file that another process holds.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-async fn connect_sqlite(
-    path: &Path,
-    options: &DbOptions,
-    max_connections: u32,
-) -> Result<DatabaseConnection, DbErr> {
+async fn connect_sqlite(connect: ConnectOptions, options: &DbOptions) -> Result<DatabaseConnection, DbErr> {
     let begun = Instant::now();
     loop {
-        match Database::connect(sqlite_options(path, options, max_connections)).await {
+        match Database::connect(connect.clone()).await {
             Err(error) if is_busy(&error) && begun.elapsed() < options.acquire_timeout => {
                 tokio::time::sleep(BUSY_PAUSE).await;
             }
@@ -327,6 +379,30 @@ fn sqlite_options(path: &Path, options: &DbOptions, max_connections: u32) -> Con
                 .synchronous(synchronous)
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(5))
+                .pragma("cache_size", "-2048")
+                .pragma("temp_store", "MEMORY")
+        });
+    connect
+}
+
+/// Connections that neither create the file nor write to it, also where a statement tries to.
+fn sqlite_reading(path: &Path, options: &DbOptions) -> ConnectOptions {
+    let mut connect = ConnectOptions::new(format!("sqlite://{}?mode=ro", path.display()));
+    let path = path.to_owned();
+    connect
+        .max_connections(options.max_connections)
+        .min_connections(0)
+        .acquire_timeout(options.acquire_timeout)
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .filename(&path)
+                .create_if_missing(false)
+                .read_only(true)
+                .busy_timeout(Duration::from_secs(5))
+                .pragma("query_only", "ON")
                 .pragma("cache_size", "-2048")
                 .pragma("temp_store", "MEMORY")
         });

@@ -2,8 +2,8 @@
 //!
 //! The row of a key is written before the work begins, with the id of what the work will create. The work's own
 //! transaction stores the outcome into that row ([`Ticket::complete`]), so effect and memory of it commit together.
-//! While the row is open, others with the same key wait for it, for a bounded time; if its owner died, its lease runs out and the next one takes
-//! the work over under the same resource id.
+//! While the row is open, others with the same key wait for it, for a bounded time; if its owner died, its lease
+//! ([`crate::lease`]) runs out and the next one takes the work over under the same resource id.
 
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::db::{Db, Tx};
+use crate::lease::{self, LEASE};
 use crate::problem::{Problem, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -48,9 +49,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// How long a request may work before another may take over.
-pub const LEASE: Duration = Duration::from_secs(30);
-/// How long a second request waits for the first.
+/// How long a second request waits for the first: longer than a lease, so that it takes over from one that died.
 pub const WAIT: Duration = Duration::from_secs(10);
 /// How long an outcome is remembered.
 pub const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -211,6 +210,18 @@ async fn take_over(db: &Db, request: &KeyedRequest, lease_until_ms: i64) -> Resu
     Ok(taken.rows_affected == 1)
 }
 
+/// Nothing happens if the key is not open any more: whoever closed it decides.
+async fn renew(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::LeaseUntilMs, Expr::value(db.system().now().plus(LEASE).ms()))
+        .filter(in_scope(request))
+        .filter(Column::State.eq("open"))
+        .filter(Column::ResourceId.eq(resource_id))
+        .exec(db.writer())
+        .await
+        .map(|_| ())
+}
+
 fn in_scope(request: &KeyedRequest) -> sea_orm::Condition {
     sea_orm::Condition::all()
         .add(Column::Principal.eq(&request.principal))
@@ -219,6 +230,15 @@ fn in_scope(request: &KeyedRequest) -> sea_orm::Condition {
 }
 
 impl Ticket {
+    /// Does the work of the ticket, and renews the lease of its key for as long as that takes. For work that waits for others;
+    /// what is one transaction ends in time without.
+    pub async fn hold<T>(&self, db: &Db, work: impl Future<Output = T>) -> T {
+        match &self.request {
+            Some(request) => lease::keep(|| renew(db, request, self.resource_id), work).await,
+            None => work.await,
+        }
+    }
+
     /// Stores the outcome in the transaction of the work. An error means that the transaction must not commit.
     pub async fn complete(&self, tx: &Tx, outcome: &impl Serialize) -> Result<(), IdempotencyError> {
         let Some(request) = &self.request else {

@@ -64,15 +64,42 @@ pub(crate) async fn open(
     }
 }
 
+/// Opens a pool whose every transaction is read-only, as the module's role if the login may work as it. It creates
+/// nothing. Rejected: a role that may only read, which every installation would have to create.
+pub(crate) async fn open_read_only(
+    module: &'static str,
+    url: &str,
+    options: &DbOptions,
+) -> Result<DatabaseConnection, DbErr> {
+    let role = role_of(module);
+    match connect_as(module, url, options, Some(&role), &[READ_ONLY]).await {
+        Err(error) if role_was_refused(&error) => connect_as(module, url, options, None, &[READ_ONLY]).await,
+        outcome => outcome,
+    }
+}
+
+const READ_ONLY: (&str, &str) = ("default_transaction_read_only", "on");
+
 async fn connect(
     module: &'static str,
     url: &str,
     options: &DbOptions,
     role: Option<&str>,
 ) -> Result<DatabaseConnection, DbErr> {
+    connect_as(module, url, options, role, &[]).await
+}
+
+async fn connect_as(
+    module: &'static str,
+    url: &str,
+    options: &DbOptions,
+    role: Option<&str>,
+    more: &[(&'static str, &str)],
+) -> Result<DatabaseConnection, DbErr> {
     // Options of the address come first, and stay: sqlx appends to them.
     let mut startup = vec![("search_path", module.to_owned())];
     startup.extend(role.map(|role| ("role", role.to_owned())));
+    startup.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let mut connect = ConnectOptions::new(url);
     connect
         .max_connections(options.max_connections)

@@ -2,11 +2,11 @@
 //!
 //! Several processes may relay one outbox. Each claims rows for a while (`skip locked`, so they do not wait for one
 //! another) and only the oldest waiting event of an aggregate can be claimed, so an aggregate's events leave in order.
-//! No lock is held while the bus works: a claim is a time in the row. A process that dies with claimed rows merely lets
-//! the claim run out, and the event is published again; the inboxes make that harmless.
+//! No lock is held while the bus works: a claim is a lease ([`crate::lease`]). A process that dies with claimed rows merely
+//! lets the claim run out, and the event is published again; the inboxes make that harmless.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use contracts::event::Envelope;
@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 use crate::bus::{EventBus, PublishError};
 use crate::db::Db;
+use crate::lease::{self, LEASE};
+use crate::failpoint::{self, Point};
 use crate::outbox::{Column, Entity, Model};
 use crate::problem::chain;
 use crate::{idempotency, inbox};
@@ -32,8 +34,8 @@ pub struct RelaySettings {
     pub poll_every: Duration,
     /// Events claimed at once.
     pub batch: u64,
-    /// A claim runs out after this, and so does the patience with a handler: the event then counts as not delivered.
-    pub claim_for: Duration,
+    /// The patience with a handler: the event then counts as not delivered.
+    pub publish_within: Duration,
     /// After so many failures an event is set aside for an operator.
     pub max_attempts: i64,
     /// Published events and old inbox rows are deleted after this.
@@ -45,7 +47,7 @@ impl Default for RelaySettings {
         Self {
             poll_every: Duration::from_secs(1),
             batch: 100,
-            claim_for: Duration::from_secs(30),
+            publish_within: Duration::from_secs(30),
             max_attempts: 1_000,
             keep_for: Duration::from_secs(7 * 24 * 3600),
         }
@@ -125,13 +127,17 @@ impl Relay {
     /// other: a handler that is in the middle of a transaction may hold the very connection that the note needs.
     async fn relay_batch(&self) -> Result<Batch, DbErr> {
         let claimed = self.claim().await?;
+        let unanswered = Mutex::new(claimed.iter().map(|row| row.seq).collect::<BTreeSet<i64>>());
+        let unanswered = &unanswered;
         let (report, mut reports) = mpsc::unbounded_channel();
         let publishing = async move {
             let report = &report;
             futures_util::stream::iter(claimed)
                 .for_each_concurrent(self.bus.room(), |row| async move {
+                    let outcome = self.publish(row).await;
+                    lock(unanswered).remove(&outcome.seq);
                     // The other hand listens until this one is done.
-                    let _heard = report.send(self.publish(row).await);
+                    let _heard = report.send(outcome);
                 })
                 .await;
         };
@@ -144,8 +150,20 @@ impl Relay {
             Ok(batch)
         };
         // An error of the notes must not end the publishing halfway, hence no try_join.
-        let ((), batch) = tokio::join!(publishing, noting);
+        let both = async { tokio::join!(publishing, noting) };
+        let ((), batch) = lease::keep(|| self.renew(lock(unanswered).clone()), both).await;
         batch
+    }
+
+    /// Keeps the claim on events that the bus has not answered for.
+    async fn renew(&self, seqs: BTreeSet<i64>) -> Result<(), DbErr> {
+        Entity::update_many()
+            .col_expr(Column::ClaimedUntilMs, Expr::value(self.db.system().now().plus(LEASE).ms()))
+            .filter(Column::Seq.is_in(seqs))
+            .filter(Expr::cust(STILL_WAITING))
+            .exec(self.db.writer())
+            .await
+            .map(|_| ())
     }
 
     async fn claim(&self) -> Result<Vec<Model>, DbErr> {
@@ -165,7 +183,7 @@ impl Relay {
             .all(tx.conn())
             .await?;
         Entity::update_many()
-            .col_expr(Column::ClaimedUntilMs, Expr::value(now.plus(self.settings.claim_for).ms()))
+            .col_expr(Column::ClaimedUntilMs, Expr::value(now.plus(LEASE).ms()))
             .filter(Column::Seq.is_in(rows.iter().map(|row| row.seq)))
             .exec(tx.conn())
             .await?;
@@ -209,9 +227,11 @@ impl Relay {
     async fn publish(&self, row: Model) -> Outcome {
         let (seq, attempts) = (row.seq, row.attempts + 1);
         let envelope = Envelope::from(row);
-        let result = tokio::time::timeout(self.settings.claim_for, self.bus.publish(&envelope))
+        failpoint::hit(Point::PublishBefore, || envelope.event_type.clone()).await;
+        let result = tokio::time::timeout(self.settings.publish_within, self.bus.publish(&envelope))
             .await
             .unwrap_or_else(|_| Err(self.too_slow()));
+        failpoint::hit(Point::PublishAfter, || envelope.event_type.clone()).await;
         Outcome { seq, attempts, envelope, result }
     }
 
@@ -246,6 +266,7 @@ impl Relay {
                 .col_expr(Column::LastError, Expr::value(None::<String>))
                 .exec(self.db.writer())
                 .await?;
+            failpoint::hit(Point::PublishNoted, || self.db.module().to_owned()).await;
         }
         Ok(())
     }
@@ -283,7 +304,7 @@ impl Relay {
     fn too_slow(&self) -> PublishError {
         PublishError::Failed {
             handler: "the bus".to_owned(),
-            cause: format!("no answer within {} s", self.settings.claim_for.as_secs()),
+            cause: format!("no answer within {} s", self.settings.publish_within.as_secs()),
         }
     }
 
@@ -305,6 +326,10 @@ impl Relay {
         inbox::purge(&self.db, before_ms).await?;
         idempotency::purge(&self.db).await
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// 100 ms, doubled with each failure, 30 s at most.

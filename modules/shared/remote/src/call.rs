@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use contracts::port::PortError;
-use platform::{deadline, runtime, trace};
+use platform::{deadline, failpoint, runtime, trace};
 use rand::Rng;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, Response, StatusCode};
@@ -117,7 +117,8 @@ impl Peer {
         R: DeserializeOwned + std::fmt::Display + std::fmt::Debug,
     {
         let (started, facts) = (Instant::now(), operation.facts);
-        let result = match self.ask(facts, started, request).await {
+        let asking = failpoint::call(facts.module, facts.name, self.ask(facts, started, request));
+        let result = match asking.await {
             Ok(answer) => understand(answer),
             Err(error) => Err(error),
         };

@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use contracts::port::PortError;
 use futures_util::StreamExt;
 use platform::deadline;
+use platform::failpoint::{self, Point};
 use platform::problem::{Problem, codes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,7 +50,9 @@ impl<'a, P: ?Sized + Send + Sync + 'static> Routes<'a, P> {
                 let most = time_for(&http, facts);
                 let work = async {
                     let request = read(&http, payload).await?;
-                    respond(ask(port, request).await)
+                    let answer = ask(port, request).await;
+                    failpoint::hit(Point::ServeAfter, || format!("{}.{}", facts.module, facts.name)).await;
+                    respond(answer)
                 };
                 deadline::scope(most, tokio::time::timeout(most, work))
                     .await

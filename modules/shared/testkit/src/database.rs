@@ -42,6 +42,17 @@ impl TestDatabase {
         Self { url, created: Some((server, name)), roles: Mutex::default() }
     }
 
+    /// A copy of it, for which nobody may be connected to it. Files of SQLite are not here to be copied.
+    pub async fn copy(&self) -> Self {
+        let Some((server, source)) = &self.created else {
+            return Self { created: None, url: None, roles: Mutex::default() };
+        };
+        let name = format!("souk_test_{}", Uuid::new_v4().simple());
+        execute(server, &format!("CREATE DATABASE {name} TEMPLATE {source}")).await;
+        let url = Some(with_database(server, &name));
+        Self { url, created: Some((server.clone(), name)), roles: Mutex::default() }
+    }
+
     /// The address of the database; `None` means SQLite.
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref()

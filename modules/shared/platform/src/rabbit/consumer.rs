@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use crate::bus::{EventHandler, HandleError, deliver};
 use crate::deadline;
+use crate::failpoint::{self, Point};
 use crate::problem::chain;
 use crate::rabbit::dead_letters::Verdict;
 use crate::rabbit::link::{Backoff, RabbitError, close_channel, within};
@@ -203,7 +204,9 @@ impl Desk {
                 None
             }
         };
+        failpoint::hit(Point::AckBefore, || self.module.to_owned()).await;
         within(ACKED_WITHIN, async { Ok(delivery.ack(BasicAckOptions::default()).await?) }).await?;
+        failpoint::hit(Point::AckAfter, || self.module.to_owned()).await;
         if let Some(envelope) = envelope {
             self.report(&envelope).await;
         }
@@ -273,6 +276,7 @@ impl Desk {
         verdict: &Verdict,
         ending: &CancellationToken,
     ) -> Result<(), ()> {
+        failpoint::hit(Point::BuryBefore, || self.module.to_owned()).await;
         let properties = verdict.written_on(&delivery.properties, self.system.now());
         let (exchange, mut backoff) = (self.names.dead(), Backoff::default());
         loop {
@@ -292,6 +296,7 @@ impl Desk {
                 () = ending.cancelled() => return Err(()),
             }
         }
+        failpoint::hit(Point::BuryAfter, || self.module.to_owned()).await;
         metrics::counter!("events_dead_total", "module" => self.module).increment(1);
         tracing::error!(
             module = self.module,

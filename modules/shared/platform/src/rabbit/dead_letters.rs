@@ -263,7 +263,7 @@ impl Pile {
     }
 }
 
-fn is_not_found(error: &lapin::Error) -> bool {
+pub(super) fn is_not_found(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error)
         if matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)))
 }

@@ -19,6 +19,7 @@ mod handled;
 mod link;
 mod notices;
 mod publisher;
+mod queues;
 mod topology;
 
 use std::collections::BTreeSet;
@@ -51,6 +52,7 @@ use crate::system::System;
 pub use dead_letters::{DeadLetter, DeadLetters, Selection, list, replay, reset};
 pub(crate) use handled::{Expected, Handled};
 pub use link::RabbitError;
+pub use queues::waiting;
 
 /// How the broker is used.
 #[derive(Debug, Clone)]

@@ -1,0 +1,110 @@
+//! Leases: how long work belongs to whoever began it.
+//!
+//! Work that a crash may leave half done is written down with a time until which somebody may be at work on it. When that
+//! has passed, the work is taken over. So a lease says two things at once: how long a process may be silent before it
+//! is given up for dead, and how long what it left behind stays unfinished. It is short, and whoever works longer renews it.
+//!
+//! A lease never decides what is true. A process that is given up for dead may only be slow; what it does then is refused
+//! by the statements that end the work, which are conditional.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+/// How long work belongs to a process that does not renew its lease. With [`LOOK_EVERY`] it bounds the time in which what a
+/// crash left behind is finished or undone: 10 s are promised.
+pub const LEASE: Duration = Duration::from_secs(6);
+/// How often work that goes on renews its lease: twice may fail.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// How often a worker looks for work that was left behind.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Does work that has a lease, and renews the lease for as long as that takes. Short work never does.
+///
+/// A renewal that fails is no reason to stop: the work ends by a statement that knows whether it was taken over.
+pub async fn keep<T, F, E>(renew: impl Fn() -> F, work: impl Future<Output = T>) -> T
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
+{
+    keep_every(RENEW_EVERY, renew, work).await
+}
+
+async fn keep_every<T, F, E>(pause: Duration, renew: impl Fn() -> F, work: impl Future<Output = T>) -> T
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
+{
+    // Side by side: the work may hold the very connection that the renewal waits for.
+    tokio::select! {
+        biased;
+        outcome = work => outcome,
+        never = renew_for_ever(pause, renew) => match never {},
+    }
+}
+
+async fn renew_for_ever<F, E>(pause: Duration, renew: impl Fn() -> F) -> Infallible
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
+{
+    let mut ticks = interval_at(Instant::now() + pause, pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = renew().await {
+            tracing::warn!(%error, "a lease was not renewed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(1);
+    const BOUND: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn long_work_renews_its_lease_whatever_comes_of_it_and_short_work_never() {
+        let renewed = AtomicUsize::new(0);
+        let renew = || {
+            renewed.fetch_add(1, Ordering::Relaxed);
+            ready(Err::<(), _>("the database is away"))
+        };
+        keep(renew, ready(())).await;
+        assert_eq!(renewed.load(Ordering::Relaxed), 0);
+        let until_renewed = async {
+            while renewed.load(Ordering::Relaxed) < 5 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(BOUND, keep_every(PAUSE, renew, until_renewed)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_hangs_does_not_hold_the_work_up() {
+        let began = AtomicUsize::new(0);
+        let renew = || {
+            began.fetch_add(1, Ordering::Relaxed);
+            pending::<Result<(), String>>()
+        };
+        let until_it_hangs = async {
+            while began.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+            7
+        };
+        assert_eq!(tokio::time::timeout(BOUND, keep_every(PAUSE, renew, until_it_hangs)).await, Ok(7));
+    }
+
+    #[test]
+    fn a_lease_outlives_two_renewals_that_fail() {
+        assert!(LEASE >= RENEW_EVERY * 3);
+    }
+}
