@@ -113,6 +113,8 @@ command -v curl >/dev/null || fail "curl is missing"
 is_taken "$tour_port" && fail "port $tour_port is taken; the tour needs it"
 scripts/tour.sh --print >/dev/null || fail "there is no tour"
 
+# Tests end processes at failpoints; a shop must not have any.
+! grep -aqE 'SOUK_FAILPOINTS|commit\.before' "$binary" || fail "$binary was built with the feature failpoints"
 echo "smoke: $("$binary" --version), from an empty folder"
 port=$(free_port)
 start "$port" "$scratch/figures"

@@ -6,14 +6,23 @@ use sea_orm::DbErr;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use platform::access::TokenVerifier;
 use platform::module::Module;
+use tokio::sync::Mutex;
+
+/// How long the outcome of a try to store something is believed.
+const TRIED_EVERY: Duration = Duration::from_secs(1);
+/// How long such a try waits for the one connection that writes.
+const TRIED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The modules of this process, for health checks.
 pub struct Health {
     modules: Vec<Arc<dyn Module>>,
     verifier: Arc<TokenVerifier>,
+    /// What the last try to store something came to, and when that was.
+    storage: Mutex<Option<(Instant, Option<String>)>>,
     /// A schema only moves forward while we run: once it was current, it stays so.
     schema_is_current: AtomicBool,
 }
@@ -21,7 +30,7 @@ pub struct Health {
 impl Health {
     /// For these modules.
     pub fn new(modules: Vec<Arc<dyn Module>>, verifier: Arc<TokenVerifier>) -> Self {
-        Self { modules, verifier, schema_is_current: AtomicBool::new(false) }
+        Self { modules, verifier, storage: Mutex::new(None), schema_is_current: AtomicBool::new(false) }
     }
 
     /// Says what is wrong, in words without inner details; `None` if all is well.
@@ -31,6 +40,9 @@ impl Health {
                 tracing::warn!(module = module.name(), cause = %platform::problem::chain(&error), "health check failed");
                 return Some(format!("the database of {} does not answer", module.name()));
             }
+        }
+        if let Some(failed) = self.failing_storage().await {
+            return Some(failed);
         }
         if !self.verifier.is_ready() {
             return Some("auth has not told its keys yet".to_owned());
@@ -54,6 +66,29 @@ impl Health {
         None
     }
 
+    /// Tries to store something in each database. Whoever asks again within [`TRIED_EVERY`] hears the same, as a try costs
+    /// the disk something.
+    async fn failing_storage(&self) -> Option<String> {
+        let mut last = self.storage.lock().await;
+        if let Some((tried_at, failed)) = last.as_ref()
+            && tried_at.elapsed() < TRIED_EVERY
+        {
+            return failed.clone();
+        }
+        let mut failed = None;
+        for module in &self.modules {
+            // A writer that is busy for longer writes.
+            let tried = tokio::time::timeout(TRIED_WITHIN, module.db().try_storing()).await;
+            if let Ok(Err(outage)) = tried {
+                tracing::error!(module = module.name(), "the storage takes no changes: {outage}");
+                failed = Some(format!("the database of {} takes no changes: {outage}", module.name()));
+                break;
+            }
+        }
+        *last = Some((Instant::now(), failed.clone()));
+        failed
+    }
+
     async fn pending_steps(&self, module: &dyn Module) -> Result<usize, DbErr> {
         let steps = migrations::status(module.name(), module.db().writer()).await?;
         Ok(steps.iter().filter(|(_, applied)| !applied).count())
@@ -75,7 +110,7 @@ pub async fn livez() -> HttpResponse {
     answer("souk", None)
 }
 
-/// The process can serve: its databases answer, their schemas are current, and it can tell who is calling. A broker that
+/// The process can serve: its databases answer and store what they are given, their schemas are current, and it can tell who is calling. A broker that
 /// is away does not count: events then wait in the outboxes.
 #[get("/readyz")]
 pub async fn readyz(health: web::Data<Health>) -> HttpResponse {

@@ -5,7 +5,27 @@ use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(SqlMigration {
+    vec![orders(), ended_payments()]
+}
+
+/// Payments that were refused or came to nothing: a late call must not begin them.
+fn ended_payments() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0003_ended_payments",
+        up: "
+            CREATE TABLE ended_payments (
+                payment_id {uuid} NOT NULL PRIMARY KEY,
+                order_id {uuid} NOT NULL,
+                at_ms {bigint} NOT NULL
+            ) {strict};
+            CREATE INDEX ended_payments_by_age ON ended_payments (at_ms);
+        ",
+        down: "DROP TABLE ended_payments;",
+    })
+}
+
+fn orders() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
         name: "m0002_orders",
         up: "
             CREATE TABLE orders (
@@ -103,5 +123,5 @@ pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
             DROP TABLE order_lines;
             DROP TABLE orders;
         ",
-    })]
+    })
 }

@@ -345,7 +345,11 @@ fn kept_money(order: &OrderEntry, payments: &[PaymentEntry]) -> Option<Suspicion
             && !payment.is_moving
     };
     let payment = payments.iter().find(keeps)?;
-    let (kept, status) = (payment.captured_minor - payment.refunded_minor, &payment.status);
+    let status = &payment.status;
+    let kept = match status.as_str() {
+        "authorized" => payment.amount_minor,
+        _ => payment.captured_minor - payment.refunded_minor,
+    };
     let what = format!("payment {} is {status} and keeps {kept} {}", payment.id, payment.currency);
     Some(suspicion(order, what, payments.iter().map(|entry| (entry.id, entry.changed_at))))
 }

@@ -31,6 +31,10 @@ const CONNECTIONS: u32 = 2;
 const STATEMENT_BOUND: Duration = Duration::from_secs(30);
 /// A module whose examination takes longer counts as not examined.
 const MODULE_BOUND: Duration = Duration::from_secs(120);
+/// Books that are too long to be compared within this time count as not compared.
+const COMPARED_WITHIN: Duration = Duration::from_secs(600);
+/// Whose name stands at what concerns several modules.
+const SHOP: &str = "shop";
 /// Whose name stands at what concerns the message broker.
 const BROKER: &str = "events";
 
@@ -62,7 +66,14 @@ impl Doctor {
                 Err(unchecked) => closed.push(unchecked),
             }
         }
-        Self { examiners, books, closed, broker: settings.rabbit(), system: system.clone(), settled: patience::SETTLED }
+        Self {
+            examiners,
+            books,
+            closed,
+            broker: settings.rabbit(),
+            system: system.clone(),
+            settled: patience::SETTLED,
+        }
     }
 
     /// The same with another patience: how long a difference between two modules must stay the same before it counts. For
@@ -86,10 +97,17 @@ impl Doctor {
                 Err(cause) => checked.unchecked.push(Unchecked { module, cause }),
             }
         }
-        let (compared, not_compared) =
-            patience::compare(&self.books, &self.examiners, self.broker.as_ref(), self.settled).await;
-        checked.checks.extend(compared.into_iter().map(|check| Found { module: "shop", found: check }));
-        checked.unchecked.extend(not_compared);
+        let comparing = patience::compare(&self.books, &self.examiners, self.broker.as_ref(), self.settled);
+        match tokio::time::timeout(COMPARED_WITHIN, comparing).await {
+            Ok((compared, not_compared)) => {
+                checked.checks.extend(compared.into_iter().map(|check| Found { module: SHOP, found: check }));
+                checked.unchecked.extend(not_compared);
+            }
+            Err(_elapsed) => {
+                let cause = format!("comparing the modules took longer than {} s", COMPARED_WITHIN.as_secs());
+                checked.unchecked.push(Unchecked { module: SHOP, cause });
+            }
+        }
         if let Some(options) = &self.broker {
             match rabbit::list(options, &rabbit::Selection::default()).await {
                 Ok(dead) => checked.checks.push(Found { module: BROKER, found: none_dead(&dead.letters) }),

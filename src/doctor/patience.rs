@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::doctor::books::{Books, Comparison, Suspicion};
-use crate::doctor::{Unchecked, most};
+use crate::doctor::{SHOP, Unchecked, most};
 
 /// For so long a difference must stay the same, unless somebody has less time.
 pub(super) const SETTLED: Duration = Duration::from_secs(10);
@@ -30,8 +30,6 @@ const LONGEST: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Suspicions of one comparison that are followed up. When there are more, the rest of the books is left for the next time.
 const FOLLOWED: usize = 500;
-/// Whose name stands at what concerns several modules.
-const SHOP: &str = "shop";
 
 /// A difference, and since when it is as it is.
 struct Pending {

@@ -22,7 +22,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn code(&self) -> &str {
+    pub fn code(&self) -> &str {
         self.json["code"].as_str().unwrap_or_default()
     }
 

@@ -9,7 +9,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::string_slice,
+    clippy::expect_used,
     reason = "a story that goes wrong stops where it does"
 )]
 
@@ -39,7 +39,7 @@ const AT_ONCE: usize = 16;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
-    deployments::use_binary(env!("CARGO_BIN_EXE_souk"), env!("CARGO_TARGET_TMPDIR"));
+    deployments::use_only(env!("CARGO_BIN_EXE_souk"), env!("CARGO_TARGET_TMPDIR"));
     deployments::keep_panics();
     let (yard, table) = (Arc::new(Yard::default()), Arc::new(Table::default()));
     let mut trials = Vec::new();

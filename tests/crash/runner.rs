@@ -187,8 +187,7 @@ impl Runner<'_> {
                 (Err(failure), Ok(())) | (Ok(_), Err(failure)) => Err(failure),
                 (Ok(None), Ok(())) => Ok(None),
                 (Ok(Some(ready_at)), Ok(())) => {
-                    self.await_nothing_open(ready_at)?;
-                    let took = ready_at.elapsed();
+                    let took = self.await_nothing_open(ready_at)?;
                     caught(|| block_on(self.settle(&scene)))?;
                     Ok(Some(took))
                 }
@@ -239,16 +238,24 @@ impl Runner<'_> {
         }
     }
 
-    /// Waits until nothing waits to be finished or undone.
-    fn await_nothing_open(&self, ready_at: Instant) -> Result<(), String> {
-        let mut open = Vec::new();
-        let closed = await_that(RECOVERED_WITHIN.saturating_sub(ready_at.elapsed()), || {
+    /// Waits until nothing waits to be finished or undone. Gives how long after the restart that was: when the look began that found
+    /// nothing, as the look itself starts a program and is no part of the recovery.
+    fn await_nothing_open(&self, ready_at: Instant) -> Result<Duration, String> {
+        let (mut open, mut looked_after) = (Vec::new(), ready_at.elapsed());
+        let closed = await_that(RECOVERED_WITHIN.saturating_sub(looked_after), || {
+            looked_after = ready_at.elapsed();
             open = self.journey.open(self.stage.running)?;
             Ok(open.is_empty().then_some(()))
         })?;
-        closed.ok_or_else(|| {
-            format!("after {:.1} s there was still open: {open:?}", ready_at.elapsed().as_secs_f64())
-        })
+        match closed {
+            None => {
+                Err(format!("{:.1} s after the restart this was open: {open:?}", looked_after.as_secs_f64()))
+            }
+            Some(()) if looked_after > RECOVERED_WITHIN => {
+                Err(format!("all was well only {:.1} s after the restart", looked_after.as_secs_f64()))
+            }
+            Some(()) => Ok(looked_after),
+        }
     }
 
     /// Waits until no process passes a failpoint any more.

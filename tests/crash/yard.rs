@@ -57,13 +57,14 @@ impl Yard {
             if idle.is_some() || lot.in_use < at_once(topology) {
                 lot.in_use += 1;
                 drop(lots);
-                if own {
-                    idle.take().map_or(Ok(()), Running::stop)?;
+                let mut site = Site { yard: self, topology, running: None, own };
+                if own && let Some(unfit) = idle.take() {
+                    unfit.stop()?;
                 }
-                let mut site = Site { yard: self, topology, running: idle, own };
-                if site.running.is_none() {
-                    site.running = Some(topology.start_with(options(journey))?);
-                }
+                site.running = match idle {
+                    Some(running) => Some(running),
+                    None => Some(topology.start_with(options(journey))?),
+                };
                 return Ok(site);
             }
             lots = self.freed.wait(lots).unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use crate::load::{Load, assert_nothing_open, until};
 use crate::{fault, figures, shipped, with_shop};
 
-const CUSTOMERS: usize = 12;
+const CUSTOMERS: usize = 4;
 /// How long the broker is away unless `SOUK_FAULTS_OUTAGE_S` says otherwise.
 const OUTAGE: Duration = Duration::from_secs(60);
 /// How soon every order that was paid meanwhile must be confirmed.

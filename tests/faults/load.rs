@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Enough pieces of everything.
 const PLENTY: i64 = 1_000_000;
 const SKUS: usize = 8;
+/// Of this there is one piece.
+const SCARCE: &str = "FAULT-SCARCE";
 const GIVEN_UP: &str = "payment_given_up";
 /// How often is looked whether what is waited for has come.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -57,6 +59,11 @@ impl Exchange {
     /// The last word of a payment that the shop has undone: nothing was charged.
     pub fn was_given_up(&self) -> bool {
         self.status == Some(402) && self.code == GIVEN_UP
+    }
+
+    /// Another payment of the order has not ended yet, such as one that is being given up.
+    pub fn waits_for_another(&self) -> bool {
+        self.status == Some(409) && self.code == "payment_in_progress"
     }
 
     /// The first request with the key has not ended yet: the shop has lost sight of it, and says so.
@@ -117,9 +124,11 @@ impl Ledger {
     pub fn tally(&self) -> String {
         let mut counts = BTreeMap::<String, usize>::new();
         for failure in self.failures() {
-            let status = failure.status.map_or("broken".to_owned(), |status| status.to_string());
-            let code = if failure.status == Some(503) { "" } else { &failure.code };
-            *counts.entry(format!("{status} {code}").trim_end().to_owned()).or_default() += 1;
+            let answer = match failure.status {
+                None => "no answer".to_owned(),
+                Some(status) => format!("{status} {}", failure.code),
+            };
+            *counts.entry(answer).or_default() += 1;
         }
         let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{count} x {what}")).collect();
         if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
@@ -167,6 +176,7 @@ impl Load {
             for sku in &skus {
                 shop.offer(&admin, sku, 1_250, PLENTY).await;
             }
+            shop.offer(&admin, SCARCE, 100, 1).await;
             let mut people = Vec::new();
             for number in 0..customers {
                 people.push(shop.newcomer(&format!("customer{number}")).await);
@@ -269,7 +279,9 @@ impl Load {
                 ledger.orders.iter().filter(|order| order.sku == *sku).map(|order| order.quantity).sum();
             let available = self.shop.available(&self.admin, sku).await;
             if available != PLENTY - ordered {
-                return Err(format!("{available} of {sku} can be bought, but {ordered} of {PLENTY} are sold"));
+                return Err(format!(
+                    "{available} of {sku} can be bought, but {ordered} of {PLENTY} are sold"
+                ));
             }
         }
         Ok(())
@@ -280,6 +292,23 @@ impl Load {
         let ledger = lock(&self.ledger);
         let last: Vec<String> = ledger.exchanges.iter().rev().take(5).map(ToString::to_string).collect();
         last.join("; ")
+    }
+
+    /// How many answers had this code by now.
+    pub fn heard(&self, code: &str) -> usize {
+        lock(&self.ledger).exchanges.iter().filter(|exchange| exchange.code == code).count()
+    }
+
+    /// The first customer wants more than there is of something.
+    pub async fn is_refused(&self) {
+        let buyer = &self.customers[0];
+        let key = testkit::fresh_id().to_string();
+        self.shop
+            .order(buyer, &key, SCARCE, 5)
+            .unrecorded()
+            .send()
+            .await
+            .expect_problem(409, "insufficient_stock");
     }
 
     /// How many orders the first customer has, read now.
@@ -366,7 +395,7 @@ impl Customer {
             let (exchange, answer) = self.send(what, path, key, body).await;
             let is_final = match exchange.status {
                 None | Some(500..) => false,
-                Some(_) => !exchange.still_runs(),
+                Some(_) => !exchange.still_runs() && !exchange.waits_for_another(),
             };
             let words = exchange.to_string();
             let is_good = exchange.is_good() || exchange.was_given_up();

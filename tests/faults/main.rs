@@ -6,7 +6,11 @@
 //! test is not run, which with `CI` set is a failure. At the end stands a table of what customers saw.
 //!
 //! `SOUK_FAULTS_OUTAGE_S` is how long RabbitMQ is away (60).
-#![expect(clippy::unwrap_used, reason = "a story that goes wrong stops where it does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a story that goes wrong stops where it does"
+)]
 
 mod broker;
 mod cache;
@@ -20,9 +24,13 @@ mod provider;
 mod proxy;
 
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use deployments::{Options, Running, Topology, caught, text, variable};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// How long a process may take to end.
+const END_BOUND: Duration = Duration::from_secs(60);
 
 /// A test of one fault in one topology, which needs private servers: what is missing of them is asked when it runs.
 fn fault(
@@ -67,6 +75,12 @@ fn with_shop<T>(
             Err(failure)
         }
     }
+}
+
+/// Waits until a process that was told to end, or killed, is gone with all its threads.
+fn await_gone(shop: &Running, process: &str) -> Result<(), String> {
+    let gone = load::until(END_BOUND, || Ok(shop.pid(process).is_none().then_some(())))?;
+    gone.ok_or_else(|| format!("{process} did not end"))
 }
 
 /// Asks the shop's PostgreSQL directly; gives the rows, their columns apart by `|`.

@@ -22,14 +22,14 @@ use crate::tally::Tally;
 
 /// So many ask something new at the same time.
 const BUSY: usize = 16;
-/// Enough to keep so many busy while those whom the kills of a burst have struck wait for what became of their requests.
-const CUSTOMERS: usize = 6 * BUSY;
+/// More than that, as those whom a kill has struck wait for seconds until they hear what became of their requests.
+const CUSTOMERS: usize = 4 * BUSY;
 /// Rounds in a row under load; then the shop must recover.
 const BURST: u64 = 5;
 /// So many errands of a burst end before its first kill, so that the others are at all steps when it comes.
 const WARM: usize = BUSY;
 /// It comes after this at the latest.
-const WARM_BOUND: Duration = Duration::from_secs(5);
+const WARM_BOUND: Duration = Duration::from_secs(10);
 /// Rounds of a run that does not say how many.
 const ROUNDS: u64 = 25;
 /// When nothing is open, everything must be as acknowledged within this.
@@ -187,9 +187,10 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Errand after errand until the burst is over or one fails. What has been begun then goes on to its end.
+    /// Errand after errand until the burst is over or one fails.
     async fn errands_of(&self, who: usize, over: &AtomicBool, ended: &AtomicUsize) -> Vec<Errand> {
-        let customer = Customer { client: &self.client, me: &self.customers[who], admin: &self.admin };
+        let (client, me, admin) = (&self.client, &self.customers[who], &self.admin);
+        let customer = Customer { client, me, admin, over };
         let mut errands = Vec::new();
         for number in self.done[who].. {
             if over.load(Ordering::Relaxed) {

@@ -1,5 +1,6 @@
 //! One errand of one customer, and the ledger of what the shop has acknowledged of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deployments::{Person, pence};
@@ -21,6 +22,8 @@ pub struct Customer<'a> {
     pub client: &'a Client,
     pub me: &'a Person,
     pub admin: &'a Person,
+    /// The burst is over: what has been asked is asked to its end, and nothing new.
+    pub over: &'a AtomicBool,
 }
 
 /// What was acknowledged.
@@ -68,7 +71,7 @@ pub enum Shipped {
 
 /// Why an errand ends early.
 enum Ended {
-    /// The shop has refused, as it may.
+    /// The burst is over, or the shop has refused as it may.
     Here,
     Failed(String),
 }
@@ -317,7 +320,8 @@ impl Work<'_> {
             // This request takes no key. One whose answer was lost may have been done, and says so when it comes again.
             let before = answer.status == 409 && answer.code() == "invalid_transition";
             if before {
-                let found = self.ask(&look).await?;
+                // Even if the burst is over: the ledger must know.
+                let found = self.customer.client.ask(&look).await.map_err(Ended::Failed)?;
                 if found.body["status"] != to {
                     return failed(format!(
                         "{change} to {to} was answered {answer}, and the order is {found}"
@@ -368,7 +372,11 @@ impl Work<'_> {
         Ok(answer)
     }
 
+    /// Asks, unless the burst is over.
     async fn ask(&self, request: &Request) -> Result<Answer, Ended> {
+        if self.customer.over.load(Ordering::Relaxed) {
+            return Err(Ended::Here);
+        }
         self.customer.client.ask(request).await.map_err(Ended::Failed)
     }
 

@@ -47,7 +47,7 @@ impl Tally {
             ),
             ("lost", lost.to_string()),
             ("doubled", doubled.to_string()),
-            ("stuck, slow or wrong", (self.failures.len() - lost - doubled).to_string()),
+            ("stuck, slow or wrong", self.failures.len().saturating_sub(lost + doubled).to_string()),
             ("recovery", format!("{slowest} ms at most, {median} ms the median")),
             ("slowest start of a process", format!("{} ms", self.killed.slowest_start.as_millis())),
         ];

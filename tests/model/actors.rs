@@ -26,7 +26,8 @@ pub(crate) enum Work {
     /// Drops the key of a request that died early, if it stands for nothing else.
     DropKey {
         resource: Id,
-        seen_alone: bool,
+        /// The lease that it had when it was seen to be alone.
+        seen: Option<i64>,
     },
     /// The provider's webhook: a look for the fate of an attempt, which is settled if there is one.
     Look {
@@ -53,14 +54,14 @@ impl Work {
             Work::Move(movement) => movement.step(world),
             Work::Drive(drive) => drive.step(world).is_some(),
             Work::TakeBack(take_back) => take_back.step(world).is_some(),
-            Work::DropKey { resource, seen_alone: false } => {
-                let alone = world.payments.key_is_alone(*resource);
-                *self = Work::DropKey { resource: *resource, seen_alone: true };
-                !alone
+            Work::DropKey { resource, seen: None } => {
+                let lease = world.payments.keys.stale_lease(*resource, world.now);
+                let seen = lease.filter(|_| world.payments.key_is_alone(*resource));
+                *self = Work::DropKey { resource: *resource, seen };
+                seen.is_none()
             }
-            Work::DropKey { resource, .. } => {
-                let now = world.now;
-                world.commit((), |world| world.payments.keys.withdraw_stale(*resource, now));
+            Work::DropKey { resource, seen: Some(seen) } => {
+                world.commit((), |world| world.payments.keys.withdraw_stale(*resource, *seen));
                 true
             }
             Work::Look { attempt, verdict: None } => {

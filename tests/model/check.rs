@@ -65,9 +65,17 @@ fn orders(world: &World) -> Option<String> {
         let twin = order.cart.and_then(|cart| by_cart.insert(cart, id));
         must!(twin.is_none(), "orders {twin:?} and {id} of one cart");
         let needs = transitions::holds_stock(order.status);
-        must!(needs == order.reservation.is_some(), "order {id}, {:?}: {:?}", order.status, order.reservation);
+        must!(
+            needs == order.reservation.is_some(),
+            "order {id}, {:?}: {:?}",
+            order.status,
+            order.reservation
+        );
         let being_paid = order.payment.status == PaymentStatus::InProgress;
-        must!(!(being_paid && order.status == OrderStatus::Cancelled), "order {id} was cancelled while being paid");
+        must!(
+            !(being_paid && order.status == OrderStatus::Cancelled),
+            "order {id} was cancelled while being paid"
+        );
         if let Some(reservation) = order.reservation {
             let found = world.inventory.reservations.get(&reservation);
             let holds = found.is_some_and(|found| {
@@ -104,10 +112,21 @@ fn money(world: &World) -> Option<String> {
         must!(nested && balance.authorized_minor <= balance.amount_minor, "payment {id}: {balance:?}");
         must!(refunded + balance.refund_pending_minor <= captured, "payment {id}: {balance:?}");
         let open = world.payments.attempts.values().filter(|attempt| {
-            attempt.payment == *id && attempt.state == AttemptState::Open && attempt.movement == Movement::Refund
+            attempt.payment == *id
+                && attempt.state == AttemptState::Open
+                && attempt.movement == Movement::Refund
         });
         let asked: i64 = open.map(|attempt| attempt.amount).sum();
-        must!(asked == balance.refund_pending_minor, "payment {id}: refunds under way ask for {asked}, {balance:?}");
+        must!(
+            asked == balance.refund_pending_minor,
+            "payment {id}: refunds under way ask for {asked}, {balance:?}"
+        );
+        let holds = world.payments.attempts.values().filter(|attempt| {
+            attempt.payment == *id
+                && attempt.state == AttemptState::Open
+                && attempt.movement != Movement::Refund
+        });
+        must!(holds.count() <= 1, "payment {id}: two movements of its hold are under way");
         if balance.status.is_live() {
             let twin = live.insert(payment.order, *id);
             must!(twin.is_none(), "order {} has two live payments, {twin:?} and {id}", payment.order);
@@ -115,6 +134,9 @@ fn money(world: &World) -> Option<String> {
     }
     let mut moved: BTreeMap<Id, Id> = BTreeMap::new();
     for (id, attempt) in &world.payments.attempts {
+        let is_open = attempt.state == AttemptState::Open && attempt.client_key.is_some();
+        let resource = attempt.resource(*id);
+        must!(!is_open || world.payments.keys.is_open(resource), "attempt {id} is open, and its key is not");
         let counts = attempt.state == AttemptState::Succeeded;
         if let Some(key) = attempt.client_key.filter(|_| counts) {
             let twin = moved.insert(key, *id);
@@ -132,7 +154,10 @@ fn answers(world: &World) -> Option<String> {
                 must!(order.is_some_and(|order| order.key == *key), "the acknowledged order {id} is lost");
             }
             Answer::Money { payment, done, .. } => {
-                must!(world.payments.payments.contains_key(payment), "the acknowledged payment {payment} is lost");
+                must!(
+                    world.payments.payments.contains_key(payment),
+                    "the acknowledged payment {payment} is lost"
+                );
                 let moved = world.payments.attempts.values().any(|attempt| {
                     attempt.client_key == Some(*key) && attempt.state == AttemptState::Succeeded
                 });
@@ -237,9 +262,10 @@ fn books_at_rest(world: &World) -> Option<String> {
     }
     for (id, payment) in &payments.payments {
         let sum = |account: &str, side: &str| {
-            let of_it = payments.ledger.iter().filter(|(of, entry)| {
-                of == id && entry.account == account && entry.side == side
-            });
+            let of_it = payments
+                .ledger
+                .iter()
+                .filter(|(of, entry)| of == id && entry.account == account && entry.side == side);
             of_it.map(|(_, entry)| entry.amount_minor).sum::<i64>()
         };
         let (balance, captured) = (payment.balance, sum(SHOP, DEBIT));
@@ -248,10 +274,20 @@ fn books_at_rest(world: &World) -> Option<String> {
         let held = sum(HELD, DEBIT) - sum(HELD, CREDIT);
         let holds = if balance.status == Status::Authorized { balance.authorized_minor } else { 0 };
         must!(held == holds, "payment {id}: the ledger holds {held} of {holds}");
+        let order = world.orders.orders.get(&payment.order);
+        let is_cancelled = order.is_some_and(|order| order.status == OrderStatus::Cancelled);
+        let was_taken_back = payment.called_off && balance.captured_minor > 0;
+        must!(
+            !was_taken_back || is_cancelled,
+            "payment {id} was given back, and its order was not cancelled"
+        );
         must!(balance.refund_pending_minor == 0, "payment {id}: a refund is set aside for nothing");
         if let Some(charge) = payment.charge.and_then(|charge| bank.charges.get(&charge)) {
             let theirs = (charge.taken, charge.returned);
-            must!(theirs == (balance.captured_minor, balance.refunded_minor), "payment {id}: {charge:?}, {balance:?}");
+            must!(
+                theirs == (balance.captured_minor, balance.refunded_minor),
+                "payment {id}: {charge:?}, {balance:?}"
+            );
         }
     }
     None

@@ -7,8 +7,8 @@ pub(crate) struct Flaws {
     pub(crate) sells_what_is_not_there: bool,
     /// Releasing an id that holds nothing leaves no trace of it.
     pub(crate) burns_no_ids: bool,
-    /// A reservation that is refused for want of stock may be held by a twin of the call later.
-    pub(crate) refuses_without_burning: bool,
+    /// What was refused for want of stock is not released: a twin of the call may hold stock later.
+    pub(crate) releases_no_refused: bool,
     /// Events take effect each time that they come.
     pub(crate) forgets_its_inbox: bool,
     /// An event is sent after the commit, not written in it.
@@ -27,6 +27,8 @@ pub(crate) struct Flaws {
     pub(crate) forgets_given_up_payments: bool,
     /// An order may be cancelled while a payment is under way.
     pub(crate) cancels_what_is_being_paid: bool,
+    /// A wish to pay is written down again though it is a payment already.
+    pub(crate) remembers_what_was_paid: bool,
     /// An intent becomes a payment even if it is being taken back.
     pub(crate) takes_every_intent: bool,
     /// A call to the provider is repeated under a new key.

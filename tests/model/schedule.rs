@@ -22,13 +22,13 @@ use crate::world::payments::{AttemptState, PayWish, Wish};
 use crate::world::{Id, LEASE_MS, World};
 
 /// Steps in which something may go wrong.
-const WILD_STEPS: usize = 220;
+const WILD_STEPS: usize = 260;
 /// Steps in which everything must have come to rest.
 const CALM_STEPS: usize = 6_000;
 /// Requests of a kind in one run.
 const PLACEMENTS: usize = 4;
 const PAYMENTS: usize = 5;
-const MOVEMENTS: usize = 6;
+const MOVEMENTS: usize = 8;
 /// Requests and workers at work at the same time.
 const AT_ONCE: usize = 8;
 
@@ -73,7 +73,7 @@ pub(crate) struct Report {
 /// Runs one seed.
 pub(crate) fn run(seed: u64, flaws: Flaws, traced: bool) -> Report {
     let mut world = World::new(seed, flaws, traced);
-    let (hurry, crashes) = (2 + world.dice.below(40), world.dice.below(5));
+    let (hurry, crashes) = (2 + world.dice.below(50), world.dice.below(5));
     let mut run = Run { world, actors: Vec::new(), requests: Vec::new(), hurry, crashes };
     let mut steps = 0;
     while steps < WILD_STEPS && run.world.violation.is_none() {
@@ -149,7 +149,7 @@ impl Run {
         let key = self.world.id();
         let orders = self.orders_to_pay();
         let paid = self.payments_to_move();
-        let request = match self.world.dice.below(5) {
+        let request = match self.world.dice.below(6) {
             0 | 1 if placements < PLACEMENTS => Request::Place { key, basket: self.basket() },
             0..=2 if payments < PAYMENTS => {
                 let Some(order) = self.world.dice.pick(&orders) else { return };
@@ -214,12 +214,24 @@ impl Run {
 
     /// A client, or something between it and the shop, sends a request again, perhaps while the first is at work.
     fn repeat_a_request(&mut self) {
-        let index = self.world.dice.below(self.requests.len());
+        // Clients repeat most often what has not been answered.
+        let only_open = self.world.dice.percent(60);
+        let repeated = self.requests.iter().filter(|request| !only_open || self.is_open(request));
+        let repeated: Vec<Request> = repeated.cloned().collect();
+        let index = self.world.dice.below(repeated.len());
         if self.actors.len() < AT_ONCE
-            && let Some(request) = self.requests.get(index).cloned()
+            && let Some(request) = repeated.get(index).cloned()
         {
             self.send(request);
         }
+    }
+
+    fn is_open(&self, request: &Request) -> bool {
+        let (keys, key) = match request {
+            Request::Place { key, .. } => (&self.world.orders.keys, key),
+            Request::Pay(PayWish { key, .. }) | Request::Move { key, .. } => (&self.world.payments.keys, key),
+        };
+        keys.rows.get(key).is_some_and(|row| row.outcome.is_none())
     }
 
     fn change_an_order(&mut self) {
@@ -248,7 +260,8 @@ impl Run {
 
     fn chores(&self) -> Vec<Chore> {
         let (world, now) = (&self.world, self.world.now);
-        let mut chores: Vec<Chore> = world.orders.keys.stale(now).into_iter().map(Chore::StalePlacement).collect();
+        let mut chores: Vec<Chore> =
+            world.orders.keys.stale(now).into_iter().map(Chore::StalePlacement).collect();
         let stale = world.orders.stale_reactivations(now).into_iter();
         chores.extend(stale.map(|(order, reservation)| Chore::StaleReactivation(order, reservation)));
         chores.extend(world.orders.abandoned.iter().map(|id| Chore::Abandoned(*id)));
@@ -300,7 +313,7 @@ impl Run {
                 let first = world.payments.first_of(payment)?;
                 Some(Work::Drive(Drive::tell_order(first)))
             }
-            Chore::StaleKey(resource) => Some(Work::DropKey { resource, seen_alone: false }),
+            Chore::StaleKey(resource) => Some(Work::DropKey { resource, seen: None }),
         }
     }
 

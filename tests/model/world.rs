@@ -111,7 +111,7 @@ impl World {
         Self {
             now: 1_000_000,
             last_id: 0,
-            bad_luck: [0, 4, 10, 20][dice.below(4)],
+            bad_luck: [0, 6, 15, 30][dice.below(4)],
             dice,
             flaws,
             orders: OrdersDb::default(),
@@ -206,9 +206,7 @@ impl World {
                 self.inventory.reserve(*reservation, *order, lines, self.flaws)
             }
             Call::Release { reservation } => self.inventory.release(*reservation, self.flaws),
-            Call::BeginPayment { order, payment } => {
-                self.orders.begin_payment(*order, *payment, self.flaws)
-            }
+            Call::BeginPayment { order, payment } => self.orders.begin_payment(*order, *payment, self.flaws),
             Call::GiveUpPayment { order, payment } => {
                 self.orders.give_up_payment(*order, *payment);
                 Reply::Done
@@ -240,18 +238,23 @@ impl World {
                 self.orders.timeline.push(event.id);
                 self.on_payment(event.subject, change);
             }
-            (Subscriber::Inventory, What::StatusChanged { to, reservation: Some(reservation), .. }) => match to {
-                OrderStatus::Cancelled => {
-                    let reply = self.inventory.release(reservation, self.flaws);
-                    if reply == Reply::Refused {
-                        self.violate(format!("order {} was cancelled after its pieces left", event.subject));
+            (Subscriber::Inventory, What::StatusChanged { to, reservation: Some(reservation), .. }) => {
+                match to {
+                    OrderStatus::Cancelled => {
+                        let reply = self.inventory.release(reservation, self.flaws);
+                        if reply == Reply::Refused {
+                            self.violate(format!(
+                                "order {} was cancelled after its pieces left",
+                                event.subject
+                            ));
+                        }
                     }
+                    OrderStatus::Shipped if !self.inventory.ship(reservation) => {
+                        self.violate(format!("order {} was shipped without stock", event.subject));
+                    }
+                    _ => {}
                 }
-                OrderStatus::Shipped if !self.inventory.ship(reservation) => {
-                    self.violate(format!("order {} was shipped without stock", event.subject));
-                }
-                _ => {}
-            },
+            }
             (Subscriber::Payments, What::StatusChanged { to: OrderStatus::Cancelled, .. }) => {
                 self.call_off(event.subject, event.occurred_at);
             }

@@ -335,7 +335,11 @@ async fn only_the_payment_that_holds_an_order_gives_it_up(stage: Stage) {
     for _ in 0..2 {
         stage.port.give_up_payment(order.id, first).await.unwrap();
     }
-    stage.begin(order.id, second).await.unwrap();
+    // What was given up or refused never begins, however late its call comes; another may.
+    for ended in [first, second] {
+        assert_eq!(refusal(stage.begin(order.id, ended).await), BeginPaymentRefusal::InProgress);
+    }
+    stage.begin(order.id, payment()).await.unwrap();
     // What does not hold it, or does not exist, has nothing to give up.
     stage.port.give_up_payment(order.id, first).await.unwrap();
     stage.port.give_up_payment(OrderId(fresh_id()), first).await.unwrap();

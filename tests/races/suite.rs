@@ -187,7 +187,9 @@ impl Site {
         let options = Options::default()
             .set("SOUK__DATABASE__ACQUIRE_TIMEOUT_MS", 60_000)
             .set("SOUK__SERVER__REQUEST_DEADLINE_MS", 60_000)
+            .set("SOUK__SERVER__REQUEST_HEAD_TIMEOUT_MS", 60_000)
             .set("SOUK__INTERNAL__DEADLINE_MS", 55_000)
+            .set("SOUK__PAYMENTS__PROVIDER_TIMEOUT_MS", 30_000)
             .set("SOUK_READ_TIMEOUT", "60s");
         match self.kind {
             Kind::Patient => options,

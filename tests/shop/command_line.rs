@@ -157,6 +157,7 @@ fn the_help_reads_well() {
     };
     insta::assert_snapshot!("help", help(&["--help"]));
     insta::assert_snapshot!("help-serve", help(&["serve", "--help"]));
+    insta::assert_snapshot!("help-doctor", help(&["doctor", "--help"]));
     insta::assert_snapshot!("help-import", help(&["import", "--help"]));
     insta::assert_snapshot!("help-user-create", help(&["user", "create", "--help"]));
 }

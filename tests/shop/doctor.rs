@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -58,56 +58,320 @@ fn within_modules() -> Vec<Plant> {
     let line = |number: usize| format!("({{id:open_cart}}, 'THING-{number}', 1, 1)");
     let crowd = (0..100).map(line).collect::<Vec<_>>().join(", ");
     vec![
-        plant("auth", "auth.sessions_have_credentials", "sessions", "DELETE FROM credentials WHERE user_id = {id:ada}", "of user {ada}"),
-        plant("auth", "auth.one_active_key", "", "UPDATE signing_keys SET state = 'retired'", "0 active signing keys"),
-        plant("cart", "cart.one_open_per_customer", "carts", "INSERT INTO carts (id, user_id, state, version, created_at_ms, touched_at_ms) VALUES ({id}, {id:ada}, 'open', 0, 1, 1)", "customer {ada}: 2 open carts"),
-        plant("cart", "cart.closed_for_a_reason", "carts", "UPDATE carts SET closed_at_ms = 1 WHERE id = {id:open_cart}", "cart {open_cart}"),
-        plant("cart", "cart.closed_are_empty", "", "INSERT INTO cart_lines (cart_id, sku, quantity, added_at_ms) VALUES ({id:ordered_cart}, 'MUG-BLUE', 1, 1)", "cart {ordered_cart}: 1 lines left"),
-        plant("cart", "cart.quantities_in_range", "cart_lines", "UPDATE cart_lines SET quantity = 0 WHERE cart_id = {id:open_cart}", "cart {open_cart}: 0 pieces"),
-        plant("cart", "cart.at_most_100_lines", "", &format!("INSERT INTO cart_lines (cart_id, sku, quantity, added_at_ms) VALUES {crowd}"), "cart {open_cart}: 101 lines"),
-        plant("catalog", "catalog.skus_in_upper_case", "products", "UPDATE products SET sku = 'mug-blue' WHERE sku = 'MUG-BLUE'", "mug-blue"),
-        plant("catalog", "catalog.skus_unique", "products", "UPDATE products SET sku = 'MUG-BLUE' WHERE sku = 'SOAP-CHARCOAL'", "MUG-BLUE: 2 products"),
-        plant("catalog", "catalog.prices_in_range", "products", "UPDATE products SET price_minor = -1 WHERE sku = 'MUG-BLUE'", "MUG-BLUE: -1 GBP"),
-        plant("catalog", "catalog.stock_changes_end", "", "INSERT INTO stock_changes (movement_id, sku, change, reason, created_at_ms) VALUES ({id}, 'MUG-BLUE', 3, 'found', 1)", "{stranger}: 3 of MUG-BLUE"),
-        plant("inventory", "inventory.reserved_within_on_hand", "stock", "UPDATE stock SET reserved = on_hand + 1 WHERE sku = 'MUG-BLUE'", "MUG-BLUE"),
-        plant("inventory", "inventory.reservations_add_up", "", "UPDATE stock SET reserved = reserved + 1 WHERE sku = 'MUG-BLUE'", "MUG-BLUE"),
-        plant("inventory", "inventory.ledger_adds_up", "", "UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG-BLUE'", "MUG-BLUE"),
-        plant("inventory", "inventory.shipments_are_in_the_ledger", "", "UPDATE movements SET kind = 'adjusted' WHERE kind = 'shipped'", "MUG-BLUE: 1 shipped, 0 by the ledger"),
-        plant("orders", "orders.one_order_per_cart", "orders", "UPDATE orders SET cart_id = {id:ordered_cart} WHERE id = {id:paid}", "2 orders of its cart"),
-        plant("orders", "orders.lines_add_up", "", "UPDATE orders SET total_minor = total_minor + 1 WHERE id = {id:paid}", "{paid_number}"),
-        plant("orders", "orders.refunded_within_total", "orders", "UPDATE orders SET refunded_minor = total_minor + 1 WHERE id = {id:paid}", "{paid_number}"),
-        plant("orders", "orders.status_fits_payment", "", "UPDATE orders SET status = 'pending' WHERE id = {id:paid}", "{paid_number}"),
-        plant("orders", "orders.stock_fits_status", "orders", "UPDATE orders SET reservation_id = NULL WHERE id = {id:paid}", "{paid_number}"),
-        plant("orders", "orders.one_order_per_key", "", "UPDATE idempotency_keys SET state = 'open', outcome = NULL WHERE resource_id = {id:paid}", "key of order {paid}: 0 answered with it, 1 written"),
-        plant("orders", "orders.payments_end_in_time", "", "UPDATE orders SET payment_status = 'in_progress', payment_begun_at_ms = 1 WHERE id = {id:paid}", "order {paid}"),
-        plant("orders", "orders.unpaid_expire_in_time", "", "UPDATE orders SET payment_due_at_ms = 1 WHERE id = {id:unpaid}", "order {unpaid}"),
-        plant("orders", "orders.undone_in_time", "", "INSERT INTO abandoned_reservations (reservation_id, order_id, since_ms) VALUES ({id}, {id}, 1)", "abandoned reservation {stranger}"),
-        plant("payments", "payments.amounts_nested", "payments", "UPDATE payments SET refunded_minor = captured_minor + 1 WHERE order_id = {id:paid}", "payment {paid_payment}"),
-        plant("payments", "payments.refunds_under_way_add_up", "", "UPDATE payments SET refund_pending_minor = 1 WHERE order_id = {id:paid}", "payment {paid_payment}: 1 set aside"),
-        plant("payments", "payments.ledger_balances", "", "UPDATE ledger SET amount_minor = amount_minor + 1 WHERE account = 'customer' AND payment_id = {id:paid_payment}", "payment {paid_payment}: debits less credits"),
-        plant("payments", "payments.ledger_agrees", "", "UPDATE payments SET refunded_minor = 1, status = 'partially_refunded' WHERE order_id = {id:paid}", "payment {paid_payment}"),
-        plant("payments", "payments.one_live_payment", "payments", "UPDATE payments SET order_id = {id:paid} WHERE order_id = {id:authorized}", "order {paid}: 2 live payments"),
-        plant("payments", "payments.attempts_end", "", "INSERT INTO intents (id, order_id, token, capture, state, created_at_ms, lease_until_ms) VALUES ({id}, {id}, 'tok', TRUE, 'open', 1, 1)", "intent {stranger}"),
-        plant("payments", "payments.keys_end_with_attempts", "", "UPDATE idempotency_keys SET state = 'open', outcome = NULL WHERE resource_id = {id:paid_payment}", "(charge) has ended, its key is open"),
-        plant("payments", "payments.pending_is_under_way", "", "INSERT INTO payments (id, order_id, user_id, provider, status, currency, amount_minor, created_at_ms, updated_at_ms) VALUES ({id}, {id:unpaid}, {id:ada}, 'sandbox', 'pending', 'GBP', 5, 1, 1)", "payment {stranger} is pending"),
-        plant("payments", "payments.called_off_is_undone", "", "UPDATE payments SET called_off_at_ms = 1 WHERE order_id = {id:paid}", "payment {paid_payment}"),
-        plant("payments", "payments.provider_agrees", "", "UPDATE sandbox_operations SET amount_minor = amount_minor + 1 WHERE kind = 'charge'", "charge-"),
-        plant("notifications", "notifications.sent_in_time", "", "UPDATE notifications SET status = 'queued', sent_at_ms = NULL, created_at_ms = 1", "notification "),
-        plant("users", "users.names_are_unique", "users", "UPDATE users SET email = upper(email) WHERE id = {id:ada}", "user {ada} is not in lower case"),
-        plant("users", "users.an_admin_is_active", "", "UPDATE users SET active = FALSE WHERE role = 'admin'", "is switched off"),
+        plant(
+            "auth",
+            "auth.sessions_have_credentials",
+            "sessions",
+            "DELETE FROM credentials WHERE user_id = {id:ada}",
+            "of user {ada}",
+        ),
+        plant(
+            "auth",
+            "auth.one_active_key",
+            "",
+            "UPDATE signing_keys SET state = 'retired'",
+            "0 active signing keys",
+        ),
+        plant(
+            "cart",
+            "cart.one_open_per_customer",
+            "carts",
+            "INSERT INTO carts (id, user_id, state, version, created_at_ms, touched_at_ms) VALUES ({id}, {id:ada}, 'open', 0, 1, 1)",
+            "customer {ada}: 2 open carts",
+        ),
+        plant(
+            "cart",
+            "cart.closed_for_a_reason",
+            "carts",
+            "UPDATE carts SET closed_at_ms = 1 WHERE id = {id:open_cart}",
+            "cart {open_cart}",
+        ),
+        plant(
+            "cart",
+            "cart.closed_are_empty",
+            "",
+            "INSERT INTO cart_lines (cart_id, sku, quantity, added_at_ms) VALUES ({id:ordered_cart}, 'MUG-BLUE', 1, 1)",
+            "cart {ordered_cart}: 1 lines left",
+        ),
+        plant(
+            "cart",
+            "cart.quantities_in_range",
+            "cart_lines",
+            "UPDATE cart_lines SET quantity = 0 WHERE cart_id = {id:open_cart}",
+            "cart {open_cart}: 0 pieces",
+        ),
+        plant(
+            "cart",
+            "cart.at_most_100_lines",
+            "",
+            &format!("INSERT INTO cart_lines (cart_id, sku, quantity, added_at_ms) VALUES {crowd}"),
+            "cart {open_cart}: 101 lines",
+        ),
+        plant(
+            "catalog",
+            "catalog.skus_in_upper_case",
+            "products",
+            "UPDATE products SET sku = 'mug-blue' WHERE sku = 'MUG-BLUE'",
+            "mug-blue",
+        ),
+        plant(
+            "catalog",
+            "catalog.skus_unique",
+            "products",
+            "UPDATE products SET sku = 'MUG-BLUE' WHERE sku = 'SOAP-CHARCOAL'",
+            "MUG-BLUE: 2 products",
+        ),
+        plant(
+            "catalog",
+            "catalog.prices_in_range",
+            "products",
+            "UPDATE products SET price_minor = -1 WHERE sku = 'MUG-BLUE'",
+            "MUG-BLUE: -1 GBP",
+        ),
+        plant(
+            "catalog",
+            "catalog.stock_changes_end",
+            "",
+            "INSERT INTO stock_changes (movement_id, sku, change, reason, created_at_ms) VALUES ({id}, 'MUG-BLUE', 3, 'found', 1)",
+            "{stranger}: 3 of MUG-BLUE",
+        ),
+        plant(
+            "inventory",
+            "inventory.reserved_within_on_hand",
+            "stock",
+            "UPDATE stock SET reserved = on_hand + 1 WHERE sku = 'MUG-BLUE'",
+            "MUG-BLUE",
+        ),
+        plant(
+            "inventory",
+            "inventory.reservations_add_up",
+            "",
+            "UPDATE stock SET reserved = reserved + 1 WHERE sku = 'MUG-BLUE'",
+            "MUG-BLUE",
+        ),
+        plant(
+            "inventory",
+            "inventory.ledger_adds_up",
+            "",
+            "UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG-BLUE'",
+            "MUG-BLUE",
+        ),
+        plant(
+            "inventory",
+            "inventory.shipments_are_in_the_ledger",
+            "",
+            "UPDATE movements SET kind = 'adjusted' WHERE kind = 'shipped'",
+            "MUG-BLUE: 1 shipped, 0 by the ledger",
+        ),
+        plant(
+            "orders",
+            "orders.one_order_per_cart",
+            "orders",
+            "UPDATE orders SET cart_id = {id:ordered_cart} WHERE id = {id:paid}",
+            "2 orders of its cart",
+        ),
+        plant(
+            "orders",
+            "orders.lines_add_up",
+            "",
+            "UPDATE orders SET total_minor = total_minor + 1 WHERE id = {id:paid}",
+            "{paid_number}",
+        ),
+        plant(
+            "orders",
+            "orders.refunded_within_total",
+            "orders",
+            "UPDATE orders SET refunded_minor = total_minor + 1 WHERE id = {id:paid}",
+            "{paid_number}",
+        ),
+        plant(
+            "orders",
+            "orders.status_fits_payment",
+            "",
+            "UPDATE orders SET status = 'pending' WHERE id = {id:paid}",
+            "{paid_number}",
+        ),
+        plant(
+            "orders",
+            "orders.stock_fits_status",
+            "orders",
+            "UPDATE orders SET reservation_id = NULL WHERE id = {id:paid}",
+            "{paid_number}",
+        ),
+        plant(
+            "orders",
+            "orders.one_order_per_key",
+            "",
+            "UPDATE idempotency_keys SET state = 'open', outcome = NULL WHERE resource_id = {id:paid}",
+            "key of order {paid}: 0 answered with it, 1 written",
+        ),
+        plant(
+            "orders",
+            "orders.payments_end_in_time",
+            "",
+            "UPDATE orders SET payment_status = 'in_progress', payment_begun_at_ms = 1 WHERE id = {id:paid}",
+            "order {paid}",
+        ),
+        plant(
+            "orders",
+            "orders.unpaid_expire_in_time",
+            "",
+            "UPDATE orders SET payment_due_at_ms = 1 WHERE id = {id:unpaid}",
+            "order {unpaid}",
+        ),
+        plant(
+            "orders",
+            "orders.undone_in_time",
+            "",
+            "INSERT INTO abandoned_reservations (reservation_id, order_id, since_ms) VALUES ({id}, {id}, 1)",
+            "abandoned reservation {stranger}",
+        ),
+        plant(
+            "payments",
+            "payments.amounts_nested",
+            "payments",
+            "UPDATE payments SET refunded_minor = captured_minor + 1 WHERE order_id = {id:paid}",
+            "payment {paid_payment}",
+        ),
+        plant(
+            "payments",
+            "payments.refunds_under_way_add_up",
+            "",
+            "UPDATE payments SET refund_pending_minor = 1 WHERE order_id = {id:paid}",
+            "payment {paid_payment}: 1 set aside",
+        ),
+        plant(
+            "payments",
+            "payments.ledger_balances",
+            "",
+            "UPDATE ledger SET amount_minor = amount_minor + 1 WHERE account = 'customer' AND payment_id = {id:paid_payment}",
+            "payment {paid_payment}: debits less credits",
+        ),
+        plant(
+            "payments",
+            "payments.ledger_agrees",
+            "",
+            "UPDATE payments SET refunded_minor = 1, status = 'partially_refunded' WHERE order_id = {id:paid}",
+            "payment {paid_payment}",
+        ),
+        plant(
+            "payments",
+            "payments.one_live_payment",
+            "payments",
+            "UPDATE payments SET order_id = {id:paid} WHERE order_id = {id:authorized}",
+            "order {paid}: 2 live payments",
+        ),
+        plant(
+            "payments",
+            "payments.attempts_end",
+            "",
+            "INSERT INTO intents (id, order_id, token, capture, state, created_at_ms, lease_until_ms) VALUES ({id}, {id}, 'tok', TRUE, 'open', 1, 1)",
+            "intent {stranger}",
+        ),
+        plant(
+            "payments",
+            "payments.keys_end_with_attempts",
+            "",
+            "UPDATE idempotency_keys SET state = 'open', outcome = NULL WHERE resource_id = {id:paid_payment}",
+            "(charge) has ended, its key is open",
+        ),
+        plant(
+            "payments",
+            "payments.pending_is_under_way",
+            "",
+            "INSERT INTO payments (id, order_id, user_id, provider, status, currency, amount_minor, created_at_ms, updated_at_ms) VALUES ({id}, {id:unpaid}, {id:ada}, 'sandbox', 'pending', 'GBP', 5, 1, 1)",
+            "payment {stranger} is pending",
+        ),
+        plant(
+            "payments",
+            "payments.called_off_is_undone",
+            "",
+            "UPDATE payments SET called_off_at_ms = 1 WHERE order_id = {id:paid}",
+            "payment {paid_payment}",
+        ),
+        plant(
+            "payments",
+            "payments.provider_agrees",
+            "",
+            "UPDATE sandbox_operations SET amount_minor = amount_minor + 1 WHERE kind = 'charge'",
+            "charge-",
+        ),
+        plant(
+            "notifications",
+            "notifications.sent_in_time",
+            "",
+            "UPDATE notifications SET status = 'queued', sent_at_ms = NULL, created_at_ms = 1",
+            "notification ",
+        ),
+        plant(
+            "users",
+            "users.names_are_unique",
+            "users",
+            "UPDATE users SET email = upper(email) WHERE id = {id:ada}",
+            "user {ada} is not in lower case",
+        ),
+        plant(
+            "users",
+            "users.an_admin_is_active",
+            "",
+            "UPDATE users SET active = FALSE WHERE role = 'admin'",
+            "is switched off",
+        ),
     ]
 }
 
 /// What must not be between two modules.
 fn between_modules() -> Vec<Plant> {
     vec![
-        plant("inventory", "shop.stock_follows_orders", "", "UPDATE reservations SET state = 'released', ended_at_ms = 1 WHERE order_id = {id:paid}", "{paid_number} {paid}"),
-        plant("inventory", "shop.held_stock_is_needed", "", "INSERT INTO reservations (id, order_id, state, created_at_ms) VALUES ({id}, {id}, 'held', 1)", "reservation {stranger}"),
-        plant("orders", "shop.orders_know_their_payment", "", "UPDATE orders SET payment_status = 'authorized' WHERE id = {id:paid}", "is authorized by payment {paid_payment}, which is captured"),
-        plant("payments", "shop.paid_orders_are_confirmed", "", "UPDATE payments SET order_id = {id} WHERE order_id = {id:paid}", "payment {paid_payment} of order {stranger} is captured: there is no such order"),
-        plant("orders", "shop.cancelled_orders_keep_no_money", "", "UPDATE orders SET status = 'cancelled', reservation_id = NULL WHERE id = {id:paid}", "payment {paid_payment} is captured and keeps"),
-        plant("cart", "shop.carts_have_their_order", "", "UPDATE carts SET order_id = {id} WHERE id = {id:ordered_cart}", "cart {ordered_cart} became order {stranger}"),
-        plant("cart", "shop.ordered_carts_are_closed", "", "UPDATE carts SET state = 'open', order_id = NULL, closed_at_ms = NULL WHERE id = {id:ordered_cart}", "cart {ordered_cart} is open"),
+        plant(
+            "inventory",
+            "shop.stock_follows_orders",
+            "",
+            "UPDATE reservations SET state = 'released', ended_at_ms = 1 WHERE order_id = {id:paid}",
+            "{paid_number} {paid}",
+        ),
+        plant(
+            "inventory",
+            "shop.held_stock_is_needed",
+            "",
+            "INSERT INTO reservations (id, order_id, state, created_at_ms) VALUES ({id}, {id}, 'held', 1)",
+            "reservation {stranger}",
+        ),
+        plant(
+            "orders",
+            "shop.orders_know_their_payment",
+            "",
+            "UPDATE orders SET payment_status = 'authorized' WHERE id = {id:paid}",
+            "is authorized by payment {paid_payment}, which is captured",
+        ),
+        plant(
+            "payments",
+            "shop.paid_orders_are_confirmed",
+            "",
+            "UPDATE payments SET order_id = {id} WHERE order_id = {id:paid}",
+            "payment {paid_payment} of order {stranger} is captured: there is no such order",
+        ),
+        plant(
+            "orders",
+            "shop.cancelled_orders_keep_no_money",
+            "",
+            "UPDATE orders SET status = 'cancelled', reservation_id = NULL WHERE id = {id:paid}",
+            "payment {paid_payment} is captured and keeps",
+        ),
+        plant(
+            "cart",
+            "shop.carts_have_their_order",
+            "",
+            "UPDATE carts SET order_id = {id} WHERE id = {id:ordered_cart}",
+            "cart {ordered_cart} became order {stranger}",
+        ),
+        plant(
+            "cart",
+            "shop.ordered_carts_are_closed",
+            "",
+            "UPDATE carts SET state = 'open', order_id = NULL, closed_at_ms = NULL WHERE id = {id:ordered_cart}",
+            "cart {ordered_cart} is open",
+        ),
     ]
 }
 
@@ -140,7 +404,9 @@ impl Day {
         if self.engine == Engine::Sqlite {
             let (from, to) = (self.place.folder.path().join("data"), folder.path().join("data"));
             std::fs::create_dir(&to).unwrap();
-            for file in std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
+            for file in
+                std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|file| file.path().is_file())
+            {
                 std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
             }
         }
@@ -247,11 +513,25 @@ async fn trade(shop: &Shop) -> BTreeMap<&'static str, String> {
     ship(shop, &bob, &admin).await;
     let cancelled = order(&bob).await;
     shop.pay(&bob, &id(&cancelled), "tok_ok").await.expect(201);
-    shop.post(&format!("/orders/{}/cancel", id(&cancelled))).bearer(&bob.token).key("cancel").json(json!({})).send().await.expect(200);
+    shop.post(&format!("/orders/{}/cancel", id(&cancelled)))
+        .bearer(&bob.token)
+        .key("cancel")
+        .json(json!({}))
+        .send()
+        .await
+        .expect(200);
     put_into_cart(shop, &ada).await;
     put_into_cart(shop, &bob).await;
     let address = json!({"shipping_address": "12 St James's Square, London"});
-    let from_cart = shop.post("/cart/checkout").bearer(&bob.token).key("checkout").json(address).send().await.expect(201).json;
+    let from_cart = shop
+        .post("/cart/checkout")
+        .bearer(&bob.token)
+        .key("checkout")
+        .json(address)
+        .send()
+        .await
+        .expect(201)
+        .json;
     let (open_cart, ordered_cart) = carts(shop, &ada, &id(&from_cart)).await;
     BTreeMap::from([
         ("ada", ada.id),
@@ -287,11 +567,14 @@ async fn carts(shop: &Shop, customer: &Person, order: &str) -> (String, String) 
     let db = Db::open("cart", &options, System::real()).await.unwrap();
     let hex = |id: &str| id.replace('-', "");
     let sql = |column: &str, id: &str| match db.backend() {
-        sea_orm::DbBackend::Sqlite => format!("SELECT lower(hex(id)) AS id FROM carts WHERE {column} = x'{}'", hex(id)),
+        sea_orm::DbBackend::Sqlite => {
+            format!("SELECT lower(hex(id)) AS id FROM carts WHERE {column} = x'{}'", hex(id))
+        }
         _ => format!("SELECT replace(CAST(id AS TEXT), '-', '') AS id FROM carts WHERE {column} = '{id}'"),
     };
     let find = async |sql: String| {
-        let row = db.reader().query_one_raw(sea_orm::Statement::from_string(db.backend(), sql)).await.unwrap();
+        let row =
+            db.reader().query_one_raw(sea_orm::Statement::from_string(db.backend(), sql)).await.unwrap();
         let hex: String = row.unwrap().try_get("", "id").unwrap();
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     };
@@ -334,36 +617,31 @@ testkit::on_every_database! {
     async fn it_cries_no_wolf_while_the_shop_is_busy(engine: Engine) {
         let shop = Arc::new(Shop::open(engine).await);
         let admin = shop.admin().await;
-        let done = Arc::new(AtomicBool::new(false));
+        let (done, bought) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let buying: Vec<_> = (0..4)
-            .map(|number| {
-                let (shop, admin, done) = (shop.clone(), admin.clone(), done.clone());
+            .map(|_| {
+                let (shop, admin, done, bought) = (shop.clone(), admin.clone(), done.clone(), bought.clone());
                 actix_web::rt::spawn(async move {
                     let buyer = shop.newcomer().await;
-                    let mut bought = 0;
                     while !done.load(Ordering::Relaxed) {
-                        buy(&shop, &buyer, &admin, number + bought).await;
-                        bought += 1;
+                        buy(&shop, &buyer, &admin, bought.fetch_add(1, Ordering::Relaxed)).await;
                     }
-                    bought
                 })
             })
             .collect();
         let (begun, mut looks) = (Instant::now(), 0);
-        while looks < 10 || begun.elapsed() < Duration::from_secs(5) {
+        while looks < 10 || bought.load(Ordering::Relaxed) < 60 {
             let doctor = Doctor::open(&shop.settings, &System::real()).await;
             let checked = doctor.check().await;
             doctor.close().await;
             assert_eq!(checked.exit_code(), 0, "look {looks}: {:#?}", checked.lines());
             looks += 1;
-            assert!(begun.elapsed() < Duration::from_secs(300), "{looks} looks");
+            assert!(begun.elapsed() < Duration::from_secs(300), "{looks} looks at {bought:?} purchases");
         }
         done.store(true, Ordering::Relaxed);
-        let mut bought = 0;
         for buyer in buying {
-            bought += buyer.await.unwrap();
+            buyer.await.unwrap();
         }
-        assert!(bought > 20, "the shop was not busy: {bought}");
         settle(&shop.settings).await;
         let quiet = check(&shop.settings).await;
         assert_eq!(quiet.exit_code(), 0, "{:#?}", quiet.lines());
@@ -486,6 +764,36 @@ testkit::on_every_database! {
     }
 }
 
+#[test]
+fn a_broker_that_is_away_is_named_and_the_rest_is_looked_at() {
+    testkit::run(async {
+        let souk = Souk::new(Engine::Sqlite).await;
+        souk.ok(&["migrate", "up"]);
+        for arguments in [&["doctor", "--json"][..], &["doctor", "--open", "--json"]] {
+            let mut command = souk.command(arguments);
+            let output = command.env("SOUK__RABBITMQ__URL", "amqp://127.0.0.1:1/%2f").output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let unchecked = report["unchecked"].as_array().unwrap();
+            assert_eq!((unchecked.len(), &unchecked[0]["module"]), (1, &json!("events")), "{report}");
+            assert!(unchecked[0]["cause"].as_str().unwrap().contains("broker"), "{report}");
+        }
+        let unreadable = souk.command(&["doctor"]).env("SOUK__SERVER__PORT", "no port").output().unwrap();
+        assert_eq!(unreadable.status.code(), Some(2), "settings that cannot be read");
+    });
+}
+
+#[test]
+fn the_pause_between_two_looks_is_read_with_its_unit() {
+    for wrong in ["", "60", "s", "0s", "-1s", "1.5m", "25h", "99999999999999999999h"] {
+        let arguments = ["doctor", "--watch", "--listen", "127.0.0.1:1", &format!("--every={wrong}")];
+        let output = Command::new(env!("CARGO_BIN_EXE_souk")).args(arguments).output().unwrap();
+        assert!(text(&output.stderr).contains("--every"), "{wrong}: {}", text(&output.stderr));
+    }
+    let alone = Command::new(env!("CARGO_BIN_EXE_souk")).args(["doctor", "--every", "5s"]).output().unwrap();
+    assert!(text(&alone.stderr).contains("--watch"), "{}", text(&alone.stderr));
+}
+
 /// A purchase, with another end each time.
 async fn buy(shop: &Shop, buyer: &Person, admin: &Person, number: usize) {
     let sku = ["MUG-BLUE", "SOAP-CHARCOAL"][number % 2];
@@ -502,7 +810,12 @@ async fn buy(shop: &Shop, buyer: &Person, admin: &Person, number: usize) {
     if ordered.status != 201 {
         // Sold out. The shopkeeper has more.
         let more = json!({"change": 100, "reason": "delivered"});
-        shop.call("PATCH", &format!("/inventory/{sku}")).bearer(&admin.token).json(more).send().await.expect(200);
+        shop.call("PATCH", &format!("/inventory/{sku}"))
+            .bearer(&admin.token)
+            .json(more)
+            .send()
+            .await
+            .expect(200);
         return;
     }
     let order = id(&ordered.json);
@@ -512,13 +825,17 @@ async fn buy(shop: &Shop, buyer: &Person, admin: &Person, number: usize) {
         1 => shop.pay(buyer, &order, "tok_declined").await.status == 201,
         _ => shop.pay(buyer, &order, "tok_ok").await.status == 201,
     };
-    if number % 2 == 0 || !paid {
+    if number.is_multiple_of(2) || !paid {
         let key = testkit::fresh_id().to_string();
         shop.post(&format!("{path}/cancel")).bearer(&buyer.token).key(&key).json(json!({})).send().await;
         return;
     }
     for status in ["processing", "shipped", "delivered"] {
-        shop.call("PATCH", &format!("{path}/status")).bearer(&admin.token).json(json!({"status": status})).send().await;
+        shop.call("PATCH", &format!("{path}/status"))
+            .bearer(&admin.token)
+            .json(json!({"status": status}))
+            .send()
+            .await;
     }
 }
 
@@ -555,7 +872,10 @@ impl Watch {
     }
 
     async fn until_failed(&self) {
-        let failed = |page: &str| page.lines().any(|line| line.starts_with("souk_doctor_failed_runs_total ") && !line.ends_with(" 0"));
+        let failed = |page: &str| {
+            page.lines()
+                .any(|line| line.starts_with("souk_doctor_failed_runs_total ") && !line.ends_with(" 0"))
+        };
         self.until_so("a failed run", failed).await;
     }
 

@@ -171,12 +171,16 @@ fn a_dead_letter_of_the_broker_is_listed_and_replayed() {
         let (sound, complaint) = run(&["doctor"]);
         assert!(!sound && complaint.contains("BROKEN events"), "{complaint}");
         assert!(complaint.contains("no ink"), "{complaint}");
+        let (in_time, open) = run(&["doctor", "--open", "--json"]);
+        assert!(!in_time && open.contains("\"dead_letter\"") && open.contains("no ink"), "{open}");
         let (replayed, report) = run(&["events", "dead", "replay", "--all", "--module", "notifications"]);
         assert!(replayed && report.contains("1 event is tried again"), "{report}");
         assert!(list(&options, &Selection::default()).await.unwrap().letters.is_empty());
 
         let (sound, complaint) = run(&["doctor"]);
         assert!(sound, "{complaint}");
+        let (in_time, open) = run(&["doctor", "--open"]);
+        assert!(in_time && open.contains("notifications  queue (1)"), "nobody handles it here: {open}");
 
         let (reset, warning) = run(&["events", "reset"]);
         assert!(!reset && warning.contains("--yes") && warning.contains("lost"), "{warning}");

@@ -7,6 +7,7 @@ use actix_web::rt::task::JoinHandle;
 use platform::system::System;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use souk::doctor::Doctor;
 use souk::server::Application;
 use souk::settings::{Overrides, Settings};
 use testkit::{Engine, Response, Sent};
@@ -157,19 +158,12 @@ impl Shop {
         }
     }
 
-    /// Fails the test unless every invariant of every module holds.
+    /// Fails the test unless every invariant of the shop holds.
     pub async fn assert_healthy(&self) {
-        let system = System::real();
-        let databases = souk::wiring::Databases::open(&self.settings, &system).await.unwrap();
-        let shop = souk::wiring::Shop::assemble(&self.settings, &databases, system).await.unwrap();
-        for module in &shop.modules {
-            for check in module.doctor().await.unwrap() {
-                assert!(check.holds(), "{}: {:#?}", check.name, check.violations);
-            }
-        }
-        for db in databases.iter() {
-            db.close().await.unwrap();
-        }
+        let doctor = Doctor::open(&self.settings, &System::real()).await;
+        let checked = doctor.check().await;
+        doctor.close().await;
+        assert_eq!(checked.exit_code(), 0, "{:#?}", checked.lines());
     }
 }
 

@@ -37,7 +37,12 @@ static KEPT: OnceLock<PathBuf> = OnceLock::new();
 /// `env!("CARGO_TARGET_TMPDIR")`. `SOUK_TEST_BINARY` names another binary. The first call holds.
 pub fn use_binary(built: &str, kept: &str) {
     let another = variable("SOUK_TEST_BINARY").map(|path| Path::new(ROOT).join(path));
-    let _binary = BINARY.set(another.unwrap_or_else(|| PathBuf::from(built)));
+    use_only(another.unwrap_or_else(|| PathBuf::from(built)), kept);
+}
+
+/// The same without a choice, where the tests need what only a build for tests has.
+pub fn use_only(built: impl AsRef<Path>, kept: &str) {
+    let _binary = BINARY.set(built.as_ref().to_owned());
     let _kept = KEPT.set(PathBuf::from(kept));
 }
 
@@ -129,11 +134,14 @@ pub(crate) fn send(pid: u32, signal: &str) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("there is no process {pid} to send SIG{signal} to")) }
 }
 
-/// Whether a process runs. One that has died and was not waited for by its parent does not.
+/// Whether a process runs: any thread of it. One that has died and was not waited for by its parent does not.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
-    !state.is_empty() && !state.starts_with(['Z', 'X'])
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.into_iter().any(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+        !state.is_empty() && !state.starts_with(['Z', 'X'])
+    })
 }
 
 /// Waits until a process is dead.

@@ -345,7 +345,10 @@ impl Running {
     /// What `souk doctor --open` lists: intents, keys, events and the like that wait to be finished or undone.
     pub fn what_is_open(&self) -> Result<Vec<Value>, String> {
         let report = self.operate(&["doctor", "--open", "--json"])?.json()?;
-        report["open"].as_array().cloned().ok_or_else(|| format!("souk doctor --open lists nothing: {report}"))
+        report["open"]
+            .as_array()
+            .cloned()
+            .ok_or_else(|| format!("souk doctor --open lists nothing: {report}"))
     }
 
     /// Ends what still runs; a second time does nothing.

@@ -69,7 +69,8 @@ struct Place {
 impl Place {
     /// A folder and two free ports; `end` stops the server that will be there, and may use `$pid`.
     fn new(kind: &str, end: &str) -> Result<Self, String> {
-        let folder = tempfile::Builder::new().prefix(&format!("souk-{kind}-")).tempdir().map_err(text)?.keep();
+        let folder =
+            tempfile::Builder::new().prefix(&format!("souk-{kind}-")).tempdir().map_err(text)?.keep();
         let (port, other) = (free_port()?, free_port()?);
         let environment: Vec<(String, String)> = [
             ("FOLDER", folder.display().to_string()),
@@ -130,7 +131,8 @@ fn await_listening(port: u16) -> Result<(), String> {
 }
 
 fn has(program: &str) -> bool {
-    let found = Command::new("bash").args(["-c", "command -v \"$0\"", program]).stdout(Stdio::null()).status();
+    let found =
+        Command::new("bash").args(["-c", "command -v \"$0\"", program]).stdout(Stdio::null()).status();
     found.is_ok_and(|status| status.success())
 }
 

@@ -90,10 +90,7 @@ pub fn any_process_may_restart_under_load(running: &Running) -> Result<(), Strin
             assert!(payments.iter().all(|payment| payment["captured"] == pence(850)), "{payments:?}");
         }
     });
-    deployments::say(&format!(
-        "{} restarts under load: {orders} orders paid, none lost",
-        processes.len()
-    ));
+    deployments::say(&format!("{} restarts under load: {orders} orders paid, none lost", processes.len()));
     Ok(())
 }
 

@@ -53,13 +53,12 @@ impl Drive {
             Step::Abandon => self.hear(world.call(Call::Abandon { key })),
             Step::Settle => {
                 let verdict = self.verdict?;
-                let (heard, answer) = world.commit((Heard::Silent, None), |world| {
-                    match world.settle(id, verdict) {
+                let (heard, answer) =
+                    world.commit((Heard::Silent, None), |world| match world.settle(id, verdict) {
                         Settlement::Overtaken => (Heard::No, None),
                         Settlement::Settled { answer, tell_order: true } => (Heard::Failed, Some(answer)),
                         Settlement::Settled { answer, .. } => (Heard::Done, Some(answer)),
-                    }
-                });
+                    });
                 self.answer = answer;
                 heard
             }

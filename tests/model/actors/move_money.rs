@@ -10,7 +10,7 @@ use crate::world::payments::{Moved, Wish};
 use crate::world::{Answer, Id, World};
 
 /// How often a request looks whether the key is free before it gives up.
-const MAX_WAITS: usize = 8;
+const MAX_WAITS: usize = 3;
 
 #[derive(Debug, Clone)]
 pub(crate) struct MoveMoney {

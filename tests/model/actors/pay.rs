@@ -8,11 +8,11 @@ use crate::actors::drive::Drive;
 use crate::actors::take_back::TakeBack;
 use crate::coverage::follow;
 use crate::world::keys::Begun;
-use crate::world::payments::{Opened, PayWish};
+use crate::world::payments::{Opened, PayWish, Remembered};
 use crate::world::{Answer, Call, Id, Reply, World};
 
 /// How often a request looks whether the key is free before it gives up.
-const MAX_WAITS: usize = 8;
+const MAX_WAITS: usize = 3;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Pay {
@@ -72,9 +72,13 @@ impl Pay {
                     None => Heard::Silent,
                 }
             }
-            Step::Remember => world.commit(Heard::Silent, |world| {
-                if world.remember_wish(payment, order) { Heard::Done } else { Heard::No }
-            }),
+            Step::Remember => {
+                world.commit(Heard::Silent, |world| match world.remember_wish(payment, order) {
+                    Remembered::Done => Heard::Done,
+                    Remembered::Begun => Heard::Begun,
+                    Remembered::Refused => Heard::No,
+                })
+            }
             Step::AskOrder => match world.call(Call::BeginPayment { order, payment }) {
                 Some(Reply::Due(0)) => Heard::NothingDue,
                 Some(Reply::Due(due)) => {

@@ -84,9 +84,20 @@ impl Place {
                 self.answer = Some(Answer::Short);
                 let id = self.resource;
                 world.commit(Heard::Silent, |world| {
-                    let stored = world.orders.keys.complete(id, Answer::Short);
-                    if stored { Heard::Done } else { Heard::No }
+                    if !world.orders.keys.complete(id, Answer::Short) {
+                        return Heard::No;
+                    }
+                    if !world.flaws.releases_no_refused {
+                        world.orders.abandoned.insert(id);
+                    }
+                    Heard::Done
                 })
+            }
+            Step::LetGo if world.flaws.releases_no_refused => Heard::Done,
+            Step::LetGo => {
+                let release = self.undo.get_or_insert_with(|| Undo::listed(self.resource));
+                release.step(world)?;
+                Heard::Done
             }
             Step::WriteOrder => self.write_order(world)?,
             Step::WithdrawKey => {

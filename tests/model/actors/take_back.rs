@@ -27,15 +27,15 @@ impl TakeBack {
     pub(crate) fn step(&mut self, world: &mut World) -> Option<Step> {
         let (order, payment) = (self.order, self.payment);
         let heard = match self.step {
-            Step::MarkEnding => world.commit(Heard::Silent, |world| {
-                match world.payments.intents.get_mut(&payment) {
+            Step::MarkEnding => {
+                world.commit(Heard::Silent, |world| match world.payments.intents.get_mut(&payment) {
                     Some(intent) => {
                         intent.state = State::Ending;
                         Heard::Done
                     }
                     None => Heard::Nothing,
-                }
-            }),
+                })
+            }
             Step::LookForPayment => world.commit(Heard::Silent, |world| {
                 if world.payments.payments.contains_key(&payment) { Heard::Done } else { Heard::Nothing }
             }),

@@ -40,13 +40,9 @@ impl InventoryDb {
                 let mut stock = self.stock.clone();
                 for (sku, pieces) in lines {
                     let unchecked = Level { reserved: stock[*sku].reserved + pieces, ..stock[*sku] };
-                    let held = stock[*sku].hold(*pieces).or(flaws.sells_what_is_not_there.then_some(unchecked));
-                    let Some(held) = held else {
-                        if !flaws.refuses_without_burning {
-                            self.burn(id);
-                        }
-                        return Reply::Short;
-                    };
+                    let held =
+                        stock[*sku].hold(*pieces).or(flaws.sells_what_is_not_there.then_some(unchecked));
+                    let Some(held) = held else { return Reply::Short };
                     stock[*sku] = held;
                 }
                 self.stock = stock;

@@ -70,9 +70,16 @@ impl Keys {
         self.rows.len() < before
     }
 
-    /// Forgets it if it is open and its lease has run out.
-    pub(crate) fn withdraw_stale(&mut self, resource: Id, now: i64) {
-        self.rows.retain(|_, row| row.resource != resource || row.outcome.is_some() || row.lease_until > now);
+    /// The lease of the open key of this resource, if it has run out.
+    pub(crate) fn stale_lease(&self, resource: Id, now: i64) -> Option<i64> {
+        let stale = |row: &&Row| row.resource == resource && row.outcome.is_none() && row.lease_until <= now;
+        self.rows.values().find(stale).map(|row| row.lease_until)
+    }
+
+    /// Forgets it if it is open and nobody has held it since this lease was read.
+    pub(crate) fn withdraw_stale(&mut self, resource: Id, seen: i64) {
+        self.rows
+            .retain(|_, row| row.resource != resource || row.outcome.is_some() || row.lease_until != seen);
     }
 
     /// The resources of the open keys whose lease has run out.

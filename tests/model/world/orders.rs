@@ -133,7 +133,8 @@ impl World {
         if self.orders.cart_is_ordered(basket.cart) {
             return false;
         }
-        let fenced = !(self.flaws.writes_orders_without_their_key || self.flaws.answers_in_another_transaction);
+        let fenced =
+            !(self.flaws.writes_orders_without_their_key || self.flaws.answers_in_another_transaction);
         if fenced && !self.orders.keys.complete(id, Answer::Placed(id)) {
             return false;
         }

@@ -72,6 +72,16 @@ pub(crate) struct PaymentsDb {
     pub(crate) inbox: BTreeSet<Id>,
 }
 
+/// What became of a wish to pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remembered {
+    Done,
+    /// A twin of the request has made it a payment.
+    Begun,
+    /// It is being taken back, or its key is gone.
+    Refused,
+}
+
 /// What became of a wish to turn an intent into a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opened {
@@ -163,21 +173,23 @@ impl PaymentsDb {
 }
 
 impl World {
-    /// Writes down a wish to pay. False if it is being taken back, or its key is gone.
-    pub(crate) fn remember_wish(&mut self, payment: Id, order: Id) -> bool {
+    /// Writes down a wish to pay.
+    pub(crate) fn remember_wish(&mut self, payment: Id, order: Id) -> Remembered {
         let (now, lease_until) = (self.now, self.now + LEASE_MS);
         if !self.payments.keys.is_open(payment) {
-            return false;
+            return Remembered::Refused;
         }
-        if self.payments.intents.contains_key(&payment) {
-            if !self.payments.resume_intent(payment, lease_until) {
-                return false;
-            }
-        } else {
-            let intent = Intent { order, state: State::Open, created_at: now, lease_until };
-            self.payments.intents.insert(payment, intent);
+        if self.payments.payments.contains_key(&payment) && !self.flaws.remembers_what_was_paid {
+            return Remembered::Begun;
         }
-        self.payments.keys.hold(payment, lease_until)
+        let new = Intent { order, state: State::Open, created_at: now, lease_until };
+        let intent = self.payments.intents.entry(payment).or_insert(new);
+        if !intent.state.may_go_on() {
+            return Remembered::Refused;
+        }
+        intent.lease_until = lease_until;
+        self.payments.keys.hold(payment, lease_until);
+        Remembered::Done
     }
 
     /// Forgets an open intent with its key. False if it is not open.
@@ -195,6 +207,9 @@ impl World {
         let intent = self.payments.intents.get(&id).cloned();
         let takes = |intent: &Intent| intent.state.may_go_on() || self.flaws.takes_every_intent;
         let Some(intent) = intent.filter(takes) else { return Opened::NotOurs };
+        if self.payments.payments.contains_key(&id) {
+            return Opened::Second;
+        }
         if self.payments.live_of(intent.order).is_some() && !self.flaws.lets_every_payment_begin {
             return Opened::Second;
         }
@@ -300,7 +315,9 @@ impl World {
         }
         let next = if done { before.succeed(movement, amount) } else { before.fail(movement, amount) };
         let Ok(next) = next else {
-            self.violate(format!("the provider contradicts the books: {verdict:?} of {attempt:?}, {before:?}"));
+            self.violate(format!(
+                "the provider contradicts the books: {verdict:?} of {attempt:?}, {before:?}"
+            ));
             return Settlement::Overtaken;
         };
         if done {

@@ -1,11 +1,12 @@
 //! Holds stock for an order: every line or none.
 
+use std::collections::BTreeMap;
+
 use contracts::inventory::{ReserveStock, Shortage};
 use kernel::Sku;
 
 use crate::Context;
 use crate::app::announce_if_low;
-use crate::app::release::release;
 use crate::domain::demand;
 use crate::domain::reservation::{self, State};
 use crate::error::InventoryError;
@@ -28,9 +29,6 @@ pub(crate) async fn reserve(context: &Context, request: ReserveStock) -> Result<
         let Some(row) = stock::hold(tx.conn(), sku, *pieces, now).await? else {
             // Dropping the transaction gives the lines before this one back.
             tx.rollback().await?;
-            // What was refused stays refused: a twin of this call that comes later, when there is enough again, would
-            // hold stock for an order that will never be. Power fails before it: the caller hears nothing and releases.
-            release(context, id, request.order_id).await?;
             return Err(InventoryError::Insufficient(shortages(context, &demand).await?));
         };
         announce_if_low(&mut tx, row.available() + pieces, &row).await?;
@@ -48,10 +46,7 @@ pub(crate) async fn reserve(context: &Context, request: ReserveStock) -> Result<
 
 /// What falls short now. If stock came back between the refusal and this look, the list may be empty of true shortages; then
 /// every line is listed with what there is, so that the caller can decide.
-async fn shortages(
-    context: &Context,
-    demand: &std::collections::BTreeMap<Sku, i64>,
-) -> Result<Vec<Shortage>, InventoryError> {
+async fn shortages(context: &Context, demand: &BTreeMap<Sku, i64>) -> Result<Vec<Shortage>, InventoryError> {
     let skus: Vec<Sku> = demand.keys().cloned().collect();
     let rows = stock::find_all(context.db.reader(), &skus).await?;
     let all: Vec<Shortage> = demand

@@ -3,7 +3,7 @@
 //!
 //! | before | reserve | release | ship |
 //! |---|---|---|---|
-//! | none | held, or released if there is not enough: the id is burnt | released: the id is burnt | refused |
+//! | none | held, if there is enough | released: the id is burnt | refused |
 //! | held | nothing more | released, the pieces are free | shipped, the pieces leave |
 //! | released | refused: the id is burnt | nothing more | refused |
 //! | shipped | nothing more | refused | refused |

@@ -5,7 +5,7 @@ use platform::db::Tx;
 use sea_orm::DbErr;
 
 use crate::Context;
-use crate::store::orders;
+use crate::store::{ended_payments, orders};
 
 /// Nothing happens if another payment, or none, holds the order. Its payment window stays what it was: an order that
 /// is declined again and again must not hold its stock for ever.
@@ -25,10 +25,12 @@ pub(crate) async fn give_up_payment(
 
 /// The same inside a transaction of the caller's, which has locked the order.
 pub(super) async fn give_up_in(tx: &Tx, before: &orders::Model, payment_id: PaymentId) -> Result<(), DbErr> {
+    let now = tx.system().now();
+    // Also if it does not hold the order: the call that begins it may still be on its way.
+    ended_payments::remember(tx.conn(), payment_id, before.order_id(), now).await?;
     let Some(payment) = before.payment()?.give_up(payment_id) else {
         return Ok(());
     };
-    let now = tx.system().now();
     let mut after = before.clone();
     after.set_payment(payment, now);
     orders::save(tx.conn(), before, after, now).await.map(|_| ())

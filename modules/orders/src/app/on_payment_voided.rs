@@ -10,6 +10,7 @@ use platform::bus::{EventHandler, HandleError};
 
 use crate::Context;
 use crate::app::payment_event::{announce, entry, ignore, open, record};
+use crate::store::ended_payments;
 
 pub(crate) struct OnPaymentVoided {
     pub(crate) context: Arc<Context>,
@@ -37,6 +38,8 @@ impl EventHandler for OnPaymentVoided {
             Some(payment) => {
                 // Nothing was declined: the customer gets the full time to pay in another way.
                 let restart_window = before.status()? == OrderStatus::Pending;
+                ended_payments::remember(tx.conn(), facts.payment_id, facts.order_id, tx.system().now())
+                    .await?;
                 let entry = entry(&tx, facts, "payment_voided", facts.amount);
                 let after = record(&self.context, &tx, &before, payment, restart_window, entry).await?;
                 announce(&mut tx, &after).await?;

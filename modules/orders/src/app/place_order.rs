@@ -27,17 +27,18 @@ use contracts::orders::{
 use contracts::port::PortError;
 use kernel::{CartId, OrderId, Quantity, ReservationId, UserId};
 use platform::idempotency::{self, Begin, IdempotencyError, KeyedRequest, Ticket};
+use platform::problem::chain;
 use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 
 use crate::Context;
-use crate::app::undo::{Intent, undo};
+use crate::app::undo::{Intent, release_abandoned, undo};
 use crate::domain::placement::{self, PricedOrder, Refused};
 use crate::domain::placing::{Heard, Step, next};
 use crate::domain::{number, transitions};
 use crate::error::OrdersError;
 use crate::store::timeline::Entry;
-use crate::store::{lines, orders, timeline};
+use crate::store::{abandoned_reservations, lines, orders, timeline};
 
 /// How often a request may find that its attempt was taken over, or has to be undone first, before it gives up.
 const MAX_ROUNDS: usize = 5;
@@ -70,7 +71,9 @@ async fn place(context: &Context, request: &PlaceOrder) -> Result<PlacedOrder, O
             Begin::Work(ticket) => (ticket, Heard::Opened),
         };
         let attempt = Attempt { context, request, ticket: &ticket, priced: None, end: None };
-        let ended = ticket.hold(&context.db, attempt.run(next(Step::OpenKey, heard))).await;
+        // On the heap: the frames of all steps together are more than a stack of a debug build has room for.
+        let work = Box::pin(attempt.run(next(Step::OpenKey, heard)));
+        let ended = ticket.hold(&context.db, work).await;
         if let Some(end) = ended {
             return end.and_then(|outcome| answer(outcome, false));
         }
@@ -105,8 +108,11 @@ impl Attempt<'_> {
                 // reservation; undoing releases it, and a `reserve` that is still on its way finds its id burnt.
                 Step::Reserve => self.reserve().await,
                 // Nothing is held, and that is the final word for this key. Power fails before the commit: the open key
-                // is undone. After it: a retry hears the refusal.
+                // is undone. After it: a retry hears the refusal, and the worker lets the reservation go.
                 Step::StoreRefusal => self.store_refusal().await,
+                // Burns the id: a `reserve` that is still on its way holds nothing any more. Power fails before it: as
+                // after the commit.
+                Step::LetGo => self.let_go().await,
                 // Writes everything at once, if the key is still open. Power fails before the commit: as after
                 // `Reserve`. After it: the order stands, the key is done, its event is in the outbox; a retry gets the
                 // stored answer.
@@ -181,11 +187,20 @@ impl Attempt<'_> {
 
     async fn store_refusal(&mut self) -> Heard {
         let Some(Ok(outcome)) = &self.end else { return Heard::Silent };
-        match store_outcome(self.context, self.ticket, outcome).await {
+        match store_refusal(self.context, self.ticket, outcome).await {
             Ok(()) => Heard::Done,
             Err(error @ OrdersError::Idempotency(_)) => self.fail(Heard::No, error),
             Err(error) => self.fail(Heard::Silent, error),
         }
+    }
+
+    async fn let_go(&mut self) -> Heard {
+        let order_id = self.order_id();
+        let released = release_abandoned(self.context, ReservationId(order_id.uuid()), order_id).await;
+        if let Err(error) = released {
+            tracing::warn!(order.id = %order_id, cause = %chain(&error), "a refused reservation is left to the worker");
+        }
+        Heard::Done
     }
 
     async fn write_order(&mut self) -> Heard {
@@ -239,9 +254,12 @@ fn demand(order_id: OrderId, request: &PlaceOrder, priced: &PricedOrder) -> Rese
     ReserveStock { reservation_id: ReservationId(order_id.uuid()), order_id, lines }
 }
 
-async fn store_outcome(context: &Context, ticket: &Ticket, outcome: &Outcome) -> Result<(), OrdersError> {
+/// One transaction: the stored refusal, and the note that whatever comes of the reservation is to be released.
+async fn store_refusal(context: &Context, ticket: &Ticket, outcome: &Outcome) -> Result<(), OrdersError> {
     let tx = context.db.begin().await?;
     ticket.complete(&tx, outcome).await?;
+    let (reservation_id, order_id) = (ReservationId(ticket.resource_id), OrderId(ticket.resource_id));
+    abandoned_reservations::remember(tx.conn(), reservation_id, order_id, tx.system().now()).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The net under placements and reactivations: finds those that a crash left half done, and undoes them.
 
+use std::time::Duration;
+
 use kernel::{OrderId, ReservationId};
 use platform::idempotency;
 use platform::lease::LEASE;
@@ -7,10 +9,12 @@ use sea_orm::DbErr;
 
 use crate::Context;
 use crate::app::undo::{Intent, release_abandoned, undo};
-use crate::store::{abandoned_reservations, orders};
+use crate::store::{abandoned_reservations, ended_payments, orders};
 
 /// Rows of each kind in one run; the next run takes the next ones.
 const BATCH: u64 = 100;
+/// How long a payment that has ended cannot begin: longer than any call is on its way.
+const REMEMBER_ENDED_PAYMENTS: Duration = Duration::from_secs(24 * 3600);
 /// The routes whose keys stand for a placement; the keys of others left no trace but themselves.
 const PLACEMENT_ROUTES: [&str; 2] = ["POST /orders", "POST /cart/checkout"];
 
@@ -18,7 +22,8 @@ const PLACEMENT_ROUTES: [&str; 2] = ["POST /orders", "POST /cart/checkout"];
 pub(crate) async fn recover_placements(context: &Context) -> Result<(), DbErr> {
     undo_stale_keys(context).await?;
     undo_stale_reactivations(context).await?;
-    release_what_is_left(context).await
+    release_what_is_left(context).await?;
+    forget_ended_payments(context).await
 }
 
 async fn undo_stale_keys(context: &Context) -> Result<(), DbErr> {
@@ -47,6 +52,15 @@ async fn undo_stale_reactivations(context: &Context) -> Result<(), DbErr> {
 async fn release_what_is_left(context: &Context) -> Result<(), DbErr> {
     for row in abandoned_reservations::oldest(context.db.reader(), BATCH).await? {
         release_abandoned(context, ReservationId(row.reservation_id), OrderId(row.order_id)).await?;
+    }
+    Ok(())
+}
+
+async fn forget_ended_payments(context: &Context) -> Result<(), DbErr> {
+    let before = context.db.system().now().minus(REMEMBER_ENDED_PAYMENTS);
+    // A look without a lock first: an idle run must not take SQLite's writer.
+    if ended_payments::any_before(context.db.reader(), before).await? {
+        ended_payments::purge(context.db.writer(), before).await?;
     }
     Ok(())
 }

@@ -10,7 +10,8 @@
 //! | [`Step::UndoEarlier`] | the key is open: as above | the key is gone and the stock is on a list (see `domain::undoing`) |
 //! | [`Step::LookAtCart`], [`Step::Quote`] | the key is open, no stock is held: undone, which burns an unused id | the same; they only read |
 //! | [`Step::Reserve`] | the same | the key is open and names the stock that is held: undone, which releases it |
-//! | [`Step::StoreRefusal`] | the key is open, nothing is held: undone | the key is done; a retry hears the refusal |
+//! | [`Step::StoreRefusal`] | the key is open, nothing is held: undone | the key is done and the id on the list; a retry hears the refusal |
+//! | [`Step::LetGo`] | the id is on the list: the worker releases it | the id is burnt, and off the list |
 //! | [`Step::WriteOrder`] | the key is open and the stock held: undone, which releases it | order, event and answer stand together; a retry hears the answer |
 //! | [`Step::WithdrawKey`] | the key is open, nothing is held: undone | nothing is left |
 //! | [`Step::Undo`] | as before the undoing: the key is open | the key is gone and the stock is on a list |
@@ -28,8 +29,12 @@ pub enum Step {
     Quote,
     /// Ask inventory to hold the stock, all lines or none.
     Reserve,
-    /// Write that there is not enough stock as the final word for this key.
+    /// Write that there is not enough stock as the final word for this key, and put the reservation on the list of
+    /// those that are to be released.
     StoreRefusal,
+    /// Release what was refused, which burns its id: a twin of the call that comes late, when there is enough again,
+    /// would hold stock for an order that will never be.
+    LetGo,
     /// Write order, lines, timeline, event and stored answer, all at once and only if the key is still open.
     WriteOrder,
     /// Forget the key: nothing was asked of inventory.
@@ -86,9 +91,11 @@ pub const TABLE: &[(Step, Heard, Step)] = &[
     // The id is burnt: this attempt was given up for dead and undone while it still ran.
     (Step::Reserve, Heard::No, Step::Undo),
     (Step::Reserve, Heard::Silent, Step::Undo),
-    (Step::StoreRefusal, Heard::Done, Step::Answer),
+    (Step::StoreRefusal, Heard::Done, Step::LetGo),
     (Step::StoreRefusal, Heard::No, Step::Undo),
     (Step::StoreRefusal, Heard::Silent, Step::Undo),
+    // Released, or left to the worker.
+    (Step::LetGo, Heard::Done, Step::Answer),
     (Step::WriteOrder, Heard::Done, Step::Answer),
     // The cart has become another order, or the key is not open any more: nothing was written.
     (Step::WriteOrder, Heard::No, Step::Undo),
@@ -122,7 +129,7 @@ mod tests {
             let twin = TABLE.iter().skip(index + 1).find(|(at, said, _)| (at, said) == (step, heard));
             assert_eq!(twin, None, "{step:?} {heard:?}");
             let ends = matches!(to, Step::Answer | Step::Refuse);
-            assert!(ends != answers(*to).contains(&Heard::Silent), "{to:?} ends, or may meet silence");
+            assert!(ends == answers(*to).is_empty(), "{to:?} ends, or has an answer");
         }
     }
 

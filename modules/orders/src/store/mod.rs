@@ -2,6 +2,7 @@
 
 pub(crate) mod abandoned_reservations;
 pub(crate) mod analytics;
+pub(crate) mod ended_payments;
 pub(crate) mod import_numbers;
 pub(crate) mod lines;
 pub(crate) mod orders;

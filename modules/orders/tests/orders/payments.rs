@@ -81,6 +81,37 @@ testkit::on_every_database! {
         shop.app.assert_healthy().await;
     }
 
+    async fn a_call_that_comes_late_begins_no_payment_that_has_ended(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        let ada = shop.bench.tokens.customer();
+        let id = shop.place(&ada, &[("MUG", 2)]).await;
+        let port = shop.module.port();
+        let late = || PaymentId(fresh_id());
+
+        // Given up before its call came, and after.
+        let (silent, holder) = (late(), late());
+        port.give_up_payment(order_id(&id), silent).await.unwrap();
+        assert_eq!(begin(&shop, &ada, &id, silent).await, Err(BeginPaymentRefusal::InProgress));
+        assert_eq!(begin(&shop, &ada, &id, holder).await, Ok(1_700));
+
+        // Refused, and the order could be paid when its twin comes.
+        let refused = late();
+        assert_eq!(begin(&shop, &ada, &id, refused).await, Err(BeginPaymentRefusal::InProgress));
+        port.give_up_payment(order_id(&id), holder).await.unwrap();
+        for ended in [refused, holder, silent] {
+            assert_eq!(begin(&shop, &ada, &id, ended).await, Err(BeginPaymentRefusal::InProgress));
+            assert_eq!(shop.state(&id).await.1, "unpaid");
+        }
+
+        // A wish that is meant comes under another id; and nothing is remembered for ever.
+        let meant = late();
+        assert_eq!(begin(&shop, &ada, &id, meant).await, Ok(1_700));
+        port.give_up_payment(order_id(&id), meant).await.unwrap();
+        shop.advance(24 * 3_600 + 1);
+        shop.app.work("orders.recover_placements").await;
+        assert_eq!(begin(&shop, &ada, &id, meant).await, Ok(1_700));
+    }
+
     async fn paying_and_cancelling_at_once_ends_in_one_of_the_two(engine: Engine) {
         let shop = Shop::open(engine).await;
         let ada = shop.bench.tokens.customer();

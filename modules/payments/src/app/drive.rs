@@ -1,66 +1,29 @@
-//! Brings an open attempt to its end: asks the provider for a verdict, and has it settled.
+//! Brings an open attempt to its end, step by step along the table of [`crate::domain::driving`], which says what is left
+//! when the power fails.
 
 use std::future::Future;
 
 use kernel::{Money, PaymentId};
-use platform::http::Answer;
-use platform::idempotency::{Begin, IdempotencyError, KeyedRequest, begin};
 use platform::lease;
 use platform::problem::chain;
 
 use crate::Context;
-use crate::app::lease_until;
-use crate::app::outcome::Outcome;
-use crate::app::settle::settle;
+use crate::app::settle::{Settled, settle};
+use crate::app::{lease_until, release_order};
+use crate::domain::driving::{self, Heard, Manner, Step, next};
 use crate::domain::movement::Movement;
 use crate::error::PaymentError;
 use crate::provider::{Authorization, NoAnswer, Verdict};
 use crate::store::{attempts, payments};
 
-/// How often a call is made while somebody waits; each time with its key, and each followed by a look for its fate.
-const TRIES: u32 = 2;
-
-/// Who drives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// A client waits: everything is tried at once.
-    Waiting,
-    /// The worker found it: one try, and another in a later run.
-    Recovering,
-}
-
 /// How far it came.
-#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
 pub(crate) enum Driven {
-    Settled(Outcome),
+    Settled(Settled),
     /// Somebody else has ended it.
     Overtaken,
     /// No verdict in the tries that this manner has.
     Unanswered,
-}
-
-/// Drives an attempt for the client that waits for it; without one, somebody else is at work on it.
-pub(crate) async fn answer(
-    context: &Context,
-    attempt: Option<attempts::Model>,
-    request: KeyedRequest,
-) -> Result<Answer<Outcome>, PaymentError> {
-    let driven = match attempt {
-        Some(attempt) => drive(context, &attempt, Manner::Waiting).await?,
-        None => Driven::Overtaken,
-    };
-    match driven {
-        Driven::Settled(outcome) => Ok(Answer::fresh(outcome)),
-        Driven::Unanswered => Err(PaymentError::ProviderSilent),
-        // Who ends it stores the answer with the key, in the same transaction; it is waited for, within bounds.
-        Driven::Overtaken => match begin::<Outcome>(&context.db, Some(request)).await? {
-            Begin::Replay(outcome) => Ok(Answer::replayed(outcome)),
-            Begin::Work(ticket) => {
-                ticket.withdraw(&context.db).await?;
-                Err(IdempotencyError::TakenOver.into())
-            }
-        },
-    }
 }
 
 /// Takes over an attempt that a dead request left behind. `None` while somebody may still be at work on it.
@@ -77,7 +40,7 @@ pub(crate) async fn resume(
     Ok(taken.then_some(attempts::Model { lease_until_ms: lease.ms(), ..attempt }))
 }
 
-/// Drives an attempt whose lease the caller has.
+/// Drives an attempt whose lease the caller has; the lease is renewed for as long as that takes.
 pub(crate) async fn drive(
     context: &Context,
     attempt: &attempts::Model,
@@ -94,55 +57,107 @@ pub(crate) async fn drive(
     }
     let (db, system) = (&context.db, context.db.system());
     let renew = || attempts::renew(db.writer(), attempt.id, lease_until(system));
-    let asking = async {
-        match manner {
-            Manner::Waiting => insist(context, &payment, attempt).await,
-            Manner::Recovering => look_after(context, &payment, attempt).await,
-        }
-    };
-    let Some(verdict) = lease::keep(renew, asking).await? else {
-        if manner == Manner::Waiting {
-            // Left to the worker at once; a worker's own lease stays, as its pause before the next try.
-            attempts::renew(db.writer(), attempt.id, system.now()).await?;
-        }
-        return Ok(Driven::Unanswered);
-    };
-    // Power fails here: the provider knows what it did, and tells it again under the same key.
-    Ok(match settle(context, attempt, &verdict, manner).await? {
-        Some(outcome) => Driven::Settled(outcome),
-        None => Driven::Overtaken,
-    })
+    let first = driving::first(attempt.movement()?, manner);
+    let driving = Driving { context, payment: &payment, attempt, verdict: None, settled: None };
+    // On the heap: the frames of all steps together are more than a stack of a debug build has room for.
+    lease::keep(renew, Box::pin(driving.run(first))).await
 }
 
-/// A call, and after silence a look for its fate; then once more, with the same key.
-async fn insist(
+/// Has a verdict settled that was heard by chance, and the order told if it is one of failure.
+pub(crate) async fn settle_what_was_heard(
     context: &Context,
-    payment: &payments::Model,
     attempt: &attempts::Model,
-) -> Result<Option<Verdict>, PaymentError> {
-    for _try in 0..TRIES {
-        if let Some(verdict) = call(context, payment, attempt).await? {
-            return Ok(Some(verdict));
-        }
-        let fate = in_time(context, attempt, context.provider.find(&attempt.provider_key)).await;
-        if let Some(Some(verdict)) = fate {
-            return Ok(Some(verdict));
-        }
-    }
-    Ok(None)
+    verdict: Verdict,
+) -> Result<(), PaymentError> {
+    let id = PaymentId(attempt.payment_id);
+    let payment = payments::find(context.db.reader(), payments::Scope::All, id).await?;
+    let payment = payment.ok_or(PaymentError::NotFound(id))?;
+    let driving = Driving { context, payment: &payment, attempt, verdict: Some(verdict), settled: None };
+    Box::pin(driving.run(Step::Settle)).await.map(|_driven| ())
 }
 
-/// Nobody waits any more. A payment that the provider never saw is given up, and its key is fenced off, so that a call
-/// still on its way cannot charge. What an admin or a cancelled order has asked for is carried out.
-async fn look_after(
-    context: &Context,
-    payment: &payments::Model,
-    attempt: &attempts::Model,
-) -> Result<Option<Verdict>, PaymentError> {
-    if attempt.movement()?.begins() {
-        return Ok(in_time(context, attempt, context.provider.abandon(&attempt.provider_key)).await);
+/// One attempt on its way to its end.
+struct Driving<'a> {
+    context: &'a Context,
+    payment: &'a payments::Model,
+    attempt: &'a attempts::Model,
+    /// What the provider said, once and for all.
+    verdict: Option<Verdict>,
+    settled: Option<Settled>,
+}
+
+impl Driving<'_> {
+    async fn run(mut self, first: Step) -> Result<Driven, PaymentError> {
+        let mut step = first;
+        loop {
+            let heard = match step {
+                // Power fails before, in or after it: the attempt is open, and is asked for again under the same key.
+                Step::Call | Step::CallAgain | Step::CarryOut => {
+                    let verdict = call(self.context, self.payment, self.attempt).await?;
+                    self.hear(verdict.map(Some))
+                }
+                // Only reads.
+                Step::Look | Step::LookAgain => {
+                    let finding = self.context.provider.find(&self.attempt.provider_key);
+                    let fate = in_time(self.context, self.attempt, finding).await;
+                    self.hear(fate)
+                }
+                // The provider never saw it, or says what it did; a call still on its way cannot charge any more.
+                Step::Abandon => {
+                    let abandoning = self.context.provider.abandon(&self.attempt.provider_key);
+                    let verdict = in_time(self.context, self.attempt, abandoning).await;
+                    self.hear(verdict.map(Some))
+                }
+                // One transaction. Power fails before its commit: the provider says the same again under the same key.
+                Step::Settle => self.settle().await?,
+                // Power fails before it: the payment's row says that it is due, and the worker does it.
+                Step::TellOrder => self.tell_order().await,
+                // Power fails before it: the worker waits for the lease.
+                Step::LeaveToWorker => {
+                    let (db, now) = (&self.context.db, self.context.db.system().now());
+                    attempts::renew(db.writer(), self.attempt.id, now).await?;
+                    Heard::Done
+                }
+                Step::Settled => return Ok(self.settled.map_or(Driven::Overtaken, Driven::Settled)),
+                Step::Overtaken => return Ok(Driven::Overtaken),
+                Step::Unanswered => return Ok(Driven::Unanswered),
+            };
+            step = next(step, heard);
+        }
     }
-    call(context, payment, attempt).await
+
+    fn hear(&mut self, said: Option<Option<Verdict>>) -> Heard {
+        match said {
+            Some(Some(verdict)) => {
+                self.verdict = Some(verdict);
+                Heard::Verdict
+            }
+            Some(None) => Heard::Nothing,
+            None => Heard::Silent,
+        }
+    }
+
+    async fn settle(&mut self) -> Result<Heard, PaymentError> {
+        let Some(verdict) = &self.verdict else { return Ok(Heard::Silent) };
+        let Some(settled) = Box::pin(settle(self.context, self.attempt, verdict)).await? else {
+            return Ok(Heard::No);
+        };
+        let heard = if settled.payment.release_due { Heard::Failed } else { Heard::Done };
+        self.settled = Some(settled);
+        Ok(heard)
+    }
+
+    async fn tell_order(&self) -> Heard {
+        let Some(settled) = &self.settled else { return Heard::Silent };
+        match release_order::release(self.context, &settled.payment).await {
+            Ok(()) => Heard::Done,
+            Err(error) => {
+                tracing::warn!(payment.id = %settled.payment.id, cause = %chain(&error),
+                    "could not tell the order that its payment failed");
+                Heard::Silent
+            }
+        }
+    }
 }
 
 /// One call under the attempt's key.

@@ -12,11 +12,14 @@ use platform::lease::{self, LEASE};
 use sea_orm::DbErr;
 
 use crate::Context;
+use crate::app::drive::Driven;
 use crate::app::outcome::Outcome;
 use crate::app::{draft, drive, lease_until, release_order};
 use crate::domain::balance::Balance;
+use crate::domain::driving::Manner;
 use crate::domain::intent;
 use crate::domain::movement::Movement;
+use crate::domain::paying::{Heard, Step, next};
 use crate::domain::status::Status;
 use crate::domain::text::Token;
 use crate::error::PaymentError;
@@ -41,59 +44,189 @@ pub(crate) async fn pay(
     system.to_the_end(async move { run(&context, request, &wish).await }).await?
 }
 
-async fn run(
-    context: &Arc<Context>,
-    request: KeyedRequest,
-    wish: &Pay,
-) -> Result<Answer<Outcome>, PaymentError> {
-    let ticket = match begin::<Outcome>(&context.db, Some(request.clone())).await? {
+async fn run(context: &Context, request: KeyedRequest, wish: &Pay) -> Result<Answer<Outcome>, PaymentError> {
+    let (ticket, heard) = match begin::<Outcome>(&context.db, Some(request.clone())).await? {
         Begin::Replay(outcome) => return Ok(Answer::replayed(outcome)),
-        Begin::Work(ticket) => ticket,
+        Begin::Work(ticket) if ticket.resumed => (ticket, Heard::TakenOver),
+        Begin::Work(ticket) => (ticket, Heard::Opened),
     };
-    // Power fails here: an open key and nothing else. The worker drops it when its lease has run out.
-    let work = async {
-        let attempt = match begun_before(context, &ticket).await? {
-            Some(attempt) => drive::resume(context, attempt).await?,
-            None => start(context, PaymentId(ticket.resource_id), wish).await?,
-        };
-        drive::answer(context, attempt, request).await
-    };
+    let id = PaymentId(ticket.resource_id);
+    let paying = Paying { context, request, wish, id, due: None, attempt: None, fresh: None, end: None };
+    // On the heap: the frames of all steps together are more than a stack of a debug build has room for.
+    let work = Box::pin(paying.run(next(Step::OpenKey, heard)));
     ticket.hold(&context.db, work).await
 }
 
-/// The attempt that an earlier request with this key has left behind: it is gone on with, under its own provider key.
-async fn begun_before(context: &Context, ticket: &Ticket) -> Result<Option<attempts::Model>, PaymentError> {
-    if !ticket.resumed {
-        return Ok(None);
-    }
-    Ok(attempts::first_of(context.db.reader(), PaymentId(ticket.resource_id)).await?)
+/// A request under its open key: what it has learned so far.
+struct Paying<'a> {
+    context: &'a Context,
+    request: KeyedRequest,
+    wish: &'a Pay,
+    /// The payment that is to be.
+    id: PaymentId,
+    /// What the order said.
+    due: Option<PayableOrder>,
+    attempt: Option<attempts::Model>,
+    /// A key that was opened anew while an answer was awaited.
+    fresh: Option<Ticket>,
+    /// What the client will hear, if nothing else comes between.
+    end: Option<Result<Answer<Outcome>, PaymentError>>,
 }
 
-async fn start(
-    context: &Context,
-    id: PaymentId,
-    wish: &Pay,
-) -> Result<Option<attempts::Model>, PaymentError> {
-    remember(context, id, wish).await?;
-    // Power fails here, or while the order is asked: the order may be held by a payment that does not exist. The
-    // intent says so; the worker tells the order and forgets intent and key.
-    let asking = context.orders.begin_payment(wish.order_id, id, wish.actor);
-    let due = match lease::keep(|| renew(context, id), asking).await {
-        Ok(due) => due,
-        Err(PortError::Refused(refusal)) => {
-            forget(context, id).await?;
-            return Err(refusal.into());
+impl Paying<'_> {
+    /// Carries out one step after the other along the table of [`crate::domain::paying`].
+    async fn run(mut self, first: Step) -> Result<Answer<Outcome>, PaymentError> {
+        let mut step = first;
+        loop {
+            let done = match step {
+                // Only read.
+                Step::FindAttempt | Step::FindTwin => self.find_attempt().await,
+                // Power fails before it: an open key and nothing else, which the worker drops. After it: the intent
+                // says what may be; the worker tells the order and forgets intent and key.
+                Step::Remember => self.remember().await,
+                // Power fails before, in or after it: the order may be held by a payment that does not exist. The
+                // intent says so.
+                Step::AskOrder => self.ask_order().await,
+                Step::Forget => forget(self.context, self.id).await.map(|()| Heard::Done),
+                Step::LetGo => let_go(self.context, self.id).await.map(|()| Heard::Done),
+                // Power fails before its commit: as above. After it: payment and attempt are open. The worker asks the
+                // provider under the attempt's key, fences the key off if the provider never saw it, and tells the order.
+                Step::Open => self.open().await,
+                Step::TakeBack => {
+                    let taken_back =
+                        release_order::take_back(self.context, self.id, self.wish.order_id).await;
+                    taken_back.map(|()| Heard::Done)
+                }
+                // Power fails after it: the worker drives the attempt when this lease has run out.
+                Step::Resume => self.resume().await,
+                Step::Drive => self.drive().await,
+                Step::AwaitAnswer => self.await_answer().await,
+                Step::WithdrawKey => self.withdraw_key().await,
+                Step::OpenKey | Step::Answer | Step::Refuse => {
+                    return self.end.unwrap_or_else(|| Err(IdempotencyError::TakenOver.into()));
+                }
+            };
+            let heard = done.unwrap_or_else(|error| {
+                self.end = Some(Err(error));
+                Heard::Silent
+            });
+            step = next(step, heard);
         }
-        Err(silence) => {
-            let_go(context, id).await?;
-            return Err(PaymentError::Orders(Box::new(silence)));
+    }
+
+    /// Keeps the cause for the client.
+    fn refuse(&mut self, heard: Heard, error: impl Into<PaymentError>) -> Heard {
+        self.end = Some(Err(error.into()));
+        heard
+    }
+
+    /// The attempt that another request with this key has made: it is gone on with, under its own provider key.
+    async fn find_attempt(&mut self) -> Result<Heard, PaymentError> {
+        self.attempt = attempts::first_of(self.context.db.reader(), self.id).await?;
+        Ok(if self.attempt.is_some() { Heard::Done } else { Heard::Nothing })
+    }
+
+    async fn remember(&mut self) -> Result<Heard, PaymentError> {
+        let remembered = remember(self.context, self.id, self.wish).await?;
+        Ok(match remembered {
+            Remembered::Written => Heard::Done,
+            Remembered::PaymentAlready => Heard::Begun,
+            Remembered::TakenOver => self.refuse(Heard::No, IdempotencyError::TakenOver),
+        })
+    }
+
+    async fn ask_order(&mut self) -> Result<Heard, PaymentError> {
+        let (context, id) = (self.context, self.id);
+        let asking = context.orders.begin_payment(self.wish.order_id, id, self.wish.actor);
+        Ok(match lease::keep(|| renew(context, id), asking).await {
+            Ok(due) if due.amount.amount_minor <= 0 => {
+                self.refuse(Heard::NothingDue, PaymentError::NothingDue)
+            }
+            Ok(due) => {
+                self.due = Some(due);
+                Heard::Done
+            }
+            Err(PortError::Refused(refusal)) => self.refuse(Heard::No, refusal),
+            Err(silence) => self.refuse(Heard::Silent, PaymentError::Orders(Box::new(silence))),
+        })
+    }
+
+    async fn open(&mut self) -> Result<Heard, PaymentError> {
+        let Some(due) = &self.due else { return Ok(Heard::Silent) };
+        match open(self.context, self.id, self.wish, due).await? {
+            Opened::Attempt(attempt) => {
+                self.attempt = Some(attempt);
+                Ok(Heard::Done)
+            }
+            Opened::NotOurs => Ok(self.refuse(Heard::Nothing, IdempotencyError::TakenOver)),
+            Opened::Second => {
+                let refusal = self.refusal_of_a_second().await?;
+                Ok(self.refuse(Heard::Second, refusal))
+            }
         }
-    };
-    open(context, id, wish, &due).await
+    }
+
+    /// The order let this payment in, but another one of it is live here: its events are still on their way to the order.
+    async fn refusal_of_a_second(&self) -> Result<BeginPaymentRefusal, PaymentError> {
+        let live = payments::live_of(self.context.db.reader(), self.wish.order_id).await?;
+        let under_way = live.is_none_or(|live| live.status == Status::Pending.as_str());
+        Ok(if under_way { BeginPaymentRefusal::InProgress } else { BeginPaymentRefusal::AlreadyPaid })
+    }
+
+    async fn resume(&mut self) -> Result<Heard, PaymentError> {
+        let Some(found) = self.attempt.take() else { return Ok(Heard::No) };
+        self.attempt = drive::resume(self.context, found).await?;
+        Ok(if self.attempt.is_some() { Heard::Done } else { Heard::No })
+    }
+
+    async fn drive(&mut self) -> Result<Heard, PaymentError> {
+        let Some(attempt) = &self.attempt else { return Ok(Heard::No) };
+        Ok(match Box::pin(drive::drive(self.context, attempt, Manner::Waiting)).await? {
+            Driven::Settled(settled) => {
+                self.end = Some(Ok(Answer::fresh(settled.answer().await)));
+                Heard::Done
+            }
+            Driven::Overtaken => Heard::No,
+            Driven::Unanswered => self.refuse(Heard::Silent, PaymentError::ProviderSilent),
+        })
+    }
+
+    /// Who ends the attempt stores the answer with the key, in the same transaction; it is waited for, within bounds.
+    async fn await_answer(&mut self) -> Result<Heard, PaymentError> {
+        Ok(match begin::<Outcome>(&self.context.db, Some(self.request.clone())).await? {
+            Begin::Replay(outcome) => {
+                self.end = Some(Ok(Answer::replayed(outcome)));
+                Heard::Stored
+            }
+            Begin::Work(ticket) if ticket.resumed => {
+                self.refuse(Heard::TakenOver, IdempotencyError::TakenOver)
+            }
+            Begin::Work(ticket) => {
+                self.fresh = Some(ticket);
+                self.refuse(Heard::Opened, IdempotencyError::TakenOver)
+            }
+        })
+    }
+
+    async fn withdraw_key(&mut self) -> Result<Heard, PaymentError> {
+        if let Some(ticket) = &self.fresh {
+            ticket.withdraw(&self.context.db).await?;
+        }
+        Ok(Heard::Done)
+    }
+}
+
+/// What became of a wish that was to be written down.
+enum Remembered {
+    Written,
+    /// A twin of this request has made it a payment since it was looked for.
+    PaymentAlready,
+    /// It is being taken back, or its key is gone.
+    TakenOver,
 }
 
 /// Writes down what is wanted, before anybody is asked.
-async fn remember(context: &Context, id: PaymentId, wish: &Pay) -> Result<(), PaymentError> {
+async fn remember(context: &Context, id: PaymentId, wish: &Pay) -> Result<Remembered, PaymentError> {
     let system = context.db.system();
     let now = system.now();
     let tx = context.db.begin().await?;
@@ -108,12 +241,19 @@ async fn remember(context: &Context, id: PaymentId, wish: &Pay) -> Result<(), Pa
     };
     let again = !intents::insert(tx.conn(), row).await?;
     if again && !intents::resume(tx.conn(), id, lease_until(system)).await? {
-        return Err(IdempotencyError::TakenOver.into());
+        tx.rollback().await?;
+        return Ok(Remembered::TakenOver);
+    }
+    // Looked for after the insert, which waits for a twin that is turning the same intent into a payment: written again,
+    // the intent would be taken back one day, and the order told that a payment came to nothing that is under way.
+    if payments::find(tx.conn(), payments::Scope::All, id).await?.is_some() {
+        tx.rollback().await?;
+        return Ok(Remembered::PaymentAlready);
     }
     // Everyone takes the intent first and the key second, so that two of them cannot wait for each other.
     keys::hold(tx.conn(), id.uuid(), now.plus(LEASE)).await?;
     tx.commit().await?;
-    Ok(())
+    Ok(Remembered::Written)
 }
 
 /// The intent belongs to this request for a while longer.
@@ -145,31 +285,38 @@ async fn forget(context: &Context, id: PaymentId) -> Result<(), PaymentError> {
     Ok(())
 }
 
+/// What became of an intent that was to become a payment.
+#[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
+enum Opened {
+    Attempt(attempts::Model),
+    /// A twin of this request has made it a payment, or it is being taken back (its lease ran out, or the order was
+    /// cancelled). In the second case the order may hold our late claim.
+    NotOurs,
+    /// Another payment of the order is live.
+    Second,
+}
+
 /// The intent becomes a payment with its first attempt.
 async fn open(
     context: &Context,
     id: PaymentId,
     wish: &Pay,
     due: &PayableOrder,
-) -> Result<Option<attempts::Model>, PaymentError> {
-    if due.amount.amount_minor <= 0 {
-        release_order::take_back(context, id, wish.order_id).await?;
-        return Err(PaymentError::NothingDue);
-    }
+) -> Result<Opened, PaymentError> {
     let system = context.db.system();
     let now = system.now();
     let tx = context.db.begin().await?;
     let Some(intent) = intents::find(tx.conn(), id).await? else {
         tx.rollback().await?;
-        return overtaken(context, id, wish.order_id).await;
+        return Ok(Opened::NotOurs);
     };
     if !intents::take(tx.conn(), id).await? {
         tx.rollback().await?;
-        return overtaken(context, id, wish.order_id).await;
+        return Ok(Opened::NotOurs);
     }
     if !payments::insert(tx.conn(), first_row(context, &intent, due)).await? {
         tx.rollback().await?;
-        return Err(refuse_second(context, id, wish.order_id).await?);
+        return Ok(Opened::Second);
     }
     let movement = if intent.capture { Movement::Charge } else { Movement::Authorize };
     let lease = lease_until(system);
@@ -180,10 +327,8 @@ async fn open(
     };
     let attempt = attempts::insert(tx.conn(), attempt).await?;
     tx.commit().await?;
-    // Power fails here: payment and attempt are open. The worker asks the provider under the attempt's key, fences the
-    // key off if the provider never saw it, and tells the order.
     tracing::info!(payment.id = %id, order.id = %wish.order_id, amount = %due.amount, "began a payment");
-    Ok(Some(attempt))
+    Ok(Opened::Attempt(attempt))
 }
 
 fn first_row(context: &Context, intent: &intents::Model, due: &PayableOrder) -> payments::Model {
@@ -206,30 +351,4 @@ fn first_row(context: &Context, intent: &intents::Model, due: &PayableOrder) -> 
         created_at_ms: intent.created_at_ms,
         updated_at_ms: intent.created_at_ms,
     }
-}
-
-/// The intent is not ours any more: a twin of this request has made it a payment, or it is being taken back (its lease
-/// ran out, or the order was cancelled). In the second case the order may hold our late claim, so it is told.
-async fn overtaken(
-    context: &Context,
-    id: PaymentId,
-    order_id: OrderId,
-) -> Result<Option<attempts::Model>, PaymentError> {
-    if let Some(attempt) = attempts::first_of(context.db.reader(), id).await? {
-        return drive::resume(context, attempt).await;
-    }
-    release_order::take_back(context, id, order_id).await?;
-    Err(IdempotencyError::TakenOver.into())
-}
-
-/// The order let this payment in, but another one of it is live here: its events are still on their way to the order.
-async fn refuse_second(
-    context: &Context,
-    id: PaymentId,
-    order_id: OrderId,
-) -> Result<PaymentError, PaymentError> {
-    let live = payments::live_of(context.db.reader(), order_id).await?;
-    release_order::take_back(context, id, order_id).await?;
-    let under_way = live.is_none_or(|live| live.status == Status::Pending.as_str());
-    Ok(if under_way { BeginPaymentRefusal::InProgress } else { BeginPaymentRefusal::AlreadyPaid }.into())
 }

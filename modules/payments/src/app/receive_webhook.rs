@@ -5,8 +5,7 @@ use std::sync::Arc;
 use kernel::Timestamp;
 
 use crate::Context;
-use crate::app::drive::Manner;
-use crate::app::settle::settle;
+use crate::app::drive::settle_what_was_heard;
 use crate::error::PaymentError;
 use crate::store::{attempts, webhooks};
 
@@ -37,7 +36,7 @@ async fn receive(context: &Context, webhook: &Webhook, now: Timestamp) -> Result
     // Only a look: whoever is at work on the attempt goes on, and it ends once.
     let fate = tokio::time::timeout(context.provider_timeout(), context.provider.find(key)).await;
     if let Ok(Ok(Some(verdict))) = fate {
-        settle(context, &attempt, &verdict, Manner::Recovering).await?;
+        settle_what_was_heard(context, &attempt, verdict).await?;
     }
     Ok(())
 }

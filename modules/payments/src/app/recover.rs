@@ -10,8 +10,10 @@ use platform::problem::chain;
 use sea_orm::DbErr;
 
 use crate::Context;
-use crate::app::drive::{Driven, Manner, drive};
+use crate::app::drive::{Driven, drive};
 use crate::app::{lease_until, release_order};
+use crate::domain::driving::Manner;
+use crate::domain::intent::key_is_alone;
 use crate::error::PaymentError;
 use crate::store::{attempts, intents, keys, payments, webhooks};
 
@@ -68,7 +70,7 @@ async fn take_back_intents(context: &Context) -> Result<(), DbErr> {
             continue;
         }
         let (id, order_id) = (PaymentId(intent.id), OrderId(intent.order_id));
-        if let Err(error) = release_order::take_back(context, id, order_id).await {
+        if let Err(error) = release_order::take_back_claimed(context, id, order_id).await {
             tracing::warn!(payment.id = %id, cause = %chain(&error), "an intent could not be taken back yet");
         }
     }
@@ -90,12 +92,14 @@ async fn drop_stale_keys(context: &Context) -> Result<(), DbErr> {
     let db = &context.db;
     for key in idempotency::stale(db, "POST /payments", BATCH).await? {
         let id = PaymentId(key.resource_id);
-        let begun = intents::find(db.reader(), id).await?.is_some()
-            || payments::find(db.reader(), payments::Scope::All, id).await?.is_some()
-            || attempts::find(db.reader(), key.resource_id).await?.is_some();
-        if !begun {
-            // If its client came back in this moment, the lease is new and the key stays.
-            keys::withdraw_stale(db.writer(), key.resource_id, db.system().now()).await?;
+        let alone = key_is_alone(
+            intents::find(db.reader(), id).await?.is_some(),
+            payments::find(db.reader(), payments::Scope::All, id).await?.is_some(),
+            attempts::find(db.reader(), key.resource_id).await?.is_some(),
+        );
+        if alone {
+            // If its client came back meanwhile, the lease is another and the key stays, however slow this worker is.
+            keys::withdraw_unheld(db.writer(), key.resource_id, key.lease_until_ms).await?;
         }
     }
     Ok(())

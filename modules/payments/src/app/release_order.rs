@@ -3,6 +3,7 @@
 use kernel::{OrderId, PaymentId};
 
 use crate::Context;
+use crate::domain::taking_back::{Heard, Step, next};
 use crate::error::PaymentError;
 use crate::store::{intents, keys, payments};
 
@@ -16,25 +17,56 @@ pub(crate) async fn release(context: &Context, payment: &payments::Model) -> Res
     Ok(())
 }
 
-/// For an intent that never became a payment: it goes, and its key with it, so that the same request may come again.
+/// For an intent that never became a payment: it goes, and its key with it, so that the same request may come again. Along
+/// the table of [`crate::domain::taking_back`], which says what is left when the power fails.
 pub(crate) async fn take_back(
     context: &Context,
     id: PaymentId,
     order_id: OrderId,
 ) -> Result<(), PaymentError> {
-    // From here on it cannot become a payment, so the order can safely be told.
-    let ended = intents::end(context.db.writer(), id).await?;
-    if !ended && payments::find(context.db.reader(), payments::Scope::All, id).await?.is_some() {
-        // A twin of this request was quicker and has made it a payment: there is nothing to take back.
-        return Ok(());
+    run(context, id, order_id, Step::MarkEnding).await
+}
+
+/// The same by the worker, which has marked the intent as it claimed it.
+pub(crate) async fn take_back_claimed(
+    context: &Context,
+    id: PaymentId,
+    order_id: OrderId,
+) -> Result<(), PaymentError> {
+    run(context, id, order_id, Step::TellOrder).await
+}
+
+async fn run(context: &Context, id: PaymentId, order_id: OrderId, first: Step) -> Result<(), PaymentError> {
+    let mut step = first;
+    loop {
+        // Whatever fails leaves the rest to the worker, as the table says of silence; the caller hears the cause.
+        let heard = match step {
+            // From here on it cannot become a payment, so the order can safely be told.
+            Step::MarkEnding => found(intents::end(context.db.writer(), id).await?),
+            Step::LookForPayment => {
+                let payment = payments::find(context.db.reader(), payments::Scope::All, id).await?;
+                found(payment.is_some())
+            }
+            Step::TellOrder => {
+                let told = context.orders.give_up_payment(order_id, id).await;
+                told.map_err(|silence| PaymentError::Orders(Box::new(silence)))?;
+                Heard::Done
+            }
+            // Power fails before its commit: the intent is still marked, and the worker does this again.
+            Step::Forget => {
+                let tx = context.db.begin().await?;
+                intents::forget(tx.conn(), id).await?;
+                keys::withdraw(tx.conn(), id.uuid()).await?;
+                tx.commit().await?;
+                tracing::info!(payment.id = %id, order.id = %order_id, "took back a payment that had not begun");
+                Heard::Done
+            }
+            Step::Done | Step::LeftToWorker => return Ok(()),
+        };
+        step = next(step, heard);
     }
-    let told = context.orders.give_up_payment(order_id, id).await;
-    told.map_err(|silence| PaymentError::Orders(Box::new(silence)))?;
-    // Power fails here: the intent is still marked, and the worker does this again.
-    let tx = context.db.begin().await?;
-    intents::forget(tx.conn(), id).await?;
-    keys::withdraw(tx.conn(), id.uuid()).await?;
-    tx.commit().await?;
-    tracing::info!(payment.id = %id, order.id = %order_id, "took back a payment that had not begun");
-    Ok(())
+}
+
+fn found(it: bool) -> Heard {
+    if it { Heard::Done } else { Heard::Nothing }
 }

@@ -7,14 +7,12 @@ use contracts::payments::{
     PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided,
 };
 use kernel::{PaymentId, RefundId};
-use platform::db::Tx;
-use platform::problem::chain;
+use platform::db::{Committed, Tx};
 use sea_orm::DbErr;
 
 use crate::Context;
-use crate::app::drive::Manner;
+use crate::app::call_off;
 use crate::app::outcome::{Outcome, PaymentBody, facts};
-use crate::app::{call_off, release_order};
 use crate::domain::entries::entries;
 use crate::domain::movement::Movement;
 use crate::error::PaymentError;
@@ -24,13 +22,28 @@ use crate::store::{attempts, keys, ledger, payments};
 /// How long the client's answer waits for the events, so that a client that reads its order next usually sees it paid.
 const COURTESY: Duration = Duration::from_millis(500);
 
+/// What was written.
+pub(crate) struct Settled {
+    pub(crate) outcome: Outcome,
+    /// The payment as it is now. If it failed, its order is to be told.
+    pub(crate) payment: payments::Model,
+    committed: Committed,
+}
+
+impl Settled {
+    /// What the client hears, when the events had a moment to take effect.
+    pub(crate) async fn answer(self) -> Outcome {
+        self.committed.settle(COURTESY).await;
+        self.outcome
+    }
+}
+
 /// `None` if somebody else has ended the attempt: then nothing was changed.
 pub(crate) async fn settle(
     context: &Context,
     attempt: &attempts::Model,
     verdict: &Verdict,
-    manner: Manner,
-) -> Result<Option<Outcome>, PaymentError> {
+) -> Result<Option<Settled>, PaymentError> {
     let movement = attempt.movement()?;
     let now = context.db.system().now();
     let failure = match verdict {
@@ -58,16 +71,7 @@ pub(crate) async fn settle(
     let committed = tx.commit().await?;
     tracing::info!(payment.id = %id, order.id = %after.order_id, movement = movement.as_str(),
         amount = %after.money(attempt.amount_minor)?, failure = failure.unwrap_or("none"), "settled a movement of money");
-    if after.release_due
-        && let Err(error) = release_order::release(context, &after).await
-    {
-        // Written down in the payment's row; the worker tells the order later.
-        tracing::warn!(payment.id = %id, cause = %chain(&error), "could not tell the order that its payment failed");
-    }
-    if manner == Manner::Waiting {
-        committed.settle(COURTESY).await;
-    }
-    Ok(Some(outcome))
+    Ok(Some(Settled { outcome, payment: after, committed }))
 }
 
 /// The money has moved.

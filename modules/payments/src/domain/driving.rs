@@ -81,8 +81,6 @@ pub const TABLE: &[(Step, Heard, Step)] = &[
     (Step::LookAgain, Heard::Nothing, Step::LeaveToWorker),
     (Step::LookAgain, Heard::Silent, Step::LeaveToWorker),
     (Step::LeaveToWorker, Heard::Done, Step::Unanswered),
-    // The worker has it already.
-    (Step::LeaveToWorker, Heard::No, Step::Unanswered),
     (Step::LeaveToWorker, Heard::Silent, Step::Unanswered),
     (Step::Abandon, Heard::Verdict, Step::Settle),
     // The worker's lease stays, as its pause before the next try.

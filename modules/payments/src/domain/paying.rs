@@ -65,6 +65,8 @@ pub enum Heard {
     Done,
     /// There is none, or it is no longer open.
     Nothing,
+    /// A twin of this request has made it a payment.
+    Begun,
     /// There is nothing to pay.
     NothingDue,
     /// Another payment of the order is live.
@@ -87,6 +89,8 @@ pub const TABLE: &[(Step, Heard, Step)] = &[
     (Step::FindAttempt, Heard::Nothing, Step::Remember),
     (Step::FindAttempt, Heard::Silent, Step::Refuse),
     (Step::Remember, Heard::Done, Step::AskOrder),
+    // It was a payment already when it was to be remembered, though not when it was looked for.
+    (Step::Remember, Heard::Begun, Step::FindTwin),
     // The intent is being taken back, or the key is gone.
     (Step::Remember, Heard::No, Step::Refuse),
     (Step::Remember, Heard::Silent, Step::Refuse),

@@ -52,16 +52,17 @@ pub(crate) async fn withdraw(conn: &impl ConnectionTrait, resource_id: Uuid) -> 
         .map(|_| ())
 }
 
-/// Forgets an open key whose lease has run out; one that somebody holds again stays, whenever they took it.
-pub(crate) async fn withdraw_stale(
+/// Forgets an open key that nobody has held since its lease was read. By its lease and not by the time: between the look
+/// and this statement somebody may have begun work under it whose own lease has run out again.
+pub(crate) async fn withdraw_unheld(
     conn: &impl ConnectionTrait,
     resource_id: Uuid,
-    now: Timestamp,
+    seen_lease_until_ms: i64,
 ) -> Result<(), DbErr> {
     Entity::delete_many()
         .filter(Column::ResourceId.eq(resource_id))
         .filter(Column::State.eq("open"))
-        .filter(Column::LeaseUntilMs.lte(now.ms()))
+        .filter(Column::LeaseUntilMs.eq(seen_lease_until_ms))
         .exec(conn)
         .await
         .map(|_| ())

@@ -10,10 +10,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use contracts::event::Event;
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::Connection;
+use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::Notify;
 
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 use crate::failpoint::{self, Point};
 use crate::outbox;
 use crate::postgres;
+use crate::problem::Outage;
 use crate::rabbit::{Expected, Handled};
 use crate::system::System;
 
@@ -215,6 +217,27 @@ impl Db {
         self.reader.execute_unprepared("SELECT 1").await.map(|_| ())
     }
 
+    /// Tries to store something that changes nothing; `Err` says why nothing can be stored. On SQLite that reaches the disk
+    /// and takes the writer for a moment, on PostgreSQL the server is asked whether it only reads.
+    pub async fn try_storing(&self) -> Result<(), Outage> {
+        let tried = match self.backend() {
+            // Nothing here uses this number.
+            DbBackend::Sqlite => {
+                self.writer.execute_unprepared("PRAGMA user_version = 0").await.map(|_| false)
+            }
+            backend => {
+                let ask = "SELECT current_setting('transaction_read_only') = 'on' AS only_reads";
+                let row = self.writer.query_one_raw(Statement::from_string(backend, ask)).await;
+                row.and_then(|row| row.map_or(Ok(false), |row| row.try_get("", "only_reads")))
+            }
+        };
+        match tried {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Outage::NotWritable),
+            Err(error) => Outage::of(&error).map_or(Ok(()), Err),
+        }
+    }
+
     /// Waits until a commit has put events into the outbox.
     pub(crate) async fn emitted(&self) {
         self.signals.emitted.notified().await;
@@ -277,12 +300,13 @@ impl Tx {
     #[track_caller]
     pub fn commit(self) -> impl Future<Output = Result<Committed, DbErr>> + Send + use<> {
         let place = failpoint::place(self.db.module, std::panic::Location::caller());
-        async move {
+        // On the heap, as in `failpoint`: the stacks of threads are small.
+        Box::pin(async move {
             failpoint::hit(Point::CommitBefore, || place.clone()).await;
             let committed = self.commit_and_wake().await?;
             failpoint::hit(Point::CommitAfter, || place).await;
             Ok(committed)
-        }
+        })
     }
 
     async fn commit_and_wake(self) -> Result<Committed, DbErr> {
@@ -372,6 +396,9 @@ fn sqlite_options(path: &Path, options: &DbOptions, max_connections: u32) -> Con
         .max_lifetime(None::<Duration>)
         .test_before_acquire(false)
         .sqlx_logging(false)
+        .map_sqlx_sqlite_before_acquire(|connection, _| {
+            Box::pin(std::future::ready(Ok(is_at_rest(connection))))
+        })
         .map_sqlx_sqlite_opts(move |sqlite| {
             sqlite
                 .filename(&path)
@@ -383,6 +410,16 @@ fn sqlite_options(path: &Path, options: &DbOptions, max_connections: u32) -> Con
                 .pragma("temp_store", "MEMORY")
         });
     connect
+}
+
+/// Whether nobody believes that a transaction is open here.
+///
+/// When a commit meets a full or failing disk, SQLite rolls back by itself. The driver's own `ROLLBACK` then finds nothing
+/// to roll back, and it counts on as if there were a transaction: every later one would be a savepoint, and after the first
+/// that is rolled back nothing would ever be committed again, though everybody was told so. As this connection is the only
+/// one that writes, it is replaced.
+fn is_at_rest(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
 }
 
 /// Connections that neither create the file nor write to it, also where a statement tries to.

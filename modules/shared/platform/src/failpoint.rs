@@ -203,6 +203,8 @@ mod live {
         qualifier: impl Fn() -> String,
         work: W,
     ) -> T {
+        // On the heap: the futures of a build for tests are large, and threads have small stacks.
+        let work = Box::pin(work);
         hit(before, &qualifier).await;
         let done = work.await;
         hit(after, qualifier).await;

@@ -137,12 +137,16 @@ pub async fn begin<T: DeserializeOwned>(
     };
     let give_up_at = tokio::time::Instant::now() + WAIT;
     let mut pause = Duration::from_millis(5);
+    let mut is_taken = false;
     loop {
-        if open(db, &request, resource_id).await? {
+        // Who waits only reads: many that wait for one key must not keep those who work from SQLite's writer.
+        if !is_taken && open(db, &request, resource_id).await? {
             return Ok(Begin::Work(Ticket { request: Some(request), resource_id, resumed: false }));
         }
+        let found = find(db, &request).await?;
         // Gone again means that its owner has withdrawn it: the next round opens it.
-        if let Some(row) = find(db, &request).await? {
+        is_taken = found.is_some();
+        if let Some(row) = found {
             if row.request_hash != request.request_hash {
                 return Err(IdempotencyError::KeyReused);
             }
@@ -232,10 +236,13 @@ fn in_scope(request: &KeyedRequest) -> sea_orm::Condition {
 impl Ticket {
     /// Does the work of the ticket, and renews the lease of its key for as long as that takes. For work that waits for others;
     /// what is one transaction ends in time without.
-    pub async fn hold<T>(&self, db: &Db, work: impl Future<Output = T>) -> T {
-        match &self.request {
-            Some(request) => lease::keep(|| renew(db, request, self.resource_id), work).await,
-            None => work.await,
+    pub fn hold<T>(&self, db: &Db, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        let work = Box::pin(work);
+        async move {
+            match &self.request {
+                Some(request) => lease::keep(|| renew(db, request, self.resource_id), work).await,
+                None => work.await,
+            }
         }
     }
 

@@ -15,21 +15,22 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// How long work belongs to a process that does not renew its lease. With [`LOOK_EVERY`] it bounds the time in which what a
 /// crash left behind is finished or undone: 10 s are promised.
-pub const LEASE: Duration = Duration::from_secs(6);
+pub const LEASE: Duration = Duration::from_secs(5);
 /// How often work that goes on renews its lease: twice may fail.
-const RENEW_EVERY: Duration = Duration::from_secs(2);
+const RENEW_EVERY: Duration = Duration::from_millis(1_500);
 /// How often a worker looks for work that was left behind.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Does work that has a lease, and renews the lease for as long as that takes. Short work never does.
 ///
 /// A renewal that fails is no reason to stop: the work ends by a statement that knows whether it was taken over.
-pub async fn keep<T, F, E>(renew: impl Fn() -> F, work: impl Future<Output = T>) -> T
+pub fn keep<T, F, E>(renew: impl Fn() -> F, work: impl Future<Output = T>) -> impl Future<Output = T>
 where
     F: Future<Output = Result<(), E>>,
     E: Display,
 {
-    keep_every(RENEW_EVERY, renew, work).await
+    // On the heap at once: the futures of whole use cases are large, and a build for tests copies them at each call.
+    keep_every(RENEW_EVERY, renew, Box::pin(work))
 }
 
 async fn keep_every<T, F, E>(pause: Duration, renew: impl Fn() -> F, work: impl Future<Output = T>) -> T

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
+use sea_orm::sqlx::sqlite::SqliteError;
 use sea_orm::{DbErr, RuntimeErr};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -70,6 +71,8 @@ pub mod codes {
     pub const INTERNAL: ErrorCode = ErrorCode::new("internal", 500, "Something went wrong on our side");
     pub const UNAVAILABLE: ErrorCode =
         ErrorCode::new("unavailable", 503, "A part of the shop does not answer now");
+    pub const STORAGE_UNAVAILABLE: ErrorCode =
+        ErrorCode::new("storage_unavailable", 503, "The shop can be read, but it can store nothing now");
 
     /// All of the above.
     pub const ALL: &[ErrorCode] = &[
@@ -92,6 +95,7 @@ pub mod codes {
         TOO_MANY_REQUESTS,
         INTERNAL,
         UNAVAILABLE,
+        STORAGE_UNAVAILABLE,
     ];
 }
 
@@ -206,11 +210,33 @@ impl Problem {
         )
     }
 
-    /// Logs the cause, and asks the client to come back.
+    /// Logs the cause, and asks the client to come back. If it is, at the bottom of it, that a database can store nothing, that is
+    /// said.
     pub fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::warn!(cause = %chain(cause), "a dependency did not answer");
-        Self::new(codes::UNAVAILABLE, "A part of the shop does not answer now. Try again in a moment.")
-            .header(header::RETRY_AFTER, "1")
+        let causes = std::iter::successors(Some(cause), |error| error.source());
+        match causes.filter_map(|error| error.downcast_ref()).find_map(Outage::of) {
+            Some(outage @ (Outage::Full | Outage::NotWritable)) => Self::storage_unavailable(outage, cause),
+            Some(Outage::OutOfReach) | None => {
+                tracing::warn!(cause = %chain(cause), "a dependency did not answer");
+                Self::new(
+                    codes::UNAVAILABLE,
+                    "A part of the shop does not answer now. Try again in a moment.",
+                )
+                .header(header::RETRY_AFTER, "1")
+            }
+        }
+    }
+
+    fn storage_unavailable(outage: Outage, cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(cause = %chain(cause), "the storage takes no changes: {outage}");
+        Self::new(
+            codes::STORAGE_UNAVAILABLE,
+            format!(
+                "The shop takes no changes now: {outage}. What was stored before can be read. Try again later with \
+                 the same Idempotency-Key."
+            ),
+        )
+        .header(header::RETRY_AFTER, "5")
     }
 
     /// The code that the client will see.
@@ -281,35 +307,95 @@ impl ResponseError for Problem {
     }
 }
 
-/// A database error is ours, not the client's: 503 if the database is out of reach or out of connections (another try
-/// may pass), 500 otherwise.
+/// A database error is ours, not the client's: 503 if another try may pass, because the database is out of reach or out of
+/// connections or takes no changes now, 500 otherwise.
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
-        if is_out_of_reach(&error) { Self::unavailable(&error) } else { Self::internal(&error) }
+        match Outage::of(&error) {
+            None => Self::internal(&error),
+            Some(_) => Self::unavailable(&error),
+        }
     }
 }
 
-/// Whether the database could not be asked, as opposed to having refused.
-pub fn is_out_of_reach(error: &DbErr) -> bool {
-    match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-        DbErr::Query(RuntimeErr::SqlxError(cause)) | DbErr::Exec(RuntimeErr::SqlxError(cause)) => {
-            use sea_orm::sqlx::Error;
-            match cause.as_ref() {
-                Error::Io(_)
-                | Error::Tls(_)
-                | Error::PoolTimedOut
-                | Error::PoolClosed
-                | Error::WorkerCrashed => true,
-                // 57P0x: the server is shutting down or starting; 53300: too many connections; SQLite 5: busy.
-                Error::Database(cause) => {
-                    matches!(cause.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300" | "5"))
-                }
-                _ => false,
-            }
-        }
-        _ => false,
+/// Why a database did not do what it was asked to, where that is no fault of the question and passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// It could not be asked, or was too busy.
+    OutOfReach,
+    /// There is no room left on its disk.
+    Full,
+    /// Its disk cannot be written to, or the server is one that only reads.
+    NotWritable,
+}
+
+impl std::fmt::Display for Outage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::OutOfReach => "the database does not answer",
+            Self::Full => "its storage is full",
+            Self::NotWritable => "its storage is read-only or fails",
+        })
     }
+}
+
+impl Outage {
+    /// What an error says of the database; `None` if it refused for another reason, such as a broken rule.
+    pub fn of(error: &DbErr) -> Option<Self> {
+        let (cause, is_connecting) = match error {
+            DbErr::ConnectionAcquire(_) => return Some(Self::OutOfReach),
+            DbErr::Conn(RuntimeErr::SqlxError(cause)) => (cause.as_ref(), true),
+            DbErr::Conn(RuntimeErr::Internal(_)) => return Some(Self::OutOfReach),
+            DbErr::Query(RuntimeErr::SqlxError(cause)) | DbErr::Exec(RuntimeErr::SqlxError(cause)) => {
+                (cause.as_ref(), false)
+            }
+            _ => return None,
+        };
+        use sea_orm::sqlx::Error;
+        let outage = match cause {
+            Error::Io(_) | Error::Tls(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => {
+                Some(Self::OutOfReach)
+            }
+            Error::Database(cause) => {
+                let code = cause.code().unwrap_or_default();
+                match cause.try_downcast_ref::<SqliteError>() {
+                    Some(_) => Self::of_sqlite(&code),
+                    None => Self::of_postgres(&code),
+                }
+            }
+            _ => None,
+        };
+        outage.or(is_connecting.then_some(Self::OutOfReach))
+    }
+
+    /// By <https://www.sqlite.org/rescode.html>; the lowest eight bits are the kind, the others the particular.
+    fn of_sqlite(code: &str) -> Option<Self> {
+        match code.parse::<u32>().ok()? & 0xff {
+            // BUSY, LOCKED.
+            5 | 6 => Some(Self::OutOfReach),
+            13 => Some(Self::Full),
+            // READONLY, IOERR, CANTOPEN: a file system that fails is made read-only under the open files.
+            8 | 10 | 14 => Some(Self::NotWritable),
+            _ => None,
+        }
+    }
+
+    /// By appendix A of PostgreSQL's manual.
+    fn of_postgres(code: &str) -> Option<Self> {
+        match code {
+            // The server is shutting down or starting; it has too many connections.
+            "57P01" | "57P02" | "57P03" | "53300" => Some(Self::OutOfReach),
+            "53100" => Some(Self::Full),
+            // A transaction that may only read, such as every one of a standby; an error of the disk.
+            "25006" | "58030" => Some(Self::NotWritable),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the database could not do what it was asked to, as opposed to having refused.
+pub fn is_out_of_reach(error: &DbErr) -> bool {
+    Outage::of(error).is_some()
 }
 
 /// Turns a port failure into a problem: the refusal by the caller's own table, silence into 503.

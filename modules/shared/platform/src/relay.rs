@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 use crate::bus::{EventBus, PublishError};
 use crate::db::Db;
-use crate::lease::{self, LEASE};
 use crate::failpoint::{self, Point};
+use crate::lease::{self, LEASE};
 use crate::outbox::{Column, Entity, Model};
 use crate::problem::chain;
 use crate::{idempotency, inbox};

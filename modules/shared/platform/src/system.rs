@@ -70,7 +70,9 @@ impl System {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
-        let work = crate::trace::inherit(crate::deadline::inherit(work));
+        // Boxed at once: the work of a payment is large, and every wrapper around it would be as large again, on the small
+        // stack of a thread that serves HTTP.
+        let work = crate::trace::inherit(crate::deadline::inherit(Box::pin(work)));
         self.unfinished.spawn_on(work, &self.runtime).await
     }
 

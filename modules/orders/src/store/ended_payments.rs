@@ -1,0 +1,59 @@
+//! Payments that were refused or came to nothing. A call to begin one of them that was slow on its way would make an
+//! order wait for a payment that nobody carries out; so its id is remembered for longer than any call is on its way.
+
+use kernel::{OrderId, PaymentId, Timestamp};
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait,
+};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
+use uuid::Uuid;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "ended_payments")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub payment_id: Uuid,
+    pub order_id: Uuid,
+    pub at_ms: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// From now on this payment never begins. Call it in the transaction that has locked the order.
+pub(crate) async fn remember(
+    conn: &impl ConnectionTrait,
+    payment_id: PaymentId,
+    order_id: OrderId,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        payment_id: Set(payment_id.uuid()),
+        order_id: Set(order_id.uuid()),
+        at_ms: Set(now.ms()),
+    };
+    Entity::insert(row)
+        .on_conflict(OnConflict::column(Column::PaymentId).do_nothing().to_owned())
+        .exec_without_returning(conn)
+        .await
+        .map(|_| ())
+}
+
+/// Whether it must not begin. Read it after the order was locked: only then is the answer final.
+pub(crate) async fn is_ended(conn: &impl ConnectionTrait, payment_id: PaymentId) -> Result<bool, DbErr> {
+    Ok(Entity::find_by_id(payment_id.uuid()).one(conn).await?.is_some())
+}
+
+/// Whether there are any from before that time.
+pub(crate) async fn any_before(conn: &impl ConnectionTrait, at: Timestamp) -> Result<bool, DbErr> {
+    Ok(Entity::find().filter(Column::AtMs.lt(at.ms())).one(conn).await?.is_some())
+}
+
+/// Forgets those from before that time.
+pub(crate) async fn purge(conn: &impl ConnectionTrait, before: Timestamp) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::AtMs.lt(before.ms())).exec(conn).await.map(|_| ())
+}
