@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use deployments::{PrivateRabbitmq, Running, Servers, Topology, variable};
+use deployments::{PrivateRabbitmq, Running, Servers, Topology, await_that, variable};
 use libtest_mimic::Trial;
 
-use crate::load::{Load, assert_nothing_open, until};
+use crate::load::{Load, assert_nothing_open};
 use crate::{fault, figures, shipped, with_shop};
 
 const CUSTOMERS: usize = 4;
@@ -53,7 +53,7 @@ fn away(shop: &Running, broker: &PrivateRabbitmq) -> Result<(), String> {
     let last_away_ms = now_at(shop)?;
     broker.start_again()?;
     let back_at = Instant::now();
-    let drained = until(DRAINED_WITHIN, || {
+    let drained = await_that(DRAINED_WITHIN, || {
         Ok((waits(shop, last_away_ms)? == 0 && unconfirmed_before(shop, last_away_ms)? == 0).then_some(()))
     })?;
     let took = back_at.elapsed();

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use deployments::{PrivatePostgres, Running, Servers, Stop, Topology, block_on, caught, client};
+use deployments::{PrivatePostgres, Running, Servers, Stop, Topology, await_that, block_on, caught, client};
 use libtest_mimic::Trial;
 
-use crate::load::{Load, assert_nothing_open, until};
+use crate::load::{Load, assert_nothing_open};
 use crate::{fault, figures, shipped, with_shop};
 
 const CUSTOMERS: usize = 12;
@@ -79,12 +79,12 @@ fn restarts(shop: &Running, server: &PrivatePostgres, topology: Topology) -> Res
 
 /// While the database is away `/health` says so; through the gateway that is a process with a database, too.
 fn assert_says_so(shop: &Running) -> Result<(), String> {
-    let said = until(WITHIN, || Ok((health(shop) == Some(503)).then_some(())))?;
+    let said = await_that(WITHIN, || Ok((health(shop) == Some(503)).then_some(())))?;
     said.ok_or_else(|| "the shop never said that its database is away".to_owned())
 }
 
 fn await_ready(shop: &Running, since: Instant) -> Result<(), String> {
-    until(WELL_WITHIN, || Ok((health(shop) == Some(200)).then_some(())))?;
+    await_that(WELL_WITHIN, || Ok((health(shop) == Some(200)).then_some(())))?;
     if health(shop) == Some(200) {
         return Ok(());
     }

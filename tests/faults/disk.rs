@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use deployments::{Running, Topology, block_on, client, say, text};
+use deployments::{Running, Topology, await_that, block_on, client, say, text};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::load::{Exchange, Ledger, Load, assert_nothing_open, until};
+use crate::load::{Exchange, Ledger, Load, assert_nothing_open};
 use crate::{await_gone, fault, figures, shipped, with_shop};
 
 /// Names the story that a process tells which has mounts of its own.
@@ -162,7 +162,7 @@ fn full(shop: &Running) -> Result<(), String> {
         let heard = load.heard(NOT_STORED);
         disk.fill()?;
         // What was free inside of the files is used up first.
-        let unhealthy = until(WITHIN, || {
+        let unhealthy = await_that(WITHIN, || {
             disk.fill()?;
             let paid = load.paid();
             let is_full = says(shop, "/readyz", "full")? && load.heard(NOT_STORED) >= heard + CUSTOMERS;
@@ -198,7 +198,7 @@ fn read_only(shop: &Running) -> Result<(), String> {
 
     // Of accounts and the catalogue a failing disk may lose the last moments (`DbOptions::durable`); these are older.
     disk.run("sync -f \"$DATA\"; mount -o remount,abort \"$DATA\"")?;
-    let unhealthy = until(WITHIN, || {
+    let unhealthy = await_that(WITHIN, || {
         Ok((says(shop, "/readyz", "read-only")? && load.heard(NOT_STORED) >= CUSTOMERS).then_some(()))
     })?;
     unhealthy.ok_or("the shop never said that its disk is read-only")?;
@@ -251,10 +251,10 @@ fn says(shop: &Running, path: &str, why: &str) -> Result<bool, String> {
 
 /// Waits until the shop is ready and sells; gives how long that took.
 fn await_well(shop: &Running, load: &Load, since: Instant) -> Result<String, String> {
-    let paid = until(WELL_WITHIN, || Ok(load.first_paid_since(since)))?;
+    let paid = await_that(WELL_WITHIN, || Ok(load.first_paid_since(since)))?;
     let paid =
         paid.ok_or_else(|| format!("nobody could buy within {WELL_WITHIN:?}: {}", load.last_words()))?;
-    let ready = until(WELL_WITHIN, || {
+    let ready = await_that(WELL_WITHIN, || {
         let ready = block_on(async { client().get(format!("{}/readyz", shop.address)).send().await });
         Ok(ready.is_ok_and(|answer| answer.status().as_u16() == 200).then_some(()))
     })?;

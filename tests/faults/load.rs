@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use deployments::{Person, Shop, block_on, client, pence, text};
+use deployments::{Person, Shop, await_that, block_on, client, pence, text};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -28,8 +28,6 @@ const SKUS: usize = 8;
 /// Of this there is one piece.
 const SCARCE: &str = "FAULT-SCARCE";
 const GIVEN_UP: &str = "payment_given_up";
-/// How often is looked whether what is waited for has come.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How soon what a fault has left behind must be finished or undone.
 const OPEN_BOUND: Duration = Duration::from_secs(10);
 
@@ -218,7 +216,7 @@ impl Load {
     /// Waits until so many more orders have been paid.
     pub fn await_more(&self, more: usize, within: Duration) -> Result<(), String> {
         let wanted = self.paid() + more;
-        let came = until(within, || Ok((self.paid() >= wanted).then_some(())))?;
+        let came = await_that(within, || Ok((self.paid() >= wanted).then_some(())))?;
         came.ok_or_else(|| {
             format!("not {more} more orders within {} s; at last: {}", within.as_secs(), self.last_words())
         })
@@ -449,25 +447,10 @@ impl Customer {
     }
 }
 
-/// Looks again and again until something is there; `None` if it does not come in time.
-pub fn until<T>(
-    bound: Duration,
-    mut look: impl FnMut() -> Result<Option<T>, String>,
-) -> Result<Option<T>, String> {
-    let give_up_at = Instant::now() + bound;
-    loop {
-        let found = look()?;
-        if found.is_some() || Instant::now() > give_up_at {
-            return Ok(found);
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-}
-
 /// Nothing waits to be finished or undone any more, a moment after the load has ended.
 pub fn assert_nothing_open(shop: &deployments::Running) -> Result<(), String> {
     let mut open = Vec::new();
-    let closed = until(OPEN_BOUND, || {
+    let closed = await_that(OPEN_BOUND, || {
         open = shop.what_is_open()?;
         Ok(open.is_empty().then_some(()))
     })?;

@@ -26,7 +26,7 @@ mod proxy;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use deployments::{Options, Running, Topology, caught, text, variable};
+use deployments::{Options, Running, Topology, await_that, caught, text, variable};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// How long a process may take to end.
@@ -79,7 +79,7 @@ fn with_shop<T>(
 
 /// Waits until a process that was told to end, or killed, is gone with all its threads.
 fn await_gone(shop: &Running, process: &str) -> Result<(), String> {
-    let gone = load::until(END_BOUND, || Ok(shop.pid(process).is_none().then_some(())))?;
+    let gone = await_that(END_BOUND, || Ok(shop.pid(process).is_none().then_some(())))?;
     gone.ok_or_else(|| format!("{process} did not end"))
 }
 

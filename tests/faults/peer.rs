@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use deployments::{Person, Running, Shop, Topology, block_on, text};
+use deployments::{Person, Running, Shop, Topology, await_that, block_on, text};
 use libtest_mimic::Trial;
 use testkit::Response;
 
-use crate::load::{assert_nothing_open, until};
+use crate::load::assert_nothing_open;
 use crate::proxy::{Mode, Proxy};
 use crate::{fault, figures, shipped, with_shop};
 
@@ -137,7 +137,7 @@ async fn order_to_the_end(shop: &Shop, buyer: &Person, key: &str) {
 fn await_stock(shop: &Shop, admin: &Person, proxy: &Proxy, sold: usize) -> Result<(), String> {
     let wanted = PIECES - i64::try_from(sold).unwrap();
     let mut available = 0;
-    let back = until(UNDONE_WITHIN, || {
+    let back = await_that(UNDONE_WITHIN, || {
         available = block_on(shop.available(admin, SKU));
         Ok((available == wanted && proxy.is_idle()).then_some(()))
     })?;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use deployments::{Person, Running, Shop, Topology, block_on};
+use deployments::{Person, Running, Shop, Topology, await_that, block_on};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use testkit::Response;
 
-use crate::load::{assert_nothing_open, until};
+use crate::load::assert_nothing_open;
 use crate::{await_gone, fault, figures, shipped, with_shop};
 
 const BUYERS: usize = 8;
@@ -144,7 +144,7 @@ async fn assert_charged_once(shop: &Shop, orders: &[(Person, Value)]) {
 
 /// Waits until the bank has taken the money so many times.
 fn await_charges(running: &Running, topology: Topology, wanted: usize) -> Result<(), String> {
-    let charged = until(PATIENCE, || Ok((charges(running, topology)? >= wanted).then_some(())))?;
+    let charged = await_that(PATIENCE, || Ok((charges(running, topology)? >= wanted).then_some(())))?;
     charged.ok_or_else(|| "the bank did not charge".to_owned())
 }
 

@@ -332,6 +332,7 @@ impl Running {
     pub fn ask_the_doctor(&self) -> Result<Vec<String>, String> {
         let doctor = self.operate(&["doctor", "--json"])?;
         let report = doctor.json()?;
+        all_were_asked(&report)?;
         let checks = report["checks"].as_array().cloned().unwrap_or_default();
         if checks.is_empty() || (doctor.code == Some(0)) != (report["healthy"] == true) {
             return Err(format!("souk doctor contradicts itself ({:?}): {}", doctor.code, doctor.printed));
@@ -345,6 +346,7 @@ impl Running {
     /// What `souk doctor --open` lists: intents, keys, events and the like that wait to be finished or undone.
     pub fn what_is_open(&self) -> Result<Vec<Value>, String> {
         let report = self.operate(&["doctor", "--open", "--json"])?.json()?;
+        all_were_asked(&report)?;
         report["open"]
             .as_array()
             .cloned()
@@ -389,6 +391,14 @@ impl Drop for Running {
         if let Err(failure) = self.end_in_peace() {
             say(&failure);
         }
+    }
+}
+
+/// What could not be asked is no good news.
+fn all_were_asked(report: &Value) -> Result<(), String> {
+    match report["unchecked"].as_array().is_none_or(Vec::is_empty) {
+        true => Ok(()),
+        false => Err(format!("souk doctor could not ask: {}", report["unchecked"])),
     }
 }
 

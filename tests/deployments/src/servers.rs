@@ -208,7 +208,9 @@ impl PrivateRabbitmq {
 
     /// A new server that is ready.
     pub fn start() -> Result<Self, String> {
-        let end = format!("{RABBITMQ}\nrabbitmqctl -q -n \"$NODE\" stop");
+        // One that is only just starting cannot be told yet.
+        let stop = "for _ in $(seq 10); do ! rabbitmqctl -q -n \"$NODE\" stop || break; sleep 0.5; done";
+        let end = format!("{RABBITMQ}\n{stop}");
         let server = Self { place: Place::new("rabbitmq", &end)? };
         // As root the server becomes a user of its own; the machine's own settings may name a port.
         server.place.run("chmod 0777 \"$FOLDER\"; : >\"$FOLDER/none.conf\"")?;

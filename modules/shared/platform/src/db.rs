@@ -360,11 +360,11 @@ impl Committed {
     }
 }
 
-/// Processes that create a file at once may be told that it is locked when they switch it to WAL: the busy timeout does
-/// not hold for two that both read and then want to write.
 /// Between two tries to open a file that another process holds.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
+/// Processes that create a file at once may be told that it is locked when they switch it to WAL: the busy timeout does
+/// not hold for two that both read and then want to write.
 async fn connect_sqlite(connect: ConnectOptions, options: &DbOptions) -> Result<DatabaseConnection, DbErr> {
     let begun = Instant::now();
     loop {
