@@ -212,7 +212,8 @@ mod live {
     }
 }
 
-#[cfg(all(test, feature = "failpoints"))]
+#[cfg(test)]
+#[cfg(feature = "failpoints")]
 mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
