@@ -15,9 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// How long work belongs to a process that does not renew its lease. With [`LOOK_EVERY`] it bounds the time in which what a
 /// crash left behind is finished or undone: 10 s are promised.
-pub const LEASE: Duration = Duration::from_secs(5);
+pub const LEASE: Duration = Duration::from_secs(4);
 /// How often work that goes on renews its lease: twice may fail.
-const RENEW_EVERY: Duration = Duration::from_millis(1_500);
+const RENEW_EVERY: Duration = Duration::from_millis(1_300);
 /// How often a worker looks for work that was left behind.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
