@@ -155,18 +155,15 @@ pub fn await_that<T>(
     bound: Duration,
     mut look: impl FnMut() -> Result<Option<T>, String>,
 ) -> Result<Option<T>, String> {
-    block_on(async {
-        let give_up = Instant::now() + bound;
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let found = look()?;
-            if found.is_some() || Instant::now() > give_up {
-                return Ok(found);
-            }
+    let give_up = Instant::now() + bound;
+    loop {
+        let found = look()?;
+        if found.is_some() || Instant::now() > give_up {
+            return Ok(found);
         }
-    })
+        // Not on a runtime: what looks may bring its own.
+        std::thread::park_timeout(LOOK_EVERY);
+    }
 }
 
 /// A variable of the environment that is set and not empty.
