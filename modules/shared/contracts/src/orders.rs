@@ -258,7 +258,8 @@ pub trait OrdersPort: Send + Sync {
     async fn place(&self, request: PlaceOrder) -> Result<PlacedOrder, PortError<PlaceRefusal>>;
 
     /// Marks an order as being paid by one payment and says what is due; idempotent by payment id. From here on the
-    /// order does not expire until the payment was captured, voided or given up.
+    /// order does not expire until the payment was captured, voided or given up. A payment that was refused, voided or given
+    /// up never begins again, so a call that comes late holds nothing.
     async fn begin_payment(
         &self,
         order_id: OrderId,
