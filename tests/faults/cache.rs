@@ -19,22 +19,25 @@ const SLACK: Duration = Duration::from_secs(1);
 const SKU: &str = "FAULT-0";
 
 pub fn trials() -> Vec<Trial> {
-    let story = || {
+    [Topology::Mixed, Topology::Split].into_iter().map(redis_fails).collect()
+}
+
+fn redis_fails(topology: Topology) -> Trial {
+    fault("redis_fails", topology, &[PrivateRedis::missing], move || {
         let server = PrivateRedis::start()?;
         let servers = Servers { redis: Some(server.url()), ..Servers::default() };
         let options = deployments::Options { servers, ..shipped() };
         let options = options.set("SOUK__CATALOG__CACHE_TTL_S", TTL.as_secs());
-        with_shop("redis_fails", Topology::Mixed, options, |shop| {
-            let told = caught(|| fails(shop, &server));
+        with_shop("redis_fails", topology, options, |shop| {
+            let told = caught(|| fails(shop, &server, topology));
             // The shop's keys are cleaned up on it; most often it runs.
             let _goes_on = server.go_on();
             told
         })
-    };
-    vec![fault("redis_fails", Topology::Mixed, &[PrivateRedis::missing], story)]
+    })
 }
 
-fn fails(shop: &Running, server: &PrivateRedis) -> Result<(), String> {
+fn fails(shop: &Running, server: &PrivateRedis, topology: Topology) -> Result<(), String> {
     let mut load = Load::start(&shop.address, "redis", CUSTOMERS)?;
     let mut slowest = Duration::ZERO;
     let mut price = 2_000;
@@ -56,7 +59,7 @@ fn fails(shop: &Running, server: &PrivateRedis) -> Result<(), String> {
     go_on(&load, "going on with what it held")?;
     let ledger = load.end()?;
     let note = format!("prices seen after {} at most", figures::seconds(slowest));
-    figures::note("Redis dead, flushed, hung", Topology::Mixed, &ledger, &note);
+    figures::note("Redis dead, flushed, hung", topology, &ledger, &note);
     ledger.allow(|_| false)?;
     shop.assert_healthy()?;
     assert_nothing_open(shop)?;

@@ -21,6 +21,8 @@ pub(crate) const INVALID_TRANSITION: ErrorCode =
     ErrorCode::new("invalid_transition", 409, "The order cannot go from its status to that one");
 pub(crate) const PAYMENT_IN_PROGRESS: ErrorCode =
     ErrorCode::new("payment_in_progress", 409, "A payment of this order is under way");
+pub(crate) const REACTIVATION_IN_PROGRESS: ErrorCode =
+    ErrorCode::new("reactivation_in_progress", 409, "The stock of this order is being taken again");
 pub(crate) const PRICE_CHANGED: ErrorCode =
     ErrorCode::new("price_changed", 422, "The price is not what the request says");
 pub(crate) const TOTAL_MISMATCH: ErrorCode =
@@ -45,6 +47,7 @@ pub(crate) const CODES: &[ErrorCode] = &[
     CART_ALREADY_ORDERED,
     INVALID_TRANSITION,
     PAYMENT_IN_PROGRESS,
+    REACTIVATION_IN_PROGRESS,
     PRICE_CHANGED,
     TOTAL_MISMATCH,
     TOTAL_TOO_LARGE,
@@ -159,17 +162,18 @@ fn insufficient(shortages: Vec<Shortage>, replayed: bool) -> Problem {
 fn of_transition(refusal: TransitionRefusal) -> Problem {
     let code = match refusal {
         TransitionRefusal::AdminOnly(_) => codes::FORBIDDEN,
-        TransitionRefusal::PaymentInProgress => PAYMENT_IN_PROGRESS,
-        TransitionRefusal::Invalid { .. }
-        | TransitionRefusal::WasPaid
-        | TransitionRefusal::NotYetVoided
-        | TransitionRefusal::BeingReactivated => INVALID_TRANSITION,
+        TransitionRefusal::PaymentInProgress | TransitionRefusal::NotYetVoided => PAYMENT_IN_PROGRESS,
+        TransitionRefusal::BeingReactivated => REACTIVATION_IN_PROGRESS,
+        TransitionRefusal::Invalid { .. } | TransitionRefusal::WasPaid => INVALID_TRANSITION,
     };
     let problem = Problem::new(code, sentence(&refusal.to_string()));
     match refusal {
         TransitionRefusal::Invalid { from, to } => {
             problem.with("from", OrderStatus::as_str(from)).with("to", OrderStatus::as_str(to))
         }
+        TransitionRefusal::PaymentInProgress
+        | TransitionRefusal::NotYetVoided
+        | TransitionRefusal::BeingReactivated => problem.retry_soon(),
         _ => problem,
     }
 }

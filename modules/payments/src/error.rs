@@ -96,7 +96,8 @@ impl From<PaymentError> for Problem {
             PaymentError::Order(BeginPaymentRefusal::InProgress) => Problem::new(
                 PAYMENT_IN_PROGRESS,
                 "Another payment of this order is under way. Wait for its end before you try again.",
-            ),
+            )
+            .retry_soon(),
             PaymentError::Order(refusal @ BeginPaymentRefusal::NotPayable(_)) => {
                 Problem::new(ORDER_NOT_PAYABLE, format!("Not now: {refusal}."))
             }
@@ -104,7 +105,8 @@ impl From<PaymentError> for Problem {
             PaymentError::Busy => Problem::new(
                 PAYMENT_IN_PROGRESS,
                 "A capture or void of this payment is under way. Wait for its end before you try again.",
-            ),
+            )
+            .retry_soon(),
             PaymentError::NotAuthorized(status) => Problem::new(
                 PAYMENT_NOT_AUTHORIZED,
                 format!("This payment is {}; only an authorized one can be captured or voided.", status.as_str()),
@@ -123,7 +125,7 @@ impl From<PaymentError> for Problem {
                 "The payment provider did not answer in time. Ask again with the same Idempotency-Key: it tells what \
                  came of this request, and nothing is charged twice.",
             )
-            .header(actix_web::http::header::RETRY_AFTER, "2"),
+            .retry_soon(),
             PaymentError::Orders(cause) => Problem::unavailable(cause.as_ref()),
             PaymentError::Idempotency(error) => error.into(),
             PaymentError::Database(error) => error.into(),

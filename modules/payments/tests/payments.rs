@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use kernel::PaymentId;
 use payments::Settings;
 use payments::provider::{Authorization, PaymentProvider, Verdict};
+use platform::lease::LEASE;
 use serde_json::json;
 use shop::{Fault, Shop, money};
 use testkit::fakes::gbp;
@@ -354,6 +355,41 @@ testkit::on_every_database! {
         shop.app.assert_healthy().await;
     }
 
+    async fn a_client_that_comes_back_when_told_is_earlier_than_the_worker(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        let buyer = shop.bench.tokens.customer();
+        let order = shop.orders.put(buyer.id, 700);
+        shop.bank.fail(Fault::Before);
+        let told = shop.pay(&buyer, order, "tok_ok", "k").await.expect_problem(503, "provider_silent");
+        shop.bank.fail(Fault::None);
+        // As if its process had died in it: the lease was not given back. It ends, and then the client comes back when told.
+        shop.execute(&format!("UPDATE attempts SET lease_until_ms = lease_until_ms + {}", LEASE.as_millis())).await.unwrap();
+        shop.bench.clock.advance(LEASE + Duration::from_secs(told.header("retry-after").parse().unwrap()));
+        shop.app.work("payments.recover").await;
+        assert_eq!(shop.status_of(shop.only_payment().await).await, "pending");
+        let paid = shop.pay(&buyer, order, "tok_ok", "k").await.expect(201);
+        assert_eq!((&paid.json["status"], paid.header("idempotency-replayed")), (&json!("captured"), ""));
+        assert_eq!(shop.charges().await, 1);
+        shop.app.assert_healthy().await;
+    }
+
+    async fn a_client_that_comes_back_waits_for_the_lease_of_its_attempt_too(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        let buyer = shop.bench.tokens.customer();
+        let order = shop.orders.put(buyer.id, 700);
+        shop.bank.fail(Fault::Before);
+        shop.pay(&buyer, order, "tok_ok", "k").await.expect_problem(503, "provider_silent");
+        shop.bank.fail(Fault::None);
+        // The request died between two renewals: its key is free already, its attempt a little later.
+        shop.execute("UPDATE attempts SET lease_until_ms = lease_until_ms + 20000").await.unwrap();
+        shop.bench.clock.advance(Duration::from_secs(19));
+        let free = async { shop.bench.clock.advance(Duration::from_secs(1)) };
+        let (paid, ()) = futures_util::join!(shop.pay(&buyer, order, "tok_ok", "k"), free);
+        assert_eq!(paid.expect(201).json["status"], "captured");
+        assert_eq!((shop.charges().await, shop.payments().await), (1, 1));
+        shop.app.assert_healthy().await;
+    }
+
     async fn a_charge_that_never_arrived_is_given_up_and_fenced_off(engine: Engine) {
         let shop = Shop::open(engine).await;
         let buyer = shop.bench.tokens.customer();
@@ -661,6 +697,7 @@ testkit::on_every_database! {
         assert!(heard.iter().all(|answer| answer.status == 204), "{heard:#?}");
         let after_one = shop.number("SELECT refunded_minor AS n FROM payments").await;
         assert_eq!((after_one, shop.published::<PaymentRefunded>().await.len()), (300, 1));
+        shop.bench.clock.advance(A_WHILE);
         shop.app.work("payments.recover").await;
         assert_eq!(shop.number("SELECT refunded_minor AS n FROM payments").await, 600);
         shop.app.assert_healthy().await;

@@ -31,7 +31,7 @@ pub enum TransitionRefusal {
     #[error("this order was paid and cancelled; place a new one instead")]
     WasPaid,
     /// The provider still holds the money of the cancelled order.
-    #[error("the payment of this cancelled order is still being voided")]
+    #[error("the payment of this cancelled order is still being voided; try again when it is")]
     NotYetVoided,
     /// Another request is taking its stock just now.
     #[error("this order is being reactivated already")]

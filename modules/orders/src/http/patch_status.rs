@@ -38,7 +38,7 @@ pub(crate) struct PatchStatus {
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An owner may only cancel"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such order, or another customer's"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_transition`; `payment_in_progress`; `insufficient_stock` with `shortages`"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_transition`; `payment_in_progress` or `reactivation_in_progress`: try again in a moment; `insufficient_stock` with `shortages`"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "It has changed since you read it"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "Inventory does not answer"),
     ),

@@ -187,7 +187,8 @@ testkit::on_every_database! {
         *shop.faults.die_after_reserve.lock().unwrap() = true;
         shop.set_status(&admin, &id, "pending").await.expect_problem(500, "internal");
         assert_eq!((shop.state(&id).await.0.as_str(), shop.stock.held().len()), ("cancelled", 2));
-        shop.set_status(&admin, &id, "pending").await.expect_problem(409, "invalid_transition");
+        let early = shop.set_status(&admin, &id, "pending").await.expect_problem(409, "reactivation_in_progress");
+        assert_eq!(early.header("retry-after"), "1");
         shop.app.work("orders.recover_placements").await;
         assert_eq!(shop.stock.held().len(), 2, "a young attempt is left alone");
         shop.advance(31);

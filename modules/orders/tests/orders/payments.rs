@@ -57,7 +57,8 @@ testkit::on_every_database! {
         assert_eq!(shop.state(&id).await.1, "in_progress");
 
         // While it is under way the order stays where it is.
-        shop.cancel(&ada, &id).await.expect_problem(409, "payment_in_progress");
+        let refused = shop.cancel(&ada, &id).await.expect_problem(409, "payment_in_progress");
+        assert_eq!(refused.header("retry-after"), "1");
         shop.set_status(&admin, &id, "cancelled").await.expect_problem(409, "payment_in_progress");
         shop.advance(3_600);
         shop.app.work("orders.expire_unpaid").await;
@@ -203,7 +204,7 @@ testkit::on_every_database! {
         let held = shop.begin_payment(&ada, &id).await;
         shop.app.deliver(fresh_id(), &PaymentAuthorized { payment: facts(&id, held, &ada, (1_700, 0, 0)) }).await.unwrap();
         shop.cancel(&ada, &id).await.expect(200);
-        shop.set_status(&admin, &id, "pending").await.expect_problem(409, "invalid_transition");
+        shop.set_status(&admin, &id, "pending").await.expect_problem(409, "payment_in_progress");
         shop.app.deliver(fresh_id(), &PaymentVoided { payment: facts(&id, held, &ada, (1_700, 0, 0)) }).await.unwrap();
         shop.set_status(&admin, &id, "pending").await.expect(200);
         assert_eq!(shop.state(&id).await, ("pending".to_owned(), "unpaid".to_owned()));

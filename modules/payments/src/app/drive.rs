@@ -2,10 +2,12 @@
 //! when the power fails.
 
 use std::future::Future;
+use std::time::Duration;
 
 use kernel::{Money, PaymentId};
-use platform::lease;
+use platform::lease::{self, LEASE};
 use platform::problem::chain;
+use tokio::time::Instant;
 
 use crate::Context;
 use crate::app::settle::{Settled, settle};
@@ -26,18 +28,33 @@ pub(crate) enum Driven {
     Unanswered,
 }
 
-/// Takes over an attempt that a dead request left behind. `None` while somebody may still be at work on it.
+/// Between two looks at an attempt that somebody may be at work on.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Takes over an attempt that a dead request left behind, as soon as its lease has ended: that may be later than the lease
+/// of its key. `None` if it has ended, or somebody is at work on it.
 pub(crate) async fn resume(
     context: &Context,
-    attempt: attempts::Model,
+    mut attempt: attempts::Model,
 ) -> Result<Option<attempts::Model>, PaymentError> {
-    let system = context.db.system();
-    if attempt.state != attempts::OPEN || attempt.lease_until_ms > system.now().ms() {
-        return Ok(None);
+    let (db, system) = (&context.db, context.db.system());
+    // A lease that was renewed until then has somebody who is at work.
+    let give_up_at = Instant::now() + LEASE;
+    while attempt.state == attempts::OPEN {
+        if attempt.lease_until_ms <= system.now().ms() {
+            let lease = lease_until(system);
+            if attempts::lease(db.writer(), &attempt, lease).await? {
+                return Ok(Some(attempts::Model { lease_until_ms: lease.ms(), ..attempt }));
+            }
+        } else if Instant::now() < give_up_at {
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        } else {
+            break;
+        }
+        let Some(now) = attempts::find(db.reader(), attempt.id).await? else { break };
+        attempt = now;
     }
-    let lease = lease_until(system);
-    let taken = attempts::lease(context.db.writer(), &attempt, lease).await?;
-    Ok(taken.then_some(attempts::Model { lease_until_ms: lease.ms(), ..attempt }))
+    Ok(None)
 }
 
 /// Drives an attempt whose lease the caller has; the lease is renewed for as long as that takes.

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kernel::{OrderId, PaymentId};
+use kernel::{OrderId, PaymentId, Timestamp};
 use platform::idempotency;
+use platform::lease;
 use platform::problem::chain;
 use sea_orm::DbErr;
 
@@ -48,8 +49,13 @@ pub(crate) async fn take_and_drive(context: &Context, attempt: attempts::Model) 
     Ok(())
 }
 
+/// When a lease has ended whose work is the worker's now.
+fn ended(context: &Context) -> Timestamp {
+    lease::left_behind(context.db.system().now())
+}
+
 async fn finish_attempts(context: &Context) -> Result<(), DbErr> {
-    let left_behind = attempts::left_behind(context.db.reader(), context.db.system().now(), BATCH).await?;
+    let left_behind = attempts::left_behind(context.db.reader(), ended(context), BATCH).await?;
     futures_util::stream::iter(left_behind)
         .for_each_concurrent(AT_ONCE, |attempt| async move {
             let id = attempt.id;
@@ -65,7 +71,7 @@ async fn finish_attempts(context: &Context) -> Result<(), DbErr> {
 /// Intents that never became payments.
 async fn take_back_intents(context: &Context) -> Result<(), DbErr> {
     let system = context.db.system();
-    for intent in intents::left_behind(context.db.reader(), system.now(), BATCH).await? {
+    for intent in intents::left_behind(context.db.reader(), ended(context), BATCH).await? {
         if !intents::claim_end(context.db.writer(), &intent, lease_until(system)).await? {
             continue;
         }

@@ -122,15 +122,15 @@ pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<Mo
     row.into_active_model().reset_all().insert(conn).await
 }
 
-/// Open attempts that nobody is at work on, oldest first.
+/// Open attempts whose lease ended by then, oldest first.
 pub(crate) async fn left_behind(
     conn: &impl ConnectionTrait,
-    now: Timestamp,
+    lease_ended: Timestamp,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
         .filter(Column::State.eq(OPEN))
-        .filter(Column::LeaseUntilMs.lte(now.ms()))
+        .filter(Column::LeaseUntilMs.lte(lease_ended.ms()))
         .order_by_asc(Column::LeaseUntilMs)
         .limit(limit)
         .all(conn)

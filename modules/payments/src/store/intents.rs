@@ -129,14 +129,14 @@ pub(crate) async fn end_all_of(
         .map(|_| ())
 }
 
-/// Those that nobody is at work on, oldest first.
+/// Those whose lease ended by then, oldest first.
 pub(crate) async fn left_behind(
     conn: &impl ConnectionTrait,
-    now: Timestamp,
+    lease_ended: Timestamp,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::LeaseUntilMs.lte(now.ms()))
+        .filter(Column::LeaseUntilMs.lte(lease_ended.ms()))
         .order_by_asc(Column::LeaseUntilMs)
         .limit(limit)
         .all(conn)

@@ -109,7 +109,7 @@ impl From<IdempotencyError> for Problem {
                 codes::IDEMPOTENCY_KEY_IN_PROGRESS,
                 "The first request with this key has not ended yet. Ask again with the same key in a moment.",
             )
-            .header(actix_web::http::header::RETRY_AFTER, "1"),
+            .retry_soon(),
             IdempotencyError::Database(error) => error.into(),
             IdempotencyError::Outcome(error) => Problem::internal(&error),
         }
@@ -283,11 +283,11 @@ pub async fn withdraw(db: &Db, resource_id: Uuid) -> Result<bool, DbErr> {
     Ok(deleted.rows_affected == 1)
 }
 
-/// The open keys of a route whose lease has run out: work that a crash left behind.
+/// The open keys of a route that nobody is expected to go on with ([`lease::left_behind`]): work that a crash left behind.
 pub async fn stale(db: &Db, route_prefix: &str, limit: u64) -> Result<Vec<Model>, DbErr> {
     Entity::find()
         .filter(Column::State.eq("open"))
-        .filter(Column::LeaseUntilMs.lte(db.system().now().ms()))
+        .filter(Column::LeaseUntilMs.lte(lease::left_behind(db.system().now()).ms()))
         .filter(Column::Route.starts_with(route_prefix))
         .limit(limit)
         .all(db.reader())

@@ -11,15 +11,24 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::time::Duration;
 
+use kernel::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-/// How long work belongs to a process that does not renew its lease. With [`LOOK_EVERY`] it bounds the time in which what a
-/// crash left behind is finished or undone: 10 s are promised.
-pub const LEASE: Duration = Duration::from_secs(4);
+/// How long work belongs to a process that does not renew its lease. With [`CLIENT_FIRST`] and [`LOOK_EVERY`] it bounds the
+/// time in which what a crash left behind is finished or undone: 10 s are promised.
+pub const LEASE: Duration = Duration::from_secs(3);
+/// How much longer workers keep away from what a client asked for and may ask for again: whoever was told to come back in a
+/// second goes on with their request, instead of hearing that it was undone.
+const CLIENT_FIRST: Duration = Duration::from_millis(1_500);
 /// How often work that goes on renews its lease: twice may fail.
-const RENEW_EVERY: Duration = Duration::from_millis(1_300);
+const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// How often a worker looks for work that was left behind.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The end of the newest lease whose work a worker takes over now: neither its process nor its client is expected any more.
+pub fn left_behind(now: Timestamp) -> Timestamp {
+    now.minus(CLIENT_FIRST)
+}
 
 /// Does work that has a lease, and renews the lease for as long as that takes. Short work never does.
 ///
@@ -67,6 +76,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::problem::RETRY_SOON_S;
 
     const PAUSE: Duration = Duration::from_millis(1);
     const BOUND: Duration = Duration::from_secs(30);
@@ -102,6 +112,14 @@ mod tests {
             7
         };
         assert_eq!(tokio::time::timeout(BOUND, keep_every(PAUSE, renew, until_it_hangs)).await, Ok(7));
+    }
+
+    #[test]
+    fn a_client_that_comes_back_when_told_is_earlier_than_a_worker() {
+        let lease_ended = Timestamp::from_ms(10_000);
+        let comes_back = lease_ended.plus(Duration::from_secs(RETRY_SOON_S));
+        assert!(left_behind(comes_back) < lease_ended);
+        assert!(left_behind(lease_ended.plus(CLIENT_FIRST)) >= lease_ended);
     }
 
     #[test]

@@ -99,6 +99,9 @@ pub mod codes {
     ];
 }
 
+/// `Retry-After` in seconds where waiting is all that it takes: an outage, or work that is about to end.
+pub const RETRY_SOON_S: u64 = 1;
+
 /// Where in a body something is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
@@ -182,6 +185,11 @@ impl Problem {
         self.header(header::RETRY_AFTER, seconds.to_string())
     }
 
+    /// Says to come back in a moment: waiting is all that it takes.
+    pub fn retry_soon(self) -> Self {
+        self.retry_after(RETRY_SOON_S)
+    }
+
     /// Adds a field to the body, such as the list of shortages.
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
         if let Ok(value) = serde_json::to_value(value) {
@@ -222,7 +230,7 @@ impl Problem {
                     codes::UNAVAILABLE,
                     "A part of the shop does not answer now. Try again in a moment.",
                 )
-                .header(header::RETRY_AFTER, "1")
+                .retry_soon()
             }
         }
     }
@@ -236,7 +244,7 @@ impl Problem {
                  the same Idempotency-Key."
             ),
         )
-        .header(header::RETRY_AFTER, "5")
+        .retry_after(5)
     }
 
     /// The code that the client will see.
