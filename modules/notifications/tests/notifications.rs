@@ -100,6 +100,7 @@ testkit::on_every_database! {
         let (event, id) = (post.order(Some(ada.id)), fresh_id());
         for _ in 0..2 {
             post.app.deliver(id, &event).await.unwrap();
+            post.app.work("notifications.send").await;
         }
         let mine = post.list(&ada).await;
         assert_eq!(mine.len(), 1);
@@ -135,6 +136,8 @@ testkit::on_every_database! {
         }
         let told: Vec<_> = post.list(&ada).await.iter().map(|item| item["template"].as_str().unwrap().to_owned()).collect();
         assert_eq!(told, ["order_shipped", "order_confirmed", "payment_captured", "order_created", "welcome"]);
+        post.app.work("notifications.send").await;
+        assert_eq!(post.mails().len(), 5);
         assert!(post.mails().iter().all(|mail| !mail.contains("\nBcc:")));
         let first = post.app.get("/notifications?limit=2").by(&ada).send().await.expect(200).json;
         let next = format!("/notifications?limit=10&cursor={}", first["next_cursor"].as_str().unwrap());
@@ -145,6 +148,7 @@ testkit::on_every_database! {
         let post = Post::open(engine).await;
         post.app.deliver(fresh_id(), &post.order(None)).await.unwrap();
         post.app.deliver(fresh_id(), &post.order(Some(UserId(fresh_id())))).await.unwrap();
+        post.app.work("notifications.send").await;
         assert!(post.mails().is_empty());
     }
 

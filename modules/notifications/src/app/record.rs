@@ -9,7 +9,6 @@ use platform::inbox;
 use serde_json::{Value, json};
 
 use crate::Context;
-use crate::app::send;
 use crate::domain::letter::Letter;
 use crate::store::{deliveries, notifications, webhooks};
 
@@ -28,7 +27,7 @@ pub(crate) struct WebhookEvent {
     pub(crate) data: Value,
 }
 
-/// Stores both; sends the letter at once if that works, otherwise the sender does it soon.
+/// Stores both. The sender posts the letter, so that a slow mail server holds up no event.
 pub(crate) async fn record(
     context: &Context,
     envelope: &Envelope,
@@ -57,8 +56,8 @@ pub(crate) async fn record(
         created_at_ms: now.ms(),
         sent_at_ms: None,
     });
-    if let Some(row) = &queued {
-        notifications::insert(tx.conn(), row.clone()).await?;
+    if let Some(row) = queued {
+        notifications::insert(tx.conn(), row).await?;
     }
     if let Some(event) = webhook {
         let payload = json!({"event": event.name, "data": event.data, "timestamp": envelope.occurred_at});
@@ -79,11 +78,5 @@ pub(crate) async fn record(
         deliveries::insert_all(tx.conn(), rows.collect()).await?;
     }
     tx.commit().await?;
-    if let Some(row) = queued {
-        // The event is dealt with; whether the mail leaves now or later is the sender's business.
-        if let Err(error) = send::send(context, row).await {
-            tracing::warn!(cause = %platform::problem::chain(&error), "a mail could not be sent at once");
-        }
-    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt};
 use kernel::Timestamp;
 use platform::lease::LEASE;
 use sea_orm::DbErr;
@@ -12,20 +13,32 @@ use crate::store::notifications;
 
 /// Then the message has failed.
 const MAX_ATTEMPTS: i64 = 10;
-/// Messages a run.
-const BATCH: u64 = 50;
+/// Messages that are looked for at once.
+const BATCH: u64 = 64;
+/// Messages that are sent at the same time.
+const AT_ONCE: usize = 4;
+/// Batches a run; what is left waits for the next run.
+const MOST_BATCHES: usize = 100;
 
-/// Sends a batch of what is due.
+/// Sends what is due.
 pub(crate) async fn send_due(context: &Context) -> Result<(), DbErr> {
-    for row in notifications::due(context.db.reader(), context.db.system().now(), BATCH).await? {
-        send(context, row).await?;
+    for _ in 0..MOST_BATCHES {
+        let due = notifications::due(context.db.reader(), context.db.system().now(), BATCH).await?;
+        let is_full = u64::try_from(due.len()).is_ok_and(|found| found == BATCH);
+        futures_util::stream::iter(due)
+            .map(Ok)
+            .try_for_each_concurrent(AT_ONCE, |row| send(context, row))
+            .await?;
+        if !is_full {
+            break;
+        }
     }
     Ok(())
 }
 
 /// Sends one message, unless another sender has it. If the power fails after the transport took it and before that is
 /// noted, the lease runs out and it is sent again under the same id.
-pub(crate) async fn send(context: &Context, row: notifications::Model) -> Result<(), DbErr> {
+async fn send(context: &Context, row: notifications::Model) -> Result<(), DbErr> {
     let (system, db) = (context.db.system(), &context.db);
     if !notifications::claim(db.writer(), &row, system.now().plus(LEASE)).await? {
         return Ok(());
