@@ -130,11 +130,9 @@ impl Doctor {
                 Err(cause) => opened.unchecked.push(Unchecked { module, cause }),
             }
         }
-        match self.open_checkouts().await {
+        match in_time(self.open_checkouts()).await {
             Ok(checkouts) => opened.work.extend(checkouts.map(|work| Found { module: "cart", found: work })),
-            Err(error) => {
-                opened.unchecked.push(Unchecked { module: "cart", cause: chain(error.as_ref()) });
-            }
+            Err(cause) => opened.unchecked.push(Unchecked { module: "cart", cause }),
         }
         if let Some(options) = &self.broker {
             match self.open_at_the_broker(options).await {
@@ -165,6 +163,8 @@ impl Doctor {
                 })
             }));
         }
+        items.sort_by_key(|item| item.since);
+        items.truncate(most());
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         Ok(Some(OpenWork {
             kind: "checkout",

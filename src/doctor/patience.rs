@@ -5,7 +5,7 @@
 //! 2. no event explains it: none of the order or the payment waits in an outbox, and none for the module in its queue. Events that
 //!    wait for longer than five minutes explain nothing any more; another check names them.
 //!
-//! What keeps changing for [`LONGEST`] times as long is not judged; the next examination will.
+//! What keeps changing for [`LONGEST`] times as long is not judged, and the doctor says so; the next examination will.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(super) const SETTLED: Duration = Duration::from_secs(10);
 const LONGEST: u32 = 3;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Suspicions of one comparison that are followed up. When there are more, the rest of the books is left for the next time.
+/// Suspicions of one comparison that are followed up. When there are more, the rest of the books is not judged, and the doctor says so.
 const FOLLOWED: usize = 500;
 
 /// A difference, and since when it is as it is.
@@ -50,9 +50,12 @@ pub(super) async fn compare(
     let (mut made, mut pending, mut unchecked) = (Vec::new(), Vec::new(), Vec::new());
     for (comparison, suspicions) in possible.into_iter().zip(looked) {
         match suspicions {
-            Ok(suspicions) => {
+            Ok((suspicions, is_whole)) => {
                 made.push(comparison);
                 pending.extend(suspicions);
+                if !is_whole {
+                    unchecked.push(unjudged(comparison, "there are too many differences to follow them all"));
+                }
             }
             Err(error) => unchecked.push(unread(comparison, &error)),
         }
@@ -70,9 +73,22 @@ pub(super) async fn compare(
             }
         }
     }
+    for comparison in Comparison::ALL {
+        if pending.iter().any(|it| it.comparison == comparison && it.since.elapsed() < settled) {
+            unchecked.push(unjudged(comparison, "some differences changed all the time"));
+        }
+    }
     pending.retain(|it| it.since.elapsed() >= settled);
     match explained(&pending, examiners, broker).await {
-        Ok(explained) => pending = unexplained(pending, &explained),
+        // Once more: an event that was handled since the last look explains nothing any more, but has changed what it was about.
+        Ok(explained) => match look_again(&unexplained(pending, &explained), books).await {
+            Ok(still) => pending = still.into_iter().filter(|it| it.since.elapsed() >= settled).collect(),
+            Err((comparison, error)) => {
+                unchecked.push(unread(comparison, &error));
+                made.clear();
+                pending = Vec::new();
+            }
+        },
         Err(error) => {
             // An event that nobody could look for may explain all of it.
             let cause = format!("it is unknown which events are on their way: {}", chain(error.as_ref()));
@@ -87,13 +103,18 @@ fn unread(comparison: Comparison, error: &AnyError) -> Unchecked {
     Unchecked { module: SHOP, cause: format!("{}: {}", comparison.name(), chain(error.as_ref())) }
 }
 
+fn unjudged(comparison: Comparison, why: &str) -> Unchecked {
+    Unchecked { module: SHOP, cause: format!("{}: {why}; look again later", comparison.name()) }
+}
+
 fn verdict(comparison: Comparison, pending: &[Pending]) -> Check {
     let its = pending.iter().filter(|it| it.comparison == comparison);
     let named = its.map(|it| it.suspicion.what.clone()).take(most()).collect();
     Check::new(comparison.name(), comparison.promise(), named)
 }
 
-async fn first_look(comparison: Comparison, books: &Books) -> Result<Vec<Pending>, AnyError> {
+/// The differences, and whether these are all.
+async fn first_look(comparison: Comparison, books: &Books) -> Result<(Vec<Pending>, bool), AnyError> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let looked = comparison.page(books, after).await?;
@@ -101,7 +122,7 @@ async fn first_look(comparison: Comparison, books: &Books) -> Result<Vec<Pending
         found.extend(looked.suspicions.into_iter().map(|suspicion| Pending { comparison, suspicion, since }));
         match looked.last {
             Some(last) if found.len() < FOLLOWED => after = Some(last),
-            _ => return Ok(found),
+            rest => return Ok((found, rest.is_none())),
         }
     }
 }

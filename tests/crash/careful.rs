@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// An answer that takes longer is lost.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
-/// Between two tries.
+/// Between two tries, unless the answer says when to come back.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// An answer.
@@ -19,6 +19,8 @@ const TRY_EVERY: Duration = Duration::from_millis(20);
 pub struct Answer {
     pub status: u16,
     pub json: Value,
+    /// `Retry-After`.
+    come_back_after: Option<Duration>,
 }
 
 impl Answer {
@@ -26,10 +28,10 @@ impl Answer {
         self.json["code"].as_str().unwrap_or_default()
     }
 
-    /// Whether the same request is to be sent again.
+    /// Whether the same request is to be sent again. A 500 is a fault of the shop's own, which no crash excuses.
     fn says_again(&self) -> bool {
-        let busy = ["idempotency_key_in_progress", "payment_in_progress"].contains(&self.code());
-        self.status >= 500 || self.status == 429 || (self.status == 409 && busy)
+        let busy = self.code().ends_with("_in_progress");
+        matches!(self.status, 429 | 502..=504) || (self.status == 409 && busy)
     }
 
     /// Fails the test unless the status is this.
@@ -75,11 +77,12 @@ impl Careful {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let trouble = match self.send(ask).await {
+            let (trouble, pause) = match self.send(ask).await {
                 Ok(answer) if !answer.says_again() => return answer,
-                Ok(answer) => format!("{} {}", answer.status, answer.json),
-                Err(error) => format!("{error:?}"),
+                Ok(answer) => (format!("{} {}", answer.status, answer.json), answer.come_back_after),
+                Err(error) => (format!("{error:?}"), None),
             };
+            tokio::time::sleep(pause.unwrap_or_default()).await;
             let (method, path) = (ask.method, ask.path);
             assert!(Instant::now() < give_up, "{method} {path} was repeated in vain, at last: {trouble}");
         }
@@ -99,8 +102,15 @@ impl Careful {
         }
         let response = request.send().await?;
         let status = response.status().as_u16();
+        let seconds =
+            response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let come_back_after = seconds.map(Duration::from_secs);
         let text = response.text().await?;
-        Ok(Answer { status, json: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+        Ok(Answer {
+            status,
+            come_back_after,
+            json: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        })
     }
 
     pub async fn get(&self, person: &Person, path: &str) -> Value {

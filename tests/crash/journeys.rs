@@ -46,8 +46,6 @@ pub struct Scene {
     product: Value,
     order: Value,
     payment: Value,
-    /// A crash made the shop give up a payment before it was charged.
-    pub given_up: bool,
     /// The event that nobody can read.
     pub poison: Option<String>,
     /// What every name and key of this telling begins with.
@@ -382,7 +380,7 @@ impl Scene {
         let level = json!({"on_hand": ON_HAND, "low_stock_threshold": 0});
         client.put(&admin, &format!("/inventory/{sku}"), level).await.expect(200);
         let (order, payment, prefix) = (Value::Null, Value::Null, prefix.to_owned());
-        Self { admin, customer, sku, product, order, payment, given_up: false, poison: None, prefix }
+        Self { admin, customer, sku, product, order, payment, poison: None, prefix }
     }
 
     fn key(&self, of: &str) -> String {
@@ -402,19 +400,7 @@ impl Scene {
         self.order = answer.expect(201);
     }
 
-    /// Who is told that a payment was given up, and that nothing was charged, pays again.
-    async fn pay(&mut self, client: &Careful, key: &str, token: &str, capture: bool) -> Answer {
-        let answer = self.try_to_pay(client, key, token, capture).await;
-        match answer.code() {
-            "payment_given_up" => {
-                self.given_up = true;
-                self.try_to_pay(client, &format!("{key} again"), token, capture).await
-            }
-            _ => answer,
-        }
-    }
-
-    async fn try_to_pay(&self, client: &Careful, key: &str, token: &str, capture: bool) -> Answer {
+    async fn pay(&self, client: &Careful, key: &str, token: &str, capture: bool) -> Answer {
         let method = json!({"type": "card", "token": token});
         let body = json!({"order_id": self.order["id"], "method": method, "capture": capture});
         client.post(&self.customer, "/payments", &self.key(key), body).await

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
     report(&table.print());
     let mut failures: Vec<String> = stopped.err().into_iter().collect();
     let everything = usize::try_from(conclusion.num_passed + conclusion.num_failed) == Ok(planned);
+    failures.extend(table.doubts());
     if everything && runner::filter().is_none() {
         failures.extend(
             table.unreached().map(|point| format!("no run has reached {}: {}", point.name(), point.when())),

@@ -39,6 +39,9 @@ struct State {
     recoveries: Vec<Duration>,
 }
 
+/// One step in so many may be missed: a poll in the background that came another way this time.
+const MISSED_OF: usize = 20;
+
 /// All runs so far.
 #[derive(Default)]
 pub struct Table {
@@ -81,6 +84,14 @@ impl Table {
     pub fn unreached(&self) -> impl Iterator<Item = Point> {
         let reached = self.state().reached.clone();
         Point::ALL.iter().copied().filter(move |point| !reached.contains(point.name()))
+    }
+
+    /// What makes the runs worthless though none of them has failed.
+    pub fn doubts(&self) -> Option<String> {
+        let state = self.state();
+        let (ended, missed) = (state.recoveries.len(), state.missed.len());
+        (missed * MISSED_OF > ended)
+            .then(|| format!("{missed} steps were not reached again, and {ended} were: the journeys are not what was recorded"))
     }
 
     /// A row for each journey in a topology, a column for each point.

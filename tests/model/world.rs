@@ -27,7 +27,7 @@ use payments::PaymentsDb;
 pub(crate) type Id = u64;
 
 /// A lease, in milliseconds: how long silence lasts before somebody is given up for dead.
-pub(crate) const LEASE_MS: i64 = 6_000;
+pub(crate) const LEASE_MS: i64 = platform::lease::LEASE.as_secs().cast_signed() * 1_000;
 /// The movement that one order line of so many pieces of a SKU asks for.
 pub(crate) type Lines = Vec<(usize, i64)>;
 

@@ -40,10 +40,10 @@ impl Record {
         }
     }
 
-    /// Both sides of a race must win now and then, or it was none. A hundred runs are for
-    /// finding the moment at which either may.
+    /// Both sides of a race must win, or it was none: once at least, and often where there are many runs. A hundred of them are
+    /// for finding the moment at which either may.
     pub fn must_both_occur(&mut self, one: &str, other: &str) {
-        let (times, enough) = (self.times, self.times.saturating_sub(100) / 50);
+        let (times, enough) = (self.times, (self.times.saturating_sub(100) / 50).max(1));
         for end in [one, other] {
             let found = self.ends.get(end).copied().unwrap_or_default();
             self.must(found >= enough, || {

@@ -10,10 +10,8 @@ use platform::db::Db;
 use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
 
+use crate::domain::reservation::State;
 use crate::store::{reservation_lines, reservations, stock};
-
-/// As it is stored.
-const HELD: &str = "held";
 
 /// The book of this database.
 pub fn book(db: Db) -> Arc<dyn StockBook> {
@@ -48,7 +46,7 @@ impl Book {
 impl StockBook for Book {
     async fn held(&self, after: Option<Uuid>, limit: u64) -> Result<Vec<ReservationEntry>, BookError> {
         let behind = Condition::all()
-            .add(reservations::Column::State.eq(HELD))
+            .add(reservations::Column::State.eq(State::Held.as_str()))
             .add_option(after.map(|after| reservations::Column::Id.gt(after)));
         let held = reservations::Entity::find().filter(behind);
         self.read(held.order_by_asc(reservations::Column::Id).limit(limit)).await

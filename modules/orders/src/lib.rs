@@ -37,6 +37,7 @@ use kernel::Currency;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
+use platform::lease::LOOK_EVERY_MS;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ impl Default for Settings {
         Self {
             payment_window_s: 1_800,
             currency: Currency::GBP,
-            recover_every_ms: 1_000,
+            recover_every_ms: LOOK_EVERY_MS,
             expire_every_ms: 5_000,
         }
     }

@@ -12,9 +12,6 @@ use uuid::Uuid;
 
 use crate::store::{attempts, intents, payments};
 
-/// As it is stored.
-const OPEN: &str = "open";
-
 /// The book of this database.
 pub fn book(db: Db) -> Arc<dyn PaymentBook> {
     Arc::new(Book { db })
@@ -30,7 +27,7 @@ impl Book {
         let moving: Vec<Uuid> = attempts::Entity::find()
             .select_only()
             .column(attempts::Column::PaymentId)
-            .filter(attempts::Column::State.eq(OPEN))
+            .filter(attempts::Column::State.eq(attempts::OPEN))
             .filter(attempts::Column::PaymentId.is_in(rows.iter().map(|row| row.id)))
             .into_tuple()
             .all(self.db.reader())

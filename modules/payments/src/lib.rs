@@ -38,6 +38,7 @@ use contracts::orders::OrdersPort;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
+use platform::lease::LOOK_EVERY_MS;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -71,7 +72,7 @@ impl Default for Settings {
         Self {
             provider: provider::SANDBOX.to_owned(),
             provider_timeout_ms: 5_000,
-            recover_every_ms: 1_000,
+            recover_every_ms: LOOK_EVERY_MS,
             webhook_secret: DEVELOPMENT_WEBHOOK_SECRET.to_owned(),
         }
     }

@@ -373,6 +373,21 @@ testkit::on_every_database! {
         shop.app.assert_healthy().await;
     }
 
+    async fn a_client_that_heard_of_a_silent_provider_finds_its_key_free_when_told(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        let buyer = shop.bench.tokens.customer();
+        let order = shop.orders.put(buyer.id, 700);
+        shop.bank.fail(Fault::Before);
+        let told = shop.pay(&buyer, order, "tok_ok", "k").await.expect_problem(503, "provider_silent");
+        shop.bank.fail(Fault::None);
+        shop.bench.clock.advance(Duration::from_secs(told.header("retry-after").parse().unwrap()));
+        shop.app.work("payments.recover").await;
+        // The clock of the shop stands still: whoever waits for a lease waits in vain.
+        let paid = shop.pay(&buyer, order, "tok_ok", "k").await.expect(201);
+        assert_eq!((paid.json["status"].as_str(), shop.charges().await), (Some("captured"), 1));
+        shop.app.assert_healthy().await;
+    }
+
     async fn a_client_that_comes_back_waits_for_the_lease_of_its_attempt_too(engine: Engine) {
         let shop = Shop::open(engine).await;
         let buyer = shop.bench.tokens.customer();

@@ -14,7 +14,8 @@ use contracts::inventory::{AdjustStock, StockLevel};
 use contracts::port::PortError;
 use kernel::UserId;
 use platform::http::Answer;
-use platform::idempotency::{Begin, KeyedRequest, Ticket, begin};
+use platform::idempotency::{self, Begin, KeyedRequest, Ticket, begin};
+use platform::lease::LEASE;
 use serde::{Deserialize, Serialize};
 
 use crate::Context;
@@ -65,8 +66,21 @@ pub(crate) async fn adjust_stock(
     if !is_keyed {
         return Ok(Answer::fresh(context.inventory.adjust(asked).await?));
     }
-    stock_changes::write_down(context.db.writer(), &asked, context.db.system().now()).await?;
-    ticket.hold(&context.db, ask(context, &ticket, asked)).await.map(Answer::fresh)
+    let work = async {
+        write_down(context, &asked).await?;
+        ask(context, &ticket, asked).await
+    };
+    ticket.hold(&context.db, work).await.map(Answer::fresh)
+}
+
+/// Step 2, while the key is open: without it the request may come again under another id.
+async fn write_down(context: &Context, asked: &AdjustStock) -> Result<(), CatalogError> {
+    let now = context.db.system().now();
+    let tx = context.db.begin().await?;
+    idempotency::hold(tx.conn(), asked.movement_id, now.plus(LEASE)).await?;
+    stock_changes::write_down(tx.conn(), asked, now).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Steps 3 and 4, for what is written down.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use kernel::Timestamp;
-use platform::lease::LEASE;
+use platform::lease::{self, LEASE};
 use sea_orm::DbErr;
 
 use crate::Context;
@@ -25,10 +25,14 @@ pub(crate) async fn send_due(context: &Context) -> Result<(), DbErr> {
     for _ in 0..MOST_BATCHES {
         let due = notifications::due(context.db.reader(), context.db.system().now(), BATCH).await?;
         let is_full = u64::try_from(due.len()).is_ok_and(|found| found == BATCH);
-        futures_util::stream::iter(due)
-            .map(Ok)
-            .try_for_each_concurrent(AT_ONCE, |row| send(context, row))
-            .await?;
+        let failures = futures_util::stream::iter(due)
+            .map(|row| send(context, row))
+            .buffer_unordered(AT_ONCE)
+            .filter_map(async |sent| sent.err());
+        // What is being sent is sent, whatever becomes of another one.
+        if let Some(failure) = failures.collect::<Vec<_>>().await.pop() {
+            return Err(failure);
+        }
         if !is_full {
             break;
         }
@@ -51,7 +55,9 @@ async fn send(context: &Context, row: notifications::Model) -> Result<(), DbErr>
         body: row.body,
         date: Timestamp::from_ms(row.created_at_ms),
     };
-    match context.transport.send(&mail).await {
+    let attempt = row.attempts + 1;
+    let renew = || notifications::renew(db.writer(), row.id, attempt, system.now().plus(LEASE));
+    match lease::keep(renew, context.transport.send(&mail)).await {
         Ok(()) => {
             tracing::info!(notification.id = %row.id, template = %row.template, "sent a notification");
             notifications::mark_sent(db.writer(), row.id, system.now()).await

@@ -98,6 +98,23 @@ pub(crate) async fn claim(
     Ok(claimed.rows_affected == 1)
 }
 
+/// Keeps one that was taken for this attempt. Nothing happens if it was sent, or somebody has taken it since.
+pub(crate) async fn renew(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+    attempt: i64,
+    lease_until: Timestamp,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::NextAttemptAtMs, Expr::value(lease_until.ms()))
+        .filter(Column::Id.eq(id))
+        .filter(Column::Status.eq(QUEUED))
+        .filter(Column::Attempts.eq(attempt))
+        .exec(conn)
+        .await
+        .map(|_| ())
+}
+
 pub(crate) async fn mark_sent(conn: &impl ConnectionTrait, id: Uuid, at: Timestamp) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::Status, Expr::value(SENT))

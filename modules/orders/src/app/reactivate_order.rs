@@ -8,6 +8,7 @@ use contracts::inventory::{ReserveRefusal, ReserveStock, StockLine};
 use contracts::orders::{Order, OrderStatus};
 use contracts::port::PortError;
 use kernel::{OrderId, Quantity, ReservationId, Sku};
+use platform::lease;
 use sea_orm::DbErr;
 
 use crate::Context;
@@ -25,6 +26,16 @@ pub(super) async fn reactivate_order(
     // Power fails before the intent is written: nothing happened. After it: the worker finds the pending id when it is
     // older than a lease, and abandons it.
     let reservation_id = intend(context, request).await?;
+    let renew = || renew(context, request.order_id, reservation_id);
+    lease::keep(renew, take_up(context, request, reservation_id)).await
+}
+
+/// What follows the intent.
+async fn take_up(
+    context: &Context,
+    request: ChangeStatus,
+    reservation_id: ReservationId,
+) -> Result<(Order, i64), OrdersError> {
     let mut step = next(Step::Intend, Heard::Done);
     let mut end = Err(TransitionRefusal::BeingReactivated.into());
     loop {
@@ -44,13 +55,25 @@ pub(super) async fn reactivate_order(
             },
             // If the commit happened though its answer was lost, the id is pending no more and nothing is abandoned.
             Step::Abandon => {
-                let undone = undo(context, Intent::Reactivation, reservation_id, request.order_id).await?;
-                if undone { Heard::Done } else { Heard::No }
+                match undo(context, Intent::Reactivation, reservation_id, request.order_id).await {
+                    Ok(true) => Heard::Done,
+                    Ok(false) => Heard::No,
+                    Err(error) => {
+                        tracing::warn!(order.id = %request.order_id, %error, "a reactivation is left to the worker");
+                        Heard::Silent
+                    }
+                }
             }
             Step::Intend | Step::Answer | Step::Refuse => return end,
         };
         step = next(step, heard);
     }
+}
+
+/// The reactivation belongs to this request for a while longer, if it has not ended.
+async fn renew(context: &Context, order_id: OrderId, reservation_id: ReservationId) -> Result<(), DbErr> {
+    let (writer, now) = (context.db.writer(), context.db.system().now());
+    orders::go_on_reactivating(writer, order_id, reservation_id, now).await
 }
 
 /// Keeps the cause for the client.

@@ -58,9 +58,10 @@ async fn release_what_is_left(context: &Context) -> Result<(), DbErr> {
 
 async fn forget_ended_payments(context: &Context) -> Result<(), DbErr> {
     let before = context.db.system().now().minus(REMEMBER_ENDED_PAYMENTS);
-    // A look without a lock first: an idle run must not take SQLite's writer.
-    if ended_payments::any_before(context.db.reader(), before).await? {
-        ended_payments::purge(context.db.writer(), before).await?;
+    let old = ended_payments::before(context.db.reader(), before, BATCH).await?;
+    // An idle run must not take SQLite's writer.
+    if !old.is_empty() {
+        ended_payments::forget(context.db.writer(), old).await?;
     }
     Ok(())
 }

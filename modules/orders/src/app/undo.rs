@@ -6,7 +6,7 @@ use contracts::port::PortError;
 use kernel::{OrderId, ReservationId};
 use platform::db::Tx;
 use platform::idempotency;
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::DbErr;
 
 use crate::Context;
 use crate::domain::undoing::{Heard, Step, next};
@@ -101,12 +101,7 @@ impl Undoing<'_> {
     }
 
     async fn close_key(&self, tx: &Tx) -> Result<bool, DbErr> {
-        let closed = idempotency::Entity::delete_many()
-            .filter(idempotency::Column::ResourceId.eq(self.reservation_id.uuid()))
-            .filter(idempotency::Column::State.eq("open"))
-            .exec(tx.conn())
-            .await?;
-        Ok(closed.rows_affected > 0)
+        idempotency::withdraw_in(tx.conn(), self.reservation_id.uuid()).await
     }
 
     async fn close_reactivation(&self, tx: &Tx) -> Result<bool, DbErr> {

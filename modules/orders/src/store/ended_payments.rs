@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::{
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QuerySelect, Set};
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -48,12 +48,17 @@ pub(crate) async fn is_ended(conn: &impl ConnectionTrait, payment_id: PaymentId)
     Ok(Entity::find_by_id(payment_id.uuid()).one(conn).await?.is_some())
 }
 
-/// Whether there are any from before that time.
-pub(crate) async fn any_before(conn: &impl ConnectionTrait, at: Timestamp) -> Result<bool, DbErr> {
-    Ok(Entity::find().filter(Column::AtMs.lt(at.ms())).one(conn).await?.is_some())
+/// Some of those from before that time.
+pub(crate) async fn before(
+    conn: &impl ConnectionTrait,
+    at: Timestamp,
+    limit: u64,
+) -> Result<Vec<Uuid>, DbErr> {
+    let old = Entity::find().select_only().column(Column::PaymentId).filter(Column::AtMs.lt(at.ms()));
+    old.limit(limit).into_tuple().all(conn).await
 }
 
-/// Forgets those from before that time.
-pub(crate) async fn purge(conn: &impl ConnectionTrait, before: Timestamp) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::AtMs.lt(before.ms())).exec(conn).await.map(|_| ())
+/// Forgets some.
+pub(crate) async fn forget(conn: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::PaymentId.is_in(ids)).exec(conn).await.map(|_| ())
 }

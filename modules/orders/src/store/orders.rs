@@ -334,6 +334,22 @@ pub(crate) async fn reactivating_since(
     Ok(rows.into_iter().map(|(order, reservation)| (OrderId(order), ReservationId(reservation))).collect())
 }
 
+/// A reactivation is still at work now. Nothing happens if it has ended. No change of the order: its version stays.
+pub(crate) async fn go_on_reactivating(
+    conn: &impl ConnectionTrait,
+    order_id: OrderId,
+    reservation_id: ReservationId,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::ReactivatingSinceMs, Expr::value(now.ms()))
+        .filter(Column::Id.eq(order_id.uuid()))
+        .filter(Column::PendingReservationId.eq(reservation_id.uuid()))
+        .exec(conn)
+        .await
+        .map(|_| ())
+}
+
 /// Orders whose payment began before an instant and has not ended, the oldest first.
 pub(crate) async fn being_paid_since(
     conn: &impl ConnectionTrait,

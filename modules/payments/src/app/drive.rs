@@ -16,7 +16,7 @@ use crate::domain::driving::{self, Heard, Manner, Step, next};
 use crate::domain::movement::Movement;
 use crate::error::PaymentError;
 use crate::provider::{Authorization, NoAnswer, Verdict};
-use crate::store::{attempts, payments};
+use crate::store::{attempts, keys, payments};
 
 /// How far it came.
 #[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
@@ -75,7 +75,8 @@ pub(crate) async fn drive(
     let (db, system) = (&context.db, context.db.system());
     let renew = || attempts::renew(db.writer(), attempt.id, lease_until(system));
     let first = driving::first(attempt.movement()?, manner);
-    let driving = Driving { context, payment: &payment, attempt, verdict: None, settled: None };
+    let driving =
+        Driving { context, payment: &payment, attempt, verdict: None, settled: None, failure: None };
     // On the heap: the frames of all steps together are more than a stack of a debug build has room for.
     lease::keep(renew, Box::pin(driving.run(first))).await
 }
@@ -89,7 +90,8 @@ pub(crate) async fn settle_what_was_heard(
     let id = PaymentId(attempt.payment_id);
     let payment = payments::find(context.db.reader(), payments::Scope::All, id).await?;
     let payment = payment.ok_or(PaymentError::NotFound(id))?;
-    let driving = Driving { context, payment: &payment, attempt, verdict: Some(verdict), settled: None };
+    let driving =
+        Driving { context, payment: &payment, attempt, verdict: Some(verdict), settled: None, failure: None };
     Box::pin(driving.run(Step::Settle)).await.map(|_driven| ())
 }
 
@@ -101,6 +103,8 @@ struct Driving<'a> {
     /// What the provider said, once and for all.
     verdict: Option<Verdict>,
     settled: Option<Settled>,
+    /// Why a step of ours failed.
+    failure: Option<PaymentError>,
 }
 
 impl Driving<'_> {
@@ -126,18 +130,20 @@ impl Driving<'_> {
                     self.hear(verdict.map(Some))
                 }
                 // One transaction. Power fails before its commit: the provider says the same again under the same key.
-                Step::Settle => self.settle().await?,
+                Step::Settle => {
+                    let settled = self.settle().await;
+                    self.hear_of(settled)
+                }
                 // Power fails before it: the payment's row says that it is due, and the worker does it.
                 Step::TellOrder => self.tell_order().await,
                 // Power fails before it: the worker waits for the lease.
                 Step::LeaveToWorker => {
-                    let (db, now) = (&self.context.db, self.context.db.system().now());
-                    attempts::renew(db.writer(), self.attempt.id, now).await?;
-                    Heard::Done
+                    let let_go = let_go(self.context, self.attempt).await;
+                    self.hear_of(let_go.map(|()| Heard::Done))
                 }
                 Step::Settled => return Ok(self.settled.map_or(Driven::Overtaken, Driven::Settled)),
                 Step::Overtaken => return Ok(Driven::Overtaken),
-                Step::Unanswered => return Ok(Driven::Unanswered),
+                Step::Unanswered => return self.failure.map_or(Ok(Driven::Unanswered), Err),
             };
             step = next(step, heard);
         }
@@ -152,6 +158,14 @@ impl Driving<'_> {
             Some(None) => Heard::Nothing,
             None => Heard::Silent,
         }
+    }
+
+    /// A failure of ours is silence to the table; its cause is kept.
+    fn hear_of(&mut self, outcome: Result<Heard, PaymentError>) -> Heard {
+        outcome.unwrap_or_else(|error| {
+            self.failure = Some(error);
+            Heard::Silent
+        })
     }
 
     async fn settle(&mut self) -> Result<Heard, PaymentError> {
@@ -175,6 +189,17 @@ impl Driving<'_> {
             }
         }
     }
+}
+
+/// Leaves attempt and key to whoever comes first, the client with the same key again or the worker: nobody waits for a
+/// request that has been answered.
+async fn let_go(context: &Context, attempt: &attempts::Model) -> Result<(), PaymentError> {
+    let now = context.db.system().now();
+    let tx = context.db.begin().await?;
+    attempts::renew(tx.conn(), attempt.id, now).await?;
+    keys::let_go(tx.conn(), attempt.resource_id()?, now).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// One call under the attempt's key.

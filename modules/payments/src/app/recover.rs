@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use kernel::{OrderId, PaymentId, Timestamp};
-use platform::idempotency;
 use platform::lease;
 use platform::problem::chain;
 use sea_orm::DbErr;
@@ -14,25 +13,27 @@ use crate::Context;
 use crate::app::drive::{Driven, drive};
 use crate::app::{lease_until, release_order};
 use crate::domain::driving::Manner;
-use crate::domain::intent::key_is_alone;
 use crate::error::PaymentError;
 use crate::store::{attempts, intents, keys, payments, webhooks};
 
 /// Rows of a kind in one run; the rest waits for the next.
 const BATCH: u64 = 64;
-/// Attempts that are driven at the same time.
+/// Rows of a kind that are worked on at the same time.
 const AT_ONCE: usize = 8;
 /// How long a webhook's id is remembered: longer than any provider repeats one.
 const REMEMBER_WEBHOOKS: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// One run.
+/// One run. Each kind by itself: a provider that is silent keeps nobody from what needs no provider.
 pub(crate) async fn recover(context: &Context) -> Result<(), PaymentError> {
-    finish_attempts(context).await?;
-    take_back_intents(context).await?;
-    tell_orders(context).await?;
-    drop_stale_keys(context).await?;
-    forget_webhooks(context).await?;
-    Ok(())
+    let runs = futures_util::join!(
+        finish_attempts(context),
+        take_back_intents(context),
+        tell_orders(context),
+        drop_stale_keys(context),
+        forget_webhooks(context),
+    );
+    let (attempts, intents, orders, keys, webhooks) = runs;
+    Ok(attempts.and(intents).and(orders).and(keys).and(webhooks)?)
 }
 
 /// Takes an attempt over and drives it, unless somebody else has taken it.
@@ -70,43 +71,42 @@ async fn finish_attempts(context: &Context) -> Result<(), DbErr> {
 
 /// Intents that never became payments.
 async fn take_back_intents(context: &Context) -> Result<(), DbErr> {
-    let system = context.db.system();
-    for intent in intents::left_behind(context.db.reader(), ended(context), BATCH).await? {
-        if !intents::claim_end(context.db.writer(), &intent, lease_until(system)).await? {
-            continue;
-        }
-        let (id, order_id) = (PaymentId(intent.id), OrderId(intent.order_id));
-        if let Err(error) = release_order::take_back_claimed(context, id, order_id).await {
-            tracing::warn!(payment.id = %id, cause = %chain(&error), "an intent could not be taken back yet");
-        }
-    }
-    Ok(())
+    let left_behind = intents::left_behind(context.db.reader(), ended(context), BATCH).await?;
+    let taking_back = futures_util::stream::iter(left_behind).map(Ok);
+    taking_back
+        .try_for_each_concurrent(AT_ONCE, |intent| async move {
+            let lease = lease_until(context.db.system());
+            if !intents::claim_end(context.db.writer(), &intent, lease).await? {
+                return Ok(());
+            }
+            let (id, order_id) = (PaymentId(intent.id), OrderId(intent.order_id));
+            if let Err(error) = release_order::take_back_claimed(context, id, order_id).await {
+                tracing::warn!(payment.id = %id, cause = %chain(&error), "an intent could not be taken back yet");
+            }
+            Ok(())
+        })
+        .await
 }
 
 /// Orders that do not know yet that their payment failed.
 async fn tell_orders(context: &Context) -> Result<(), DbErr> {
-    for payment in payments::release_due(context.db.reader(), BATCH).await? {
-        if let Err(error) = release_order::release(context, &payment).await {
-            tracing::warn!(payment.id = %payment.id, cause = %chain(&error), "an order could not be told yet");
-        }
-    }
+    let due = payments::release_due(context.db.reader(), BATCH).await?;
+    futures_util::stream::iter(due)
+        .for_each_concurrent(AT_ONCE, |payment| async move {
+            if let Err(error) = release_order::release(context, &payment).await {
+                tracing::warn!(payment.id = %payment.id, cause = %chain(&error), "an order could not be told yet");
+            }
+        })
+        .await;
     Ok(())
 }
 
 /// Keys of requests that died before they had written anything else.
 async fn drop_stale_keys(context: &Context) -> Result<(), DbErr> {
     let db = &context.db;
-    for key in idempotency::stale(db, "POST /payments", BATCH).await? {
-        let id = PaymentId(key.resource_id);
-        let alone = key_is_alone(
-            intents::find(db.reader(), id).await?.is_some(),
-            payments::find(db.reader(), payments::Scope::All, id).await?.is_some(),
-            attempts::find(db.reader(), key.resource_id).await?.is_some(),
-        );
-        if alone {
-            // If its client came back meanwhile, the lease is another and the key stays, however slow this worker is.
-            keys::withdraw_unheld(db.writer(), key.resource_id, key.lease_until_ms).await?;
-        }
+    for key in keys::alone(db.reader(), db.system().now(), BATCH).await? {
+        // If its client came back meanwhile, the lease is another and the key stays, however slow this worker is.
+        keys::withdraw_unheld(db.writer(), key.resource_id, key.lease_until_ms).await?;
     }
     Ok(())
 }

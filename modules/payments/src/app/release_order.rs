@@ -37,34 +37,40 @@ pub(crate) async fn take_back_claimed(
 }
 
 async fn run(context: &Context, id: PaymentId, order_id: OrderId, first: Step) -> Result<(), PaymentError> {
-    let mut step = first;
+    let (mut step, mut failure) = (first, None);
     loop {
-        // Whatever fails leaves the rest to the worker, as the table says of silence; the caller hears the cause.
-        let heard = match step {
+        let done = match step {
             // From here on it cannot become a payment, so the order can safely be told.
-            Step::MarkEnding => found(intents::end(context.db.writer(), id).await?),
+            Step::MarkEnding => intents::end(context.db.writer(), id).await.map(found).map_err(Into::into),
             Step::LookForPayment => {
-                let payment = payments::find(context.db.reader(), payments::Scope::All, id).await?;
-                found(payment.is_some())
+                let payment = payments::find(context.db.reader(), payments::Scope::All, id).await;
+                payment.map(|payment| found(payment.is_some())).map_err(Into::into)
             }
             Step::TellOrder => {
                 let told = context.orders.give_up_payment(order_id, id).await;
-                told.map_err(|silence| PaymentError::Orders(Box::new(silence)))?;
-                Heard::Done
+                told.map(|()| Heard::Done).map_err(|silence| PaymentError::Orders(Box::new(silence)))
             }
             // Power fails before its commit: the intent is still marked, and the worker does this again.
-            Step::Forget => {
-                let tx = context.db.begin().await?;
-                intents::forget(tx.conn(), id).await?;
-                keys::withdraw(tx.conn(), id.uuid()).await?;
-                tx.commit().await?;
-                tracing::info!(payment.id = %id, order.id = %order_id, "took back a payment that had not begun");
-                Heard::Done
-            }
-            Step::Done | Step::LeftToWorker => return Ok(()),
+            Step::Forget => forget(context, id, order_id).await.map(|()| Heard::Done),
+            Step::Done => return Ok(()),
+            // The caller hears the cause.
+            Step::LeftToWorker => return failure.map_or(Ok(()), Err),
         };
+        let heard = done.unwrap_or_else(|error| {
+            failure = Some(error);
+            Heard::Silent
+        });
         step = next(step, heard);
     }
+}
+
+async fn forget(context: &Context, id: PaymentId, order_id: OrderId) -> Result<(), PaymentError> {
+    let tx = context.db.begin().await?;
+    intents::forget(tx.conn(), id).await?;
+    keys::withdraw(tx.conn(), id.uuid()).await?;
+    tx.commit().await?;
+    tracing::info!(payment.id = %id, order.id = %order_id, "took back a payment that had not begun");
+    Ok(())
 }
 
 fn found(it: bool) -> Heard {

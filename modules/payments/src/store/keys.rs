@@ -1,29 +1,15 @@
 //! Idempotency keys by the id of what they create: a worker that ends an attempt answers for the client too, and has no
 //! ticket for it.
 
-use platform::idempotency::{Column, Entity, IdempotencyError};
+use platform::idempotency::{Column, Entity, IdempotencyError, Model};
+pub(crate) use platform::idempotency::{hold, let_go, withdraw_in as withdraw};
+use platform::lease;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
 use uuid::Uuid;
 
 use kernel::Timestamp;
-
-/// Ties the work that this transaction begins to its key: the key is open, and stays so, because its lease is new. An
-/// error means that the key was dropped meanwhile; without it the work could be begun twice, so it must not begin.
-pub(crate) async fn hold(
-    conn: &impl ConnectionTrait,
-    resource_id: Uuid,
-    lease_until: Timestamp,
-) -> Result<(), IdempotencyError> {
-    let held = Entity::update_many()
-        .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
-        .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.eq("open"))
-        .exec(conn)
-        .await?;
-    if held.rows_affected == 1 { Ok(()) } else { Err(IdempotencyError::TakenOver) }
-}
 
 /// Stores the outcome. Movements that no client asked for have no key; then nothing happens.
 pub(crate) async fn complete(
@@ -42,14 +28,29 @@ pub(crate) async fn complete(
     Ok(())
 }
 
-/// Forgets an open key, with the work that came to nothing.
-pub(crate) async fn withdraw(conn: &impl ConnectionTrait, resource_id: Uuid) -> Result<(), DbErr> {
-    Entity::delete_many()
-        .filter(Column::ResourceId.eq(resource_id))
+/// Open keys that stand for nothing but themselves (see `domain::intent::key_is_alone`) and that nobody is expected to go on with.
+pub(crate) async fn alone(
+    conn: &impl ConnectionTrait,
+    now: Timestamp,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
         .filter(Column::State.eq("open"))
-        .exec(conn)
+        .filter(Column::LeaseUntilMs.lte(lease::left_behind(now).ms()))
+        .filter(Column::Route.starts_with("POST /payments"))
+        .filter(Expr::cust(
+            "NOT EXISTS (SELECT 1 FROM intents WHERE intents.id = idempotency_keys.resource_id)",
+        ))
+        .filter(Expr::cust(
+            "NOT EXISTS (SELECT 1 FROM payments WHERE payments.id = idempotency_keys.resource_id)",
+        ))
+        .filter(Expr::cust(
+            "NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.id = idempotency_keys.resource_id)",
+        ))
+        .order_by_asc(Column::LeaseUntilMs)
+        .limit(limit)
+        .all(conn)
         .await
-        .map(|_| ())
 }
 
 /// Forgets an open key that nobody has held since its lease was read. By its lease and not by the time: between the look

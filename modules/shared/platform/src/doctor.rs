@@ -28,7 +28,7 @@ pub const SAGA_BOUND: Duration = Duration::from_secs(300);
 /// is overdue.
 pub const RECOVERY_BOUND: Duration = Duration::from_secs(10);
 /// Work that somebody is waiting for takes no longer than this, unless someone else is slow.
-pub const WORK_BOUND: Duration = Duration::from_secs(50);
+pub const WORK_BOUND: Duration = Duration::from_secs(60);
 
 /// Looks at the data of one module, read-only.
 #[async_trait]

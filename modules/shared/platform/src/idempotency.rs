@@ -7,12 +7,13 @@
 
 use std::time::Duration;
 
+use kernel::Timestamp;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, DbErr, QueryFilter, QuerySelect, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -275,12 +276,59 @@ impl Ticket {
 
 /// Closes the open key of a resource for good, by whatever worker found it. False if it was not open.
 pub async fn withdraw(db: &Db, resource_id: Uuid) -> Result<bool, DbErr> {
+    withdraw_in(db.writer(), resource_id).await
+}
+
+/// The same in a transaction of the caller's.
+pub async fn withdraw_in(conn: &impl ConnectionTrait, resource_id: Uuid) -> Result<bool, DbErr> {
     let deleted = Entity::delete_many()
         .filter(Column::ResourceId.eq(resource_id))
         .filter(Column::State.eq("open"))
-        .exec(db.writer())
+        .exec(conn)
         .await?;
     Ok(deleted.rows_affected == 1)
+}
+
+/// Ties the work that a transaction begins to its key: the key is open, and stays so, because its lease is new. An error
+/// means that the key was dropped meanwhile; without it the work could be begun twice, so it must not begin.
+pub async fn hold(
+    conn: &impl ConnectionTrait,
+    resource_id: Uuid,
+    lease_until: Timestamp,
+) -> Result<(), IdempotencyError> {
+    let held = set_lease(conn, resource_id, lease_until).await?;
+    if held { Ok(()) } else { Err(IdempotencyError::TakenOver) }
+}
+
+/// Leaves an open key to whoever comes first, its client or a worker. Nothing happens if it is not open.
+pub async fn let_go(conn: &impl ConnectionTrait, resource_id: Uuid, now: Timestamp) -> Result<(), DbErr> {
+    set_lease(conn, resource_id, now).await.map(|_is_open| ())
+}
+
+async fn set_lease(
+    conn: &impl ConnectionTrait,
+    resource_id: Uuid,
+    lease_until: Timestamp,
+) -> Result<bool, DbErr> {
+    let set = Entity::update_many()
+        .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
+        .filter(Column::ResourceId.eq(resource_id))
+        .filter(Column::State.eq("open"))
+        .exec(conn)
+        .await?;
+    Ok(set.rows_affected == 1)
+}
+
+/// Takes over what a crash left behind, for a worker: it does not wait. `None` if somebody else was faster.
+pub async fn take_over_stale(db: &Db, row: &Model) -> Result<Option<Ticket>, DbErr> {
+    let request = KeyedRequest {
+        principal: row.principal.clone(),
+        route: row.route.clone(),
+        key: row.idempotency_key.clone(),
+        request_hash: row.request_hash.clone(),
+    };
+    let taken = take_over(db, &request, row.lease_until_ms).await?;
+    Ok(taken.then_some(Ticket { request: Some(request), resource_id: row.resource_id, resumed: true }))
 }
 
 /// The open keys of a route that nobody is expected to go on with ([`lease::left_behind`]): work that a crash left behind.
@@ -289,6 +337,7 @@ pub async fn stale(db: &Db, route_prefix: &str, limit: u64) -> Result<Vec<Model>
         .filter(Column::State.eq("open"))
         .filter(Column::LeaseUntilMs.lte(lease::left_behind(db.system().now()).ms()))
         .filter(Column::Route.starts_with(route_prefix))
+        .order_by_asc(Column::LeaseUntilMs)
         .limit(limit)
         .all(db.reader())
         .await
