@@ -5,7 +5,26 @@ use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(SqlMigration {
+    vec![stock(), refused_movements()]
+}
+
+/// Changes of stock that were refused: a late twin of the call must not make them.
+fn refused_movements() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0003_refused_movements",
+        up: "
+            CREATE TABLE refused_movements (
+                id {uuid} NOT NULL PRIMARY KEY,
+                at_ms {bigint} NOT NULL
+            ) {strict};
+            CREATE INDEX refused_movements_by_age ON refused_movements (at_ms);
+        ",
+        down: "DROP TABLE refused_movements;",
+    })
+}
+
+fn stock() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
         name: "m0002_stock",
         up: "
             CREATE TABLE stock (
@@ -53,5 +72,5 @@ pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
             CREATE INDEX reservation_lines_of_stock ON reservation_lines (stock_id);
         ",
         down: "DROP TABLE reservation_lines; DROP TABLE reservations; DROP TABLE movements; DROP TABLE stock;",
-    })]
+    })
 }

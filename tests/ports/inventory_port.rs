@@ -94,6 +94,7 @@ conformance! { Stage:
     a_released_reservation_holds_nothing_ever_again,
     what_was_shipped_is_not_released,
     an_adjustment_is_made_once,
+    an_adjustment_that_was_refused_is_not_made_later,
     adjustments_that_cannot_be_are_refused,
     the_last_pieces_go_to_as_many_as_there_are,
     without_its_database_the_module_is_silent,
@@ -207,6 +208,19 @@ async fn an_adjustment_is_made_once(stage: Stage) {
     let new = AdjustStock { actor_id: None, ..adjustment("SOFA", 2, &"x".repeat(200)) };
     assert_eq!(stage.port.adjust(new).await.unwrap().on_hand, 2);
     stage.app.assert_healthy().await;
+}
+
+/// Nobody waits for it any more: whoever asked was told that it was not made.
+async fn an_adjustment_that_was_refused_is_not_made_later(stage: Stage) {
+    stage.put(&[("MUG", 6)]).await;
+    for (text, before) in [("MUG", 6), ("VASE", 0)] {
+        let gone = adjustment(text, -7, "broken");
+        let too_few = |available| AdjustRefusal::Insufficient { sku: sku(text), available };
+        assert_eq!(refusal(stage.port.adjust(gone.clone()).await), too_few(before));
+        stage.port.adjust(adjustment(text, 10, "came")).await.unwrap();
+        assert_eq!(refusal(stage.port.adjust(gone).await), too_few(before + 10));
+        assert_eq!(stage.port.adjust(adjustment(text, -7, "broken")).await.unwrap().on_hand, before + 3);
+    }
 }
 
 async fn adjustments_that_cannot_be_are_refused(stage: Stage) {

@@ -23,6 +23,7 @@ pub use book::book;
 pub use doctor::examiner;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::inventory::InventoryPort;
@@ -104,7 +105,11 @@ impl Module for Inventory {
     }
 
     fn workers(&self) -> Vec<Worker> {
-        Vec::new()
+        let context = self.context.clone();
+        vec![Worker::every("inventory.forget_refused", Duration::from_secs(3_600), move || {
+            let context = context.clone();
+            async move { Ok(app::forget_refused::forget_refused(&context).await?) }
+        })]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {

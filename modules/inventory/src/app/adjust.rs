@@ -1,15 +1,17 @@
 //! Adds pieces, or takes some away, with a reason.
 
 use contracts::inventory::{AdjustRefusal, AdjustStock};
+use platform::db::Tx;
+use uuid::Uuid;
 
 use crate::Context;
 use crate::app::announce_if_low;
 use crate::domain::adjustment::{Change, MAX_ON_HAND, Reason};
 use crate::error::InventoryError;
-use crate::store::{movements, stock};
+use crate::store::{movements, refused_movements, stock};
 
-/// Idempotent by movement id. With an expected version, only that version is changed. With `create`, a SKU that has no
-/// record gets one.
+/// Idempotent by movement id, refusals for want of stock included: what was refused is not made later. With an expected version,
+/// only that version is changed. With `create`, a SKU that has no record gets one, unless something is to be taken.
 pub(crate) async fn adjust(
     context: &Context,
     request: AdjustStock,
@@ -22,7 +24,7 @@ pub(crate) async fn adjust(
     let system = context.db.system();
     let now = system.now();
     let mut tx = context.db.begin().await?;
-    if create {
+    if create && change.get() > 0 {
         let empty = stock::Model {
             id: system.id(),
             sku: sku.as_str().to_owned(),
@@ -35,21 +37,28 @@ pub(crate) async fn adjust(
         stock::create_missing(tx.conn(), vec![empty]).await?;
     }
     let Some(before) = stock::find_for_update(tx.conn(), sku).await? else {
-        return Err(InventoryError::NotFound(sku.clone()));
+        let without_a_record = AdjustRefusal::Insufficient { sku: sku.clone(), available: 0 };
+        return match create {
+            true => refuse(tx, request.movement_id, without_a_record).await,
+            false => Err(InventoryError::NotFound(sku.clone())),
+        };
     };
     if movements::exists(tx.conn(), request.movement_id).await? {
         return Ok(before);
+    }
+    let refusal = if before.on_hand.saturating_add(change.get()) > MAX_ON_HAND {
+        AdjustRefusal::InvalidChange
+    } else {
+        AdjustRefusal::Insufficient { sku: sku.clone(), available: before.available() }
+    };
+    if refused_movements::exists(tx.conn(), request.movement_id).await? {
+        return Err(refusal.into());
     }
     if expected_version.is_some_and(|version| version != before.version) {
         return Err(InventoryError::Changed { version: before.version });
     }
     let Some(row) = stock::change(tx.conn(), sku, change.get(), None, now).await? else {
-        let would_be = before.on_hand + change.get();
-        return Err(if would_be > MAX_ON_HAND {
-            AdjustRefusal::InvalidChange.into()
-        } else {
-            AdjustRefusal::Insufficient { sku: sku.clone(), available: before.available() }.into()
-        });
+        return refuse(tx, request.movement_id, refusal).await;
     };
     let movement = movements::Model {
         id: request.movement_id,
@@ -67,4 +76,11 @@ pub(crate) async fn adjust(
     tx.commit().await?;
     tracing::info!(%sku, change = change.get(), on_hand = row.on_hand, "adjusted stock");
     Ok(row)
+}
+
+/// Whoever asked is told no for good. Power fails before the commit: nothing was said, and the same may be asked again.
+async fn refuse<T>(tx: Tx, movement_id: Uuid, refusal: AdjustRefusal) -> Result<T, InventoryError> {
+    refused_movements::remember(tx.conn(), movement_id, tx.system().now()).await?;
+    tx.commit().await?;
+    Err(refusal.into())
 }

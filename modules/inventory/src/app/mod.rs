@@ -1,6 +1,7 @@
 //! One use case a file: one transaction, and the events in it.
 
 pub(crate) mod adjust;
+pub(crate) mod forget_refused;
 pub(crate) mod on_order_status_changed;
 pub(crate) mod open;
 pub(crate) mod release;
