@@ -46,6 +46,11 @@ enum Command {
         #[command(subcommand)]
         action: UserAction,
     },
+    /// Look after the keys that sign access tokens
+    Keys {
+        #[command(subcommand)]
+        action: KeysAction,
+    },
     /// Read a CSV file into the shop: creates and updates, and lists what it refuses
     Import {
         /// What the file holds
@@ -143,6 +148,22 @@ enum UserAction {
         /// Let the account run the shop
         #[arg(long)]
         admin: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysAction {
+    /// Let a new key sign. Tokens of the old one stay valid until the last of them has expired
+    Rotate {
+        /// The old keys are not to be trusted any more: their tokens are refused at once, and everyone refreshes or logs in anew
+        #[arg(long)]
+        now: bool,
+    },
+    /// List the keys with their states; changes nothing
+    List {
+        /// Write the list as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -274,6 +295,12 @@ impl Cli {
             Command::Demo => commands::demo::demo(&settings).await,
             Command::User { action: UserAction::Create { email, username, name, admin } } => {
                 commands::user::create(&settings, &email, username, name, admin).await
+            }
+            Command::Keys { action: KeysAction::Rotate { now } } => {
+                commands::keys::rotate(&settings, now).await
+            }
+            Command::Keys { action: KeysAction::List { json } } => {
+                commands::keys::list(&settings, json).await
             }
             Command::Import { resource, file } => {
                 commands::import::import(&settings, resource.name(), &file).await

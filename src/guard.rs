@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use platform::failpoint::{self, Point};
 use platform::problem::{Problem, codes};
 use platform::system::System;
-use platform::{deadline, trace};
+use platform::{access, deadline, trace};
 use tracing::Instrument;
 
 /// Paths that mean others.
@@ -90,6 +90,15 @@ pub async fn guard<B: MessageBody + 'static>(
         BodySize::Stream => Streamed { body, system }.boxed(),
         _ => body,
     }))
+}
+
+/// Says of each request who sent it.
+pub async fn identified<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    access::identify(request.request()).await;
+    next.call(request).await
 }
 
 /// A body that is made while it is sent, such as an export: it reads the database inside of the process' runtime, too.

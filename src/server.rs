@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::docs::{self, Docs};
-use crate::guard::{RequestDeadline, guard, unmatched};
+use crate::guard::{RequestDeadline, guard, identified, unmatched};
 use crate::health::{self, Health};
 use crate::route_table::RouteTable;
 use crate::settings::Settings;
@@ -232,6 +232,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
                 }
             })
             .default_service(web::to(unmatched))
+            .wrap(from_fn(identified))
             .wrap(from_fn(guard))
     })
     .max_connections(server.max_connections)
@@ -293,10 +294,8 @@ impl Background {
             bus: TaskTracker::new(),
         };
         let bus = background.start_bus(shop, settings);
-        // A process of auth, too, hears of what another replica of it has ended only by events.
-        if !settings.only.contains(&"auth") || settings.rabbit().is_some() {
-            background.start_worker(crate::keys::follow(shop.verifier.clone(), shop.keys.clone()));
-        }
+        // A process of auth, too, hears of what another one has ended, or the command line has rotated, only by events.
+        background.start_worker(crate::keys::follow(shop.verifier.clone(), shop.keys.clone()));
         for module in &shop.modules {
             let relay = || Relay::new(module.db().clone(), bus.clone(), settings.relay_settings());
             background.tasks.spawn(relay().run(background.stop.clone()));

@@ -153,6 +153,13 @@ pub struct ShopSection {
     pub currency: Currency,
 }
 
+/// Whose access tokens are accepted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessSection {
+    pub issuer: String,
+}
+
 /// Where a module runs that does not run here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +204,7 @@ pub struct Settings {
     pub log: Log,
     pub relay: RelaySection,
     pub shop: ShopSection,
+    pub access: AccessSection,
     pub peers: BTreeMap<String, PeerSection>,
     pub internal: Internal,
     pub rabbitmq: Rabbitmq,
@@ -245,8 +253,8 @@ pub fn section<T: serde::de::DeserializeOwned>(config: &Config, name: &str) -> R
 
 /// What is not a section of a module.
 const SECTIONS: &[&str] = &[
-    "only", "server", "data", "database", "demo", "log", "relay", "shop", "peers", "internal", "rabbitmq",
-    "redis", "limits",
+    "only", "server", "data", "database", "demo", "log", "relay", "shop", "access", "peers", "internal",
+    "rabbitmq", "redis", "limits",
 ];
 
 /// The secret of `.env.example`, which everyone can read.
@@ -300,6 +308,7 @@ impl Settings {
             log: section(config, "log")?,
             relay: section(config, "relay")?,
             shop,
+            access: section(config, "access")?,
             peers: section(config, "peers")?,
             internal: section(config, "internal")?,
             rabbitmq: section(config, "rabbitmq")?,
@@ -336,6 +345,13 @@ impl Settings {
         }
         self.trusted_proxies()?;
         self.check_topology()?;
+        let issuer = &self.access.issuer;
+        if !(1..=200).contains(&issuer.len()) || !issuer.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(invalid(
+                "access.issuer",
+                "must be 1 to 200 visible ASCII characters, best an https URL",
+            ));
+        }
         if !(1..=100).contains(&self.database.max_connections) {
             return Err(invalid("database.max_connections", "must be 1 to 100"));
         }

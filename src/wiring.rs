@@ -502,7 +502,8 @@ impl Shop {
         databases: &Databases,
         system: System,
     ) -> Result<Self, WiringError> {
-        let verifier = Arc::new(TokenVerifier::new(system.clock.clone()));
+        let issuer = settings.access.issuer.clone();
+        let verifier = Arc::new(TokenVerifier::for_issuer(system.clock.clone(), issuer));
         let (elsewhere, ports) = (Elsewhere::new(settings, &system)?, Ports::default());
         let shared = settings.shared_store().as_ref().map(SharedStore::open).transpose()?;
         let mut assembly = Assembly { settings, databases, elsewhere, shared, ports, modules: Vec::new() };
@@ -523,6 +524,7 @@ impl Shop {
         #[cfg(feature = "auth")]
         let auth = assembly.add_auth(&verifier).await?;
         let keys = assembly.auth("every module")?;
+        verifier.ask(&keys);
         let Assembly { mut modules, ports, shared, .. } = assembly;
         if ports.auth.is_some() {
             verifier.load(keys.as_ref()).await.map_err(|error| WiringError::Keys(error.into()))?;
@@ -623,6 +625,32 @@ impl Shop {
         }
     }
 
+    /// Lets another key sign access tokens. What `auth` says of it.
+    #[cfg(feature = "auth")]
+    pub async fn rotate_keys(&self, at_once: bool) -> Result<RotatedKeys, AnyError> {
+        let not_here = WiringError::NotHere { module: "auth", by: "souk keys rotate" };
+        Ok(self.auth.as_ref().ok_or(not_here)?.rotate_keys(at_once).await?)
+    }
+
+    /// Lets another key sign; this binary cannot.
+    #[cfg(not(feature = "auth"))]
+    pub async fn rotate_keys(&self, _: bool) -> Result<RotatedKeys, AnyError> {
+        Err(WiringError::NotHere { module: "auth", by: "souk keys rotate" }.into())
+    }
+
+    /// The keys that sign, verify, or did.
+    #[cfg(feature = "auth")]
+    pub async fn list_keys(&self) -> Result<Vec<ListedKey>, AnyError> {
+        let not_here = WiringError::NotHere { module: "auth", by: "souk keys list" };
+        Ok(self.auth.as_ref().ok_or(not_here)?.list_keys().await?)
+    }
+
+    /// The keys; this binary has none.
+    #[cfg(not(feature = "auth"))]
+    pub async fn list_keys(&self) -> Result<Vec<ListedKey>, AnyError> {
+        Err(WiringError::NotHere { module: "auth", by: "souk keys list" }.into())
+    }
+
     /// Creates an account; this binary cannot.
     #[cfg(not(feature = "auth"))]
     pub async fn create_account(&self, _: NewAccount) -> Result<bool, AnyError> {
@@ -631,7 +659,24 @@ impl Shop {
 }
 
 #[cfg(feature = "auth")]
-pub use auth::NewAccount;
+pub use auth::{ListedKey, NewAccount, RotatedKeys};
+
+/// A rotation that this binary cannot do.
+#[cfg(not(feature = "auth"))]
+pub struct RotatedKeys {
+    pub kid: String,
+    pub until: kernel::Timestamp,
+}
+
+/// A key that this binary does not have.
+#[cfg(not(feature = "auth"))]
+#[derive(Serialize)]
+pub struct ListedKey {
+    pub kid: String,
+    pub state: String,
+    pub created_at: kernel::Timestamp,
+    pub verifies_until: Option<kernel::Timestamp>,
+}
 
 /// An account that this binary cannot create.
 #[cfg(not(feature = "auth"))]

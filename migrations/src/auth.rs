@@ -5,7 +5,53 @@ use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(SqlMigration {
+    vec![credentials_and_sessions(), key_states()]
+}
+
+/// Keys that no longer sign and still verify. SQLite cannot change a CHECK, so the table is made anew.
+fn key_states() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0003_key_states",
+        up: "
+            CREATE TABLE signing_keys_with_states (
+                kid TEXT NOT NULL PRIMARY KEY CHECK (length(kid) BETWEEN 1 AND 64),
+                state TEXT NOT NULL CHECK (state IN ('active', 'retiring', 'retired')),
+                private_key {bytes},
+                public_key {bytes} NOT NULL CHECK (length(public_key) = 32),
+                created_at_ms {bigint} NOT NULL,
+                longest_life_s {bigint} NOT NULL CHECK (longest_life_s >= 0),
+                retires_at_ms {bigint},
+                -- Who does not sign has nothing to sign with.
+                CONSTRAINT only_the_active_key_signs CHECK ((state = 'active') = (private_key IS NOT NULL)),
+                CONSTRAINT others_run_out CHECK ((state = 'active') = (retires_at_ms IS NULL))
+            ) {strict};
+            INSERT INTO signing_keys_with_states
+                SELECT kid, state, CASE WHEN state = 'active' THEN private_key END, public_key, created_at_ms, 0,
+                    CASE WHEN state = 'active' THEN NULL ELSE created_at_ms END
+                FROM signing_keys;
+            DROP TABLE signing_keys;
+            ALTER TABLE signing_keys_with_states RENAME TO signing_keys;
+            CREATE UNIQUE INDEX signing_keys_one_active ON signing_keys (state) WHERE state = 'active';
+        ",
+        down: "
+            CREATE TABLE signing_keys_before (
+                kid TEXT NOT NULL PRIMARY KEY CHECK (length(kid) BETWEEN 1 AND 64),
+                state TEXT NOT NULL CHECK (state IN ('active', 'retired')),
+                private_key {bytes} NOT NULL,
+                public_key {bytes} NOT NULL CHECK (length(public_key) = 32),
+                created_at_ms {bigint} NOT NULL
+            ) {strict};
+            INSERT INTO signing_keys_before
+                SELECT kid, state, private_key, public_key, created_at_ms FROM signing_keys WHERE state = 'active';
+            DROP TABLE signing_keys;
+            ALTER TABLE signing_keys_before RENAME TO signing_keys;
+            CREATE UNIQUE INDEX signing_keys_one_active ON signing_keys (state) WHERE state = 'active';
+        ",
+    })
+}
+
+fn credentials_and_sessions() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
         name: "m0002_credentials_and_sessions",
         up: "
             CREATE TABLE signing_keys (
@@ -75,5 +121,5 @@ pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
             DROP TABLE credentials;
             DROP TABLE signing_keys;
         ",
-    })]
+    })
 }

@@ -49,6 +49,23 @@ pub enum AccountError {
     Database(#[from] DbErr),
 }
 
+/// Why the keys that sign were not changed or listed.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The other one has put in a new key; nothing was changed.
+    #[error("another rotation was faster")]
+    Beaten,
+    /// Each of them is published and verifies; nothing was changed.
+    #[error(
+        "there are {0} keys whose tokens are still valid; wait until they have expired, or rotate with --now"
+    )]
+    TooMany(u64),
+    #[error("a key could not be made: {0}")]
+    Creation(String),
+    #[error("database error")]
+    Database(#[from] DbErr),
+}
+
 /// What can go wrong in a use case.
 #[derive(Debug, Error)]
 pub(crate) enum AuthError {

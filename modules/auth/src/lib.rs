@@ -3,7 +3,8 @@
 //! Invariants:
 //!
 //! - a password is stored as a bcrypt hash of a peppered digest only, and hashed on a bounded pool of threads only;
-//! - exactly one key signs, it never leaves this module, and processes that start at once agree on it (unique index);
+//! - exactly one key signs, it never leaves this module, and processes that start at once agree on it (unique index); a
+//!   key that was replaced verifies until its last token has expired, and its private part is gone at once (check);
 //! - a session has one refresh token at a time; of several uses of it at once one succeeds (conditional update), and a
 //!   use of a spent one ends the session;
 //! - an access token is true as of its `iat_ms`: role and address were read from `users` at or after that instant. So
@@ -50,7 +51,9 @@ use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use crate::app::create_account::{AccountCreated, NewAccount};
-pub use crate::error::AccountError;
+pub use crate::app::list_keys::ListedKey;
+pub use crate::app::rotate_keys::RotatedKeys;
+pub use crate::error::{AccountError, KeyError};
 pub use crate::hashing::HashingError;
 
 use crate::domain::throttle::Throttle;
@@ -168,6 +171,7 @@ struct Context {
 #[derive(Clone)]
 pub struct Auth {
     context: Arc<Context>,
+    port: Arc<dyn AuthPort>,
 }
 
 impl Auth {
@@ -183,7 +187,12 @@ impl Auth {
         };
         let context = Context {
             hasher: Hasher::start(bounds, &settings.pepper)?,
-            signer: Signer::open(&deps.db, Duration::from_secs(settings.access_token_ttl_s)).await?,
+            signer: Signer::open(
+                &deps.db,
+                deps.verifier.issuer(),
+                Duration::from_secs(settings.access_token_ttl_s),
+            )
+            .await?,
             throttle: Throttle {
                 max_failures: settings.max_failures_per_account,
                 window: Duration::from_secs(settings.throttle_window_s),
@@ -193,14 +202,27 @@ impl Auth {
             users: deps.users,
             verifier: deps.verifier,
         };
-        let auth = Self { context: Arc::new(context) };
-        auth.context.verifier.load(auth.port().as_ref()).await?;
-        Ok(auth)
+        let context = Arc::new(context);
+        let port: Arc<dyn AuthPort> = Arc::new(port::LocalAuth { context: context.clone() });
+        context.verifier.ask(&port);
+        context.verifier.load(port.as_ref()).await?;
+        Ok(Self { context, port })
     }
 
     /// What other modules call.
     pub fn port(&self) -> Arc<dyn AuthPort> {
-        Arc::new(port::LocalAuth { context: self.context.clone() })
+        self.port.clone()
+    }
+
+    /// Lets another key sign; for the command line. The keys before it verify until their tokens have expired, or not any
+    /// more.
+    pub async fn rotate_keys(&self, at_once: bool) -> Result<RotatedKeys, KeyError> {
+        app::rotate_keys::rotate_keys(&self.context, at_once).await
+    }
+
+    /// Every key with its state, newest first; for the command line.
+    pub async fn list_keys(&self) -> Result<Vec<ListedKey>, KeyError> {
+        app::list_keys::list_keys(&self.context).await
     }
 
     /// Creates an account with any role; for the command line and the demo shop. Nothing changes if it exists.
@@ -232,11 +254,17 @@ impl Module for Auth {
     }
 
     fn workers(&self) -> Vec<Worker> {
-        let context = self.context.clone();
-        vec![Worker::every("auth.purge", Duration::from_secs(3_600), move || {
-            let context = context.clone();
-            async move { Ok(app::purge::purge(&context).await?) }
-        })]
+        let (purging, following) = (self.context.clone(), self.context.clone());
+        vec![
+            Worker::every("auth.purge", Duration::from_secs(3_600), move || {
+                let context = purging.clone();
+                async move { Ok(app::purge::purge(&context).await?) }
+            }),
+            Worker::every("auth.follow_signing_key", signing::LOOK_EVERY, move || {
+                let context = following.clone();
+                async move { context.signer.follow(&context.db).await }
+            }),
+        ]
     }
 
     fn transfers(&self) -> Vec<Arc<dyn Transfer>> {

@@ -24,7 +24,8 @@ fn unavailable(error: DbErr) -> PortError<NoRefusal> {
 impl AuthPort for LocalAuth {
     async fn public_keys(&self) -> Result<Vec<PublicKey>, PortError<NoRefusal>> {
         failpoint::call("auth", "public_keys", async {
-            let keys = signing_keys::published(self.context.db.reader()).await.map_err(unavailable)?;
+            let db = &self.context.db;
+            let keys = signing_keys::published(db.reader(), db.system().now()).await.map_err(unavailable)?;
             Ok(keys.iter().map(public_part).collect())
         })
         .await

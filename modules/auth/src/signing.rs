@@ -1,10 +1,14 @@
 //! Access tokens are signed here, with a key that never leaves this module.
+//!
+//! Which key signs is the database's word: each process looks every second. So a rotation needs no restart and no call, and a
+//! process that does not look in time signs tokens that are still accepted (see [`verifies_until`]).
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use contracts::auth::{ACCESS_TOKEN_TYPE, AUDIENCE, AccessClaims, ISSUER, PublicKey};
+use contracts::auth::{ACCESS_TOKEN_TYPE, AUDIENCE, AccessClaims, PublicKey};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -13,6 +17,7 @@ use platform::db::Db;
 use platform::module::AnyError;
 use rand::RngCore;
 use rand::rngs::OsRng;
+use sea_orm::DbErr;
 use sha2::{Digest, Sha256};
 
 use crate::app::access::Access;
@@ -22,11 +27,29 @@ use crate::store::signing_keys;
 /// seconds. A revocation that was forgotten earlier would bring the token back to life.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
+/// How often a process looks whether another key is to sign.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A new key is published before it signs: by then every process that hears events knows it.
+const PUBLISHED_FOR: Duration = Duration::from_secs(2);
+
 /// Signs access tokens.
 pub(crate) struct Signer {
+    current: RwLock<Arc<Current>>,
+    issuer: String,
+    lifetime: Duration,
+}
+
+/// The key that signs in this process.
+struct Current {
     kid: String,
     key: EncodingKey,
-    lifetime: Duration,
+}
+
+impl Current {
+    fn of(row: signing_keys::Model) -> Result<Self, AnyError> {
+        let private = row.private_key.ok_or("the active signing key has no private part")?;
+        Ok(Self { key: EncodingKey::from_ed_der(&private), kid: row.kid })
+    }
 }
 
 /// An access token with what must be remembered of it.
@@ -38,7 +61,7 @@ pub(crate) struct SignedToken {
 
 impl Signer {
     /// Loads the key, or creates the first one. Processes that do so at once agree, because the database keeps one.
-    pub(crate) async fn open(db: &Db, lifetime: Duration) -> Result<Self, AnyError> {
+    pub(crate) async fn open(db: &Db, issuer: &str, lifetime: Duration) -> Result<Self, AnyError> {
         let row = match signing_keys::active(db.reader()).await? {
             Some(row) => row,
             None => {
@@ -47,7 +70,36 @@ impl Signer {
                 stored.ok_or("the signing key was stored but cannot be found")?
             }
         };
-        Ok(Self { key: EncodingKey::from_ed_der(&row.private_key), kid: row.kid, lifetime })
+        remember_life(db, &row.kid, lifetime).await?;
+        let current = RwLock::new(Arc::new(Current::of(row)?));
+        Ok(Self { current, issuer: issuer.to_owned(), lifetime })
+    }
+
+    /// Takes over from the database which key signs, and writes down which have run out. A new key waits until it has been
+    /// published for a moment, unless the one before it is refused.
+    pub(crate) async fn follow(&self, db: &Db) -> Result<(), AnyError> {
+        let now = db.system().now();
+        let (kept, mine) = (signing_keys::kept(db.reader()).await?, self.current().kid.clone());
+        let verifies = |row: &signing_keys::Model| row.retires_at_ms.is_none_or(|until| until > now.ms());
+        if !kept.iter().all(verifies) {
+            signing_keys::retire_due(db.writer(), now).await?;
+        }
+        let is_trusted = kept.iter().any(|row| row.kid == mine && verifies(row));
+        let Some(active) = kept.into_iter().find(|row| row.state == signing_keys::ACTIVE) else {
+            return Err("no key is to sign access tokens".into());
+        };
+        let published_until = now.minus(PUBLISHED_FOR).ms();
+        if active.kid == mine || (is_trusted && active.created_at_ms > published_until) {
+            return Ok(());
+        }
+        remember_life(db, &active.kid, self.lifetime).await?;
+        tracing::info!(key.id = %active.kid, "another key signs access tokens");
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Current::of(active)?);
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A token for a session. `access` says what holds and as of when; `now` when the token's life begins.
@@ -57,9 +109,10 @@ impl Signer {
         access: &Access,
         now: Timestamp,
     ) -> Result<SignedToken, jsonwebtoken::errors::Error> {
+        let current = self.current();
         let expires_at_s = now.plus(self.lifetime).ms() / 1_000;
         let claims = AccessClaims {
-            iss: ISSUER.to_owned(),
+            iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
             sub: access.profile.id,
             sid: session_id,
@@ -70,12 +123,12 @@ impl Signer {
             exp: expires_at_s,
         };
         let header = Header {
-            kid: Some(self.kid.clone()),
+            kid: Some(current.kid.clone()),
             typ: Some(ACCESS_TOKEN_TYPE.to_owned()),
             ..Header::new(Algorithm::EdDSA)
         };
         Ok(SignedToken {
-            text: jsonwebtoken::encode(&header, &claims, &self.key)?,
+            text: jsonwebtoken::encode(&header, &claims, &current.key)?,
             impossible_from: Timestamp::from_ms(expires_at_s.saturating_mul(1_000)).plus(CLOCK_TOLERANCE),
         })
     }
@@ -91,7 +144,8 @@ impl Signer {
     }
 }
 
-fn create_key(now: Timestamp) -> Result<signing_keys::Model, AnyError> {
+/// A fresh key that signs.
+pub(crate) fn create_key(now: Timestamp) -> Result<signing_keys::Model, AnyError> {
     let mut secret = [0_u8; 32];
     OsRng.try_fill_bytes(&mut secret)?;
     let key = SigningKey::from_bytes(&secret);
@@ -99,10 +153,24 @@ fn create_key(now: Timestamp) -> Result<signing_keys::Model, AnyError> {
     Ok(signing_keys::Model {
         kid: thumbprint(&public),
         state: signing_keys::ACTIVE.to_owned(),
-        private_key: key.to_pkcs8_der()?.as_bytes().to_vec(),
+        private_key: Some(key.to_pkcs8_der()?.as_bytes().to_vec()),
         public_key: public.to_vec(),
         created_at_ms: now.ms(),
+        longest_life_s: 0,
+        retires_at_ms: None,
     })
+}
+
+async fn remember_life(db: &Db, kid: &str, lifetime: Duration) -> Result<(), DbErr> {
+    let life_s = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+    signing_keys::remember_life(db.writer(), kid, life_s).await
+}
+
+/// Until when a key verifies that no longer signs: by then the last of its tokens is refused for its age. The tolerance
+/// covers what processes sign that have not looked yet, too.
+pub(crate) fn verifies_until(row: &signing_keys::Model, now: Timestamp) -> Timestamp {
+    let life = Duration::from_secs(u64::try_from(row.longest_life_s).unwrap_or_default());
+    now.plus(life).plus(CLOCK_TOLERANCE)
 }
 
 /// The key id: the thumbprint of the public key (RFC 7638, RFC 8037 appendix A.3).

@@ -8,17 +8,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::{AccountError, Auth, Deps, NewAccount, Settings};
+use auth::{AccountError, Auth, Deps, KeyError, ListedKey, NewAccount, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use contracts::auth::{AccessClaims, SessionEnded, UserSessionsEnded};
+use contracts::auth::{AccessClaims, SessionEnded, SigningKeysChanged, UserSessionsEnded};
+use contracts::event::{Envelope, Event};
 use contracts::users::{Profile, Role, UserAccessChanged, UsersPort};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use futures_util::future::{join, join_all};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use kernel::{EmailAddress, UserId};
-use platform::access::TokenVerifier;
+use kernel::{EmailAddress, EventId, UserId};
+use platform::access::{FollowRevocations, TokenVerifier};
+use platform::bus::EventHandler;
 use platform::module::Module;
 use platform::rate_limit::{self as limits, RateLimiter};
 use sea_orm::{ConnectionTrait, Statement};
@@ -37,6 +39,7 @@ struct Gate {
     app: TestApp,
     auth: Auth,
     users: Arc<FakeUsers>,
+    verifier: Arc<TokenVerifier>,
     bench: Bench,
 }
 
@@ -86,12 +89,41 @@ impl Gate {
         let db = bench.open("auth").await;
         let deps = Deps { db, settings, users: users.clone(), verifier: verifier.clone() };
         let auth = Auth::open(deps).await.unwrap();
-        let app = TestApp::start(auth.clone(), verifier).await;
-        Self { app, auth, users, bench }
+        let app = TestApp::start(auth.clone(), verifier.clone()).await;
+        Self { app, auth, users, verifier, bench }
     }
 
     async fn restart(self, settings: Settings) -> Self {
         Self::on(self.bench, self.users, settings).await
+    }
+
+    /// Another process on the same database while this one runs.
+    async fn beside(&self) -> Auth {
+        let verifier = Arc::new(TokenVerifier::new(self.bench.system.clock.clone()));
+        let db = self.bench.open("auth").await;
+        Auth::open(Deps { db, settings: cheap(), users: self.users.clone(), verifier }).await.unwrap()
+    }
+
+    /// The verifier hears of a change of keys, as it does from the bus.
+    async fn follow(&self, change: &SigningKeysChanged) {
+        let envelope = Envelope {
+            id: EventId(testkit::fresh_id()),
+            event_type: SigningKeysChanged::TYPE.to_owned(),
+            aggregate_id: change.aggregate_id(),
+            occurred_at: change.changed_at,
+            trace_id: None,
+            payload: serde_json::to_value(change).unwrap(),
+        };
+        FollowRevocations(self.verifier.clone()).handle(&envelope).await.unwrap();
+    }
+
+    /// The key that signs, which only its database knows.
+    async fn private_key(&self) -> EncodingKey {
+        let db = self.bench.open("auth").await;
+        let backend = db.reader().get_database_backend();
+        let sql = "SELECT private_key FROM signing_keys WHERE state = 'active'";
+        let row = db.reader().query_one_raw(Statement::from_string(backend, sql)).await.unwrap().unwrap();
+        EncodingKey::from_ed_der(&row.try_get::<Vec<u8>>("", "private_key").unwrap())
     }
 
     async fn register(&self, email: &str) -> Client {
@@ -659,6 +691,86 @@ testkit::on_every_database! {
         assert!(one.doctor().await.unwrap().iter().all(|check| check.holds()));
     }
 
+    async fn a_new_key_signs_and_the_old_one_verifies_until_its_last_token_has_expired(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let kid_of = |client: &Client| part(&client.user.token, 0)["kid"].as_str().unwrap().to_owned();
+        let before = gate.register(EMAIL).await;
+        let other = gate.beside().await;
+        let rotated = other.rotate_keys(false).await.unwrap();
+        assert_ne!(rotated.kid, kid_of(&before));
+        // The process that rotated is another one. This one knows the key a moment before it signs with it.
+        gate.app.work("auth.follow_signing_key").await;
+        assert_eq!(kid_of(&gate.login(EMAIL).await), kid_of(&before));
+        gate.bench.clock.advance(Duration::from_secs(2));
+        gate.app.work("auth.follow_signing_key").await;
+        let after = gate.login(EMAIL).await;
+        assert_eq!(kid_of(&after), rotated.kid);
+        // Its verifier has not heard of the key and asks.
+        gate.verify(&after.user).await.expect(200);
+        gate.verify(&before.user).await.expect(200);
+        let states = |keys: Vec<ListedKey>| keys.into_iter().map(|key| key.state).collect::<Vec<_>>();
+        assert_eq!(states(gate.auth.list_keys().await.unwrap()), ["active", "retiring"]);
+        let published = gate.app.get("/auth/.well-known/jwks.json").send().await.expect(200);
+        assert_eq!(published.json["keys"].as_array().unwrap().len(), 2);
+        let hidden = gate.count("signing_keys WHERE private_key IS NOT NULL").await;
+        assert_eq!(hidden, 1, "what no longer signs has nothing to sign with");
+
+        assert_eq!(gate.app.published::<SigningKeysChanged>().await[0].kid, rotated.kid);
+        // The longest life of a token and the tolerance of clocks.
+        gate.bench.clock.advance(Duration::from_secs(15 * 60 + 60));
+        gate.app.work("auth.follow_signing_key").await;
+        assert_eq!(states(gate.auth.list_keys().await.unwrap()), ["active", "retired"]);
+        let published = gate.app.get("/auth/.well-known/jwks.json").send().await.expect(200);
+        assert_eq!(published.json["keys"].as_array().unwrap().len(), 1);
+        assert_eq!(kid_of(&gate.refresh(&after).await), rotated.kid);
+        gate.app.assert_healthy().await;
+    }
+
+    async fn keys_that_are_not_trusted_any_more_are_out_at_once(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let before = gate.register(EMAIL).await;
+        gate.auth.rotate_keys(false).await.unwrap();
+        gate.auth.rotate_keys(true).await.unwrap();
+        let states: Vec<String> =
+            gate.auth.list_keys().await.unwrap().into_iter().map(|key| key.state).collect();
+        assert_eq!(states, ["active", "retired", "retired"]);
+        // The relay takes the event to the verifier of every process.
+        let changes = gate.app.published::<SigningKeysChanged>().await;
+        assert_eq!(changes.len(), 2);
+        gate.follow(&changes[1]).await;
+        gate.verify(&before.user).await.expect_problem(401, "unauthenticated");
+        // Nothing waits for a key to be known where the old one is refused.
+        gate.app.work("auth.follow_signing_key").await;
+        let after = gate.refresh(&before).await;
+        gate.verify(&after.user).await.expect(200);
+        for _ in 0..10 {
+            gate.auth.rotate_keys(false).await.unwrap();
+        }
+        let one_too_many = gate.auth.rotate_keys(false).await.unwrap_err();
+        assert!(matches!(one_too_many, KeyError::TooMany(_)), "{one_too_many}");
+        gate.app.published::<SigningKeysChanged>().await;
+        gate.app.assert_healthy().await;
+    }
+
+    async fn a_token_that_asks_for_more_than_a_key_is_refused(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let ada = gate.register(EMAIL).await;
+        let private = gate.private_key().await;
+        let plain = Header { kid: part(&ada.user.token, 0)["kid"].as_str().map(str::to_owned), typ: Some("at+jwt".to_owned()), ..Header::new(Algorithm::EdDSA) };
+        let sign = |header: &Header| jsonwebtoken::encode(header, &ada.claims(), &private).unwrap();
+        gate.verify_token(&ada.user, &sign(&plain)).await.expect(200);
+        let crit = Header { crit: Some(vec!["exp".to_owned()]), ..plain.clone() };
+        let jku = Header { jku: Some("https://example.com/keys".to_owned()), ..plain.clone() };
+        let x5u = Header { x5u: Some("https://example.com/chain".to_owned()), ..plain.clone() };
+        let nameless = Header { kid: None, ..plain };
+        for header in [crit, jku, x5u, nameless] {
+            gate.verify_token(&ada.user, &sign(&header)).await.expect_problem(401, "unauthenticated");
+        }
+        // Of two headers nobody knows which one counts.
+        let twice = gate.app.post("/auth/verify").by(&ada.user).header("Authorization", "Bearer x").send().await;
+        twice.expect_problem(401, "unauthenticated");
+    }
+
     async fn a_login_storm_is_turned_away_while_others_are_served(engine: Engine) {
         let settings = Settings { bcrypt_cost: 12, hashing_threads: 1, hashing_queue: 1, ..Settings::default() };
         let gate = Gate::open_with(engine, settings).await;
@@ -754,9 +866,11 @@ testkit::on_every_database! {
 
     async fn the_schema_keeps_one_key_and_the_doctor_sees_a_missing_one(engine: Engine) {
         let gate = Gate::open(engine).await;
-        let twin = "INSERT INTO signing_keys SELECT 'twin', state, private_key, public_key, created_at_ms FROM signing_keys";
+        let twin = "INSERT INTO signing_keys SELECT 'twin', state, private_key, public_key, created_at_ms, longest_life_s, retires_at_ms FROM signing_keys";
         assert!(gate.execute(twin).await.is_err(), "two active keys");
-        gate.execute("UPDATE signing_keys SET state = 'retired'").await.unwrap();
+        let still_secret = "UPDATE signing_keys SET state = 'retired', retires_at_ms = 1";
+        assert!(gate.execute(still_secret).await.is_err(), "a key that does not sign has no private part");
+        gate.execute("UPDATE signing_keys SET state = 'retired', retires_at_ms = 1, private_key = NULL").await.unwrap();
         let sick: Vec<_> = gate.auth.doctor().await.unwrap().into_iter().filter(|check| !check.holds()).collect();
         assert_eq!(sick.len(), 1);
         assert_eq!((sick[0].name, sick[0].violations.as_slice()), ("auth.one_active_key", ["0 active signing keys".to_owned()].as_slice()));

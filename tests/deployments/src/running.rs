@@ -175,6 +175,18 @@ impl Running {
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
+    /// Where one process listens, past the gateway.
+    pub fn address_of(&self, name: &str) -> Result<String, String> {
+        match &self.kind {
+            Kind::Process { .. } => Ok(self.address.clone()),
+            Kind::Deployment { .. } => {
+                let file = self.folder.join("split/run").join(format!("{name}.port"));
+                let port = std::fs::read_to_string(file).map_err(text)?;
+                Ok(format!("http://127.0.0.1:{}", port.trim()))
+            }
+        }
+    }
+
     /// The number of a process; `None` if it does not run.
     pub fn pid(&self, name: &str) -> Option<u32> {
         match &self.kind {

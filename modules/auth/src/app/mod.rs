@@ -3,9 +3,11 @@
 pub(crate) mod access;
 pub(crate) mod create_account;
 pub(crate) mod end_session;
+pub(crate) mod list_keys;
 pub(crate) mod login;
 pub(crate) mod on_user_access_changed;
 pub(crate) mod open_session;
 pub(crate) mod purge;
 pub(crate) mod refresh;
 pub(crate) mod register;
+pub(crate) mod rotate_keys;

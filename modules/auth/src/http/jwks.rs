@@ -18,7 +18,8 @@ pub(crate) struct Jwks {
 
 /// The public keys that verify access tokens
 ///
-/// Tokens are signed with EdDSA (Ed25519) and carry `typ: at+jwt` and the `kid` of their key.
+/// Tokens are signed with EdDSA (Ed25519) and carry `typ: at+jwt` and the `kid` of their key. A verifier that meets a `kid`
+/// which it does not know reads the set again, though not more often than every few seconds.
 #[utoipa::path(
     tag = TAG,
     responses(
@@ -29,7 +30,7 @@ pub(crate) struct Jwks {
 )]
 #[get("/auth/.well-known/jwks.json")]
 pub(crate) async fn jwks(context: web::Data<Context>) -> Result<HttpResponse, Problem> {
-    let rows = signing_keys::published(context.db.reader()).await?;
+    let rows = signing_keys::published(context.db.reader(), context.db.system().now()).await?;
     let body = Jwks { keys: rows.iter().map(public_part).collect() };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(body))
 }

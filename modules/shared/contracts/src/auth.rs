@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::port::{NoRefusal, PortError};
 use crate::users::Role;
 
-/// The `iss` of every token.
+/// The `iss` of every token where the settings (`access.issuer`) do not name another.
 pub const ISSUER: &str = "souk";
 /// The `aud` of tokens for customers and admins.
 pub const AUDIENCE: &str = "souk";
@@ -19,7 +19,7 @@ pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 /// The claims of an access token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessClaims {
-    /// Issuer, [`ISSUER`].
+    /// Issuer, as the settings name it; [`ISSUER`] unless they do.
     pub iss: String,
     /// Audience, [`AUDIENCE`].
     pub aud: String,
@@ -111,5 +111,23 @@ impl Event for UserSessionsEnded {
 
     fn aggregate_id(&self) -> Uuid {
         self.user_id.uuid()
+    }
+}
+
+/// Another key signs access tokens, or one no longer verifies them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKeysChanged {
+    /// The key that signs from now on.
+    pub kid: String,
+    /// When.
+    pub changed_at: Timestamp,
+}
+
+impl Event for SigningKeysChanged {
+    const TYPE: &'static str = "auth.signing_keys_changed";
+
+    /// There is one set of keys.
+    fn aggregate_id(&self) -> Uuid {
+        Uuid::nil()
     }
 }

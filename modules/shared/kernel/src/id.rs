@@ -52,6 +52,8 @@ typed_id! {
     UserId,
     /// One login of one user on one device; ends by logout.
     SessionId,
+    /// A key by which a machine acts as its owner; ends by revocation or expiry.
+    ApiKeyId,
     /// A postal address in a user's address book.
     AddressId,
     /// A product of the catalogue.

@@ -15,8 +15,8 @@ mod time;
 pub use address::{Address, AddressError};
 pub use email::{EmailAddress, EmailError};
 pub use id::{
-    AddressId, CartId, EventId, IdGenerator, NotificationId, OrderId, PaymentId, ProductId, RefundId,
-    ReservationId, SessionId, UserId, WebhookId,
+    AddressId, ApiKeyId, CartId, EventId, IdGenerator, NotificationId, OrderId, PaymentId, ProductId,
+    RefundId, ReservationId, SessionId, UserId, WebhookId,
 };
 pub use money::{Currency, CurrencyError, Money, MoneyError};
 pub use page::{Cursor, CursorError, Limit, Page, PageError};

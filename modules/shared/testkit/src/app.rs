@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpServer, web};
 use contracts::event::{Envelope, Event};
 use kernel::EventId;
@@ -130,6 +133,15 @@ impl EventBus for RecordingBus {
     }
 }
 
+/// As the server does it.
+async fn identified<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    platform::access::identify(request.request()).await;
+    next.call(request).await
+}
+
 impl TestApp {
     /// Starts a server with the routes of one module. Nothing is limited.
     pub async fn start(module: impl Module + 'static, verifier: Arc<TokenVerifier>) -> Self {
@@ -166,6 +178,7 @@ impl TestApp {
                 .configure(data)
                 .configure(|config: &mut ServiceConfig<'_>| module.routes(config))
                 .into_app()
+                .wrap(from_fn(identified))
         })
         .workers(2)
         .disable_signals()
