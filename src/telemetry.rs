@@ -15,7 +15,11 @@ pub fn start_logging(settings: &Log) -> Result<(), TryInitError> {
     use tracing_subscriber::util::SubscriberInitExt;
     // What servers and migrations say about themselves is for whoever looks for it; what the broker's client says of a lost
     // connection, the bus says once and in its own words.
-    let level = format!("actix_server=warn,sea_orm_migration=warn,lapin=off,{}", settings.level);
+    // Spans of sea-orm's connections hold the whole address, password included: no level may show them.
+    let level = format!(
+        "actix_server=warn,sea_orm_migration=warn,lapin=off,{},sea_orm::database=warn,sea_orm::driver=warn",
+        settings.level
+    );
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let as_text = match settings.format {
         LogFormat::Text => true,

@@ -15,4 +15,5 @@ mod events;
 mod migrations;
 mod openapi;
 mod real_data;
+mod secrets;
 mod support;
