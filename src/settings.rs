@@ -23,6 +23,8 @@ use remote::MIN_SECRET;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use crate::cors::Cors;
+use crate::headers::AnswerRules;
 use crate::wiring::{self, MODULE_NAMES, ModuleSettings};
 
 const DEFAULT_FILE: &str = include_str!("../config/default.toml");
@@ -93,6 +95,9 @@ pub struct Server {
     pub request_deadline_ms: u64,
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<String>,
+    #[serde(deserialize_with = "list")]
+    pub cors_origins: Vec<String>,
+    pub hsts: bool,
     pub docs: bool,
 }
 
@@ -353,6 +358,13 @@ impl Settings {
             .map_err(|error| invalid("server.trusted_proxies", error.to_string()))
     }
 
+    /// What the answers of this process have in common.
+    pub fn answer_rules(&self) -> Result<AnswerRules, SettingsError> {
+        let cors = Cors::parse(&self.server.cors_origins)
+            .map_err(|error| invalid("server.cors_origins", error.to_string()))?;
+        Ok(AnswerRules { cors, hsts: self.server.hsts })
+    }
+
     /// Where the data of a module is; empty for SQLite.
     pub fn database_url(&self, module: &str) -> &str {
         self.database.urls.get(module).unwrap_or(&self.database.url)
@@ -371,6 +383,7 @@ impl Settings {
             }
         }
         self.trusted_proxies()?;
+        self.answer_rules()?;
         self.check_topology()?;
         if !(1..=100).contains(&self.database.max_connections) {
             return Err(invalid("database.max_connections", "must be 1 to 100"));

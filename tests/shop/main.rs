@@ -12,6 +12,7 @@ mod command_line;
 mod contract;
 mod doctor;
 mod events;
+mod hardening;
 mod migrations;
 mod openapi;
 mod real_data;
