@@ -1,12 +1,15 @@
 //! The composition root of Souk: settings, wiring, the HTTP server and the command line. No business rules live here;
 //! `modules/` has them.
 
+mod body;
 pub mod cli;
 mod commands;
+pub mod cors;
 pub mod demo;
 pub mod docs;
 pub mod doctor;
 mod guard;
+pub mod headers;
 mod health;
 mod keys;
 pub mod route_table;

@@ -19,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::body::admit;
 use crate::docs::{self, Docs};
 use crate::guard::{RequestDeadline, guard, identified, unmatched};
+use crate::headers::headers;
 use crate::health::{self, Health};
 use crate::route_table::RouteTable;
 use crate::settings::Settings;
@@ -205,6 +207,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     let (verifier, system) = (web::Data::from(shop.verifier.clone()), web::Data::new(shop.system.clone()));
     let limiter = RateLimiter::new(settings.limits.clone(), shop.system.clock.clone(), shop.shared.clone());
     let (limiter, proxies) = (web::Data::new(limiter), web::Data::new(settings.trusted_proxies()?));
+    let answers = web::Data::new(settings.answer_rules()?);
     let (modules, internal) = (shop.modules.clone(), shop.internal_routes());
     let gate = (!settings.internal.secret.is_empty())
         .then(|| web::Data::new(remote::Gate::new(&settings.internal.secret, shop.system.clock.clone())));
@@ -217,6 +220,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
             .app_data(deadline.clone())
             .app_data(limiter.clone())
             .app_data(proxies.clone())
+            .app_data(answers.clone())
             .app_data(docs.clone())
             .app_data(routes.clone())
             .app_data(health.clone())
@@ -233,7 +237,9 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
             })
             .default_service(web::to(unmatched))
             .wrap(from_fn(identified))
+            .wrap(from_fn(admit))
             .wrap(from_fn(guard))
+            .wrap(from_fn(headers))
     })
     .max_connections(server.max_connections)
     .keep_alive(Duration::from_secs(server.keep_alive_s))

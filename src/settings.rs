@@ -1,9 +1,12 @@
 //! Settings in layers: the default file, the profile's file, `--config FILE`, `SOUK__SECTION__KEY`, flags. Later layers win.
 //!
 //! Both files are inside the binary, so that it runs from any folder. An unknown section or key is an error: a
-//! setting that is misspelt must not be ignored.
+//! setting that is misspelt must not be ignored. A secret may also come from a file that `SOUK__SECTION__KEY_FILE` names.
 
-use std::collections::BTreeMap;
+mod production;
+mod secret_files;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +23,8 @@ use remote::MIN_SECRET;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use crate::cors::Cors;
+use crate::headers::AnswerRules;
 use crate::wiring::{self, MODULE_NAMES, ModuleSettings};
 
 const DEFAULT_FILE: &str = include_str!("../config/default.toml");
@@ -90,6 +95,9 @@ pub struct Server {
     pub request_deadline_ms: u64,
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<String>,
+    #[serde(deserialize_with = "list")]
+    pub cors_origins: Vec<String>,
+    pub hsts: bool,
     pub docs: bool,
 }
 
@@ -241,14 +249,36 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
 #[serde(transparent)]
 struct List(#[serde(deserialize_with = "list")] Vec<String>);
 
+/// The variables of the environment that are settings.
+fn own_variables() -> Result<HashMap<String, String>, SettingsError> {
+    let own = |name: &std::ffi::OsStr| name.to_string_lossy().to_uppercase().starts_with("SOUK__");
+    let as_text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        let name = name.to_string_lossy().into_owned();
+        match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => Err(invalid(&name, "is no UTF-8 text")),
+        }
+    };
+    std::env::vars_os().filter(|(name, _)| own(name)).map(as_text).collect()
+}
+
 /// Reads a section; an error names the setting at fault.
 pub fn section<T: serde::de::DeserializeOwned>(config: &Config, name: &str) -> Result<T, SettingsError> {
     let value: config::Value = config.get(name)?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let setting = if path == "." { name.to_owned() } else { format!("{name}.{path}") };
-        SettingsError::Invalid { setting, problem: error.into_inner().to_string() }
+        SettingsError::Invalid { setting, problem: without_value(&error.into_inner().to_string()) }
     })
+}
+
+/// A text that stands where something else belongs may be a secret with a part of its name missing, so it is not repeated.
+fn without_value(message: &str) -> String {
+    let around = message.split_once("invalid type: string \"").zip(message.rsplit_once("\", expected "));
+    match around {
+        Some((_, (_, expected))) => format!("is a text; expected {expected}"),
+        None => message.to_owned(),
+    }
 }
 
 /// What is not a section of a module.
@@ -257,16 +287,18 @@ const SECTIONS: &[&str] = &[
     "rabbitmq", "redis", "limits",
 ];
 
-/// The secret of `.env.example`, which everyone can read.
-const KNOWN_SECRET: &str = "souk-development-internal-secret";
-
 impl Settings {
     /// Reads every layer and checks the result.
     pub fn load(overrides: &Overrides) -> Result<Self, SettingsError> {
-        Self::load_with(overrides, Environment::with_prefix("SOUK").prefix_separator("__").separator("__"))
+        Self::load_with(overrides, own_variables()?)
     }
 
-    fn load_with(overrides: &Overrides, environment: Environment) -> Result<Self, SettingsError> {
+    fn load_with(
+        overrides: &Overrides,
+        mut variables: HashMap<String, String>,
+    ) -> Result<Self, SettingsError> {
+        secret_files::read(&mut variables)?;
+        let environment = Environment::with_prefix("SOUK").prefix_separator("__").separator("__");
         let profile = overrides.profile.unwrap_or_default();
         let mut layers = Config::builder().add_source(File::from_str(DEFAULT_FILE, FileFormat::Toml));
         if profile == Profile::Production {
@@ -275,7 +307,7 @@ impl Settings {
         if let Some(file) = &overrides.config {
             layers = layers.add_source(File::from(file.as_path()).format(FileFormat::Toml));
         }
-        layers = layers.add_source(environment.ignore_empty(true));
+        layers = layers.add_source(environment.ignore_empty(true).source(Some(variables)));
         layers = layers
             .set_override_option(
                 "data.dir",
@@ -326,6 +358,13 @@ impl Settings {
             .map_err(|error| invalid("server.trusted_proxies", error.to_string()))
     }
 
+    /// What the answers of this process have in common.
+    pub fn answer_rules(&self) -> Result<AnswerRules, SettingsError> {
+        let cors = Cors::parse(&self.server.cors_origins)
+            .map_err(|error| invalid("server.cors_origins", error.to_string()))?;
+        Ok(AnswerRules { cors, hsts: self.server.hsts })
+    }
+
     /// Where the data of a module is; empty for SQLite.
     pub fn database_url(&self, module: &str) -> &str {
         self.database.urls.get(module).unwrap_or(&self.database.url)
@@ -344,6 +383,7 @@ impl Settings {
             }
         }
         self.trusted_proxies()?;
+        self.answer_rules()?;
         self.check_topology()?;
         let issuer = &self.access.issuer;
         if !(1..=200).contains(&issuer.len()) || !issuer.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -370,19 +410,7 @@ impl Settings {
                 "must be more than 0 ms",
             ));
         }
-        if self.profile == Profile::Production {
-            if self.demo.load {
-                return Err(invalid("demo.load", "the production profile refuses demo data"));
-            }
-            let known = (self.internal.secret == KNOWN_SECRET).then_some("internal.secret");
-            if let Some(setting) = known.or(self.modules.default_secret(&self.only)) {
-                return Err(invalid(
-                    setting,
-                    "the production profile refuses a default secret; set your own",
-                ));
-            }
-        }
-        Ok(())
+        production::check(self)
     }
 
     /// What processes of one shop must agree on.
@@ -505,11 +533,13 @@ fn mask(value: &mut toml::Value, key: &str) {
 mod tests {
     use super::*;
 
-    fn load(overrides: &Overrides, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    pub(super) fn load(
+        overrides: &Overrides,
+        environment: &[(&str, &str)],
+    ) -> Result<Settings, SettingsError> {
         let variables =
             environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let source = Environment::with_prefix("SOUK").prefix_separator("__").separator("__");
-        Settings::load_with(overrides, source.source(Some(variables)))
+        Settings::load_with(overrides, variables)
     }
 
     #[test]
@@ -561,29 +591,48 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_and_production_refuses_the_default_ones() {
-        let url = Overrides {
-            database_url: Some("postgres://shop:hunter2@db/souk".to_owned()),
-            ..Overrides::default()
-        };
-        let shown = load(&url, &[]).unwrap().show().unwrap();
-        assert!(shown.contains("postgres://shop:***@db/souk") && !shown.contains("hunter2"), "{shown}");
-        let debugged = format!("{:?}", load(&url, &[]).unwrap());
-        assert!(debugged.contains("shop:***@db") && !debugged.contains("hunter2"), "{debugged}");
-        assert!(!shown.contains("souk-development"), "{shown}");
-        let production = Overrides { profile: Some(Profile::Production), ..Overrides::default() };
-        let refusal = load(&production, &[]).unwrap_err().to_string();
-        assert!(refusal.contains("default secret"), "{refusal}");
-        let secrets = [("SOUK__AUTH__PEPPER", "a"), ("SOUK__PAYMENTS__WEBHOOK_SECRET", "b")];
-        assert!(load(&production, &secrets).is_ok());
-        let known = [secrets[0], secrets[1], ("SOUK__INTERNAL__SECRET", KNOWN_SECRET)];
-        assert!(load(&production, &known).unwrap_err().to_string().contains("internal.secret"));
-        assert!(include_str!("../.env.example").contains(KNOWN_SECRET));
-        let demo = [
-            ("SOUK__DEMO__LOAD", "true"),
-            ("SOUK__AUTH__PEPPER", "a"),
-            ("SOUK__PAYMENTS__WEBHOOK_SECRET", "b"),
-        ];
-        assert!(load(&production, &demo).unwrap_err().to_string().contains("demo"));
+    fn a_secret_with_a_part_of_its_name_missing_is_not_repeated() {
+        for variable in ["SOUK__DATABASE", "SOUK__AUTH", "SOUK__DATABASE__URLS", "SOUK__PEERS__ORDERS"] {
+            let refusal = load(&Overrides::default(), &[(variable, "hunter2")]).unwrap_err().to_string();
+            assert!(!refusal.contains("hunter2"), "{variable}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let urls = wiring::MODULE_NAMES.iter().map(|module| format!("database.urls.{module}"));
+        let secrets: Vec<String> =
+            secret_files::SECRETS.iter().map(|name| (*name).to_owned()).chain(urls).collect();
+        for marker in ["hunter2-hunter2-hunter2", "hunter2-/?#@:-hunter2"] {
+            let values: Vec<(String, String)> = secrets
+                .iter()
+                .map(|setting| {
+                    let value = match setting.split_once('.') {
+                        Some(("database", _)) => {
+                            format!("postgres://shop:{marker}@db/souk?sslpassword=hunter2")
+                        }
+                        Some(("rabbitmq", _)) => format!("amqp://shop:{marker}@mq/%2f"),
+                        Some(("redis", _)) => format!("redis://:{marker}@cache/"),
+                        _ => marker.to_owned(),
+                    };
+                    (secret_files::variable(setting), value)
+                })
+                .collect();
+            let mut environment: Vec<(&str, &str)> =
+                values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let peer = format!("http://shop:{marker}@orders:8080");
+            environment.push(("SOUK__PEERS__ORDERS__URL", &peer));
+            let settings = load(&Overrides::default(), &environment).unwrap();
+            let shown = settings.show().unwrap();
+            let debugged = [
+                format!("{settings:?}"),
+                format!("{:?}", settings.modules),
+                format!("{:?}", settings.database_options("orders")),
+            ];
+            for text in debugged.iter().chain([&shown]) {
+                assert!(!text.contains("hunter2"), "{text}");
+            }
+            assert!(shown.contains("postgres://shop:***@"), "{shown}");
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Logs, to standard error: text on a terminal, one JSON object a line otherwise. Standard output belongs to commands.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::TryInitError;
 
 use crate::settings::{Log, LogFormat};
@@ -15,19 +16,67 @@ pub fn start_logging(settings: &Log) -> Result<(), TryInitError> {
     use tracing_subscriber::util::SubscriberInitExt;
     // What servers and migrations say about themselves is for whoever looks for it; what the broker's client says of a lost
     // connection, the bus says once and in its own words.
-    let level = format!("actix_server=warn,sea_orm_migration=warn,lapin=off,{}", settings.level);
+    // Spans of sea-orm's connections hold the whole address, password included: no level may show them.
+    let level = format!(
+        "actix_server=warn,sea_orm_migration=warn,lapin=off,{},sea_orm::database=warn,sea_orm::driver=warn",
+        settings.level
+    );
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let as_text = match settings.format {
         LogFormat::Text => true,
         LogFormat::Json => false,
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(OneLine);
     if as_text {
         lines.with_target(false).finish().try_init()
     } else {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().try_init()
     }
+}
+
+/// Standard error, where an event stays on its line whatever stands in it. JSON escapes by itself; text does not, and somebody
+/// who may write a line end into the log may write events into it that never happened.
+struct OneLine;
+
+impl MakeWriter<'_> for OneLine {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        Line
+    }
+}
+
+/// Each write is one event.
+struct Line;
+
+impl Write for Line {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        std::io::stderr().write_all(&on_one_line(event))?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
+/// Writes out the control characters of an event, but for the line end that it has itself, the escape of its own colours (the
+/// subscriber writes out those in values), and tabs.
+fn on_one_line(event: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(event);
+    let (text, end) = text.strip_suffix('\n').map_or((text.as_ref(), ""), |text| (text, "\n"));
+    let is_harmless =
+        |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}') || matches!(c, '\t' | '\u{1b}');
+    let mut line = String::with_capacity(event.len());
+    for c in text.chars() {
+        match is_harmless(c) {
+            true => line.push(c),
+            false => line.extend(c.escape_unicode()),
+        }
+    }
+    line.push_str(end);
+    line.into_bytes()
 }
 
 /// How often samples that nobody has fetched are folded into their histograms.
@@ -59,4 +108,17 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
         .map_err(|error| BuildError::FailedToCreateRuntime(error.to_string()))?;
     *installed = Some(handle.clone());
     Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        let event = "INFO cause=a\nINFO placed order\r\u{85}\u{2028}\u{8}\tb \u{1b}[0m\n";
+        let line = String::from_utf8(on_one_line(event.as_bytes())).unwrap();
+        assert_eq!(line, "INFO cause=a\\u{a}INFO placed order\\u{d}\\u{85}\\u{2028}\\u{8}\tb \u{1b}[0m\n");
+        assert_eq!(on_one_line(b"no end"), b"no end");
+    }
 }

@@ -89,21 +89,35 @@ impl ModuleSettings {
         })
     }
 
-    /// The first setting of the modules that run here which still holds a secret that everyone knows.
-    pub fn default_secret(&self, here: &[&str]) -> Option<&'static str> {
-        #[cfg(feature = "auth")]
-        if here.contains(&"auth") && self.auth.pepper == auth::Settings::default().pepper {
-            return Some("auth.pepper");
-        }
-        #[cfg(feature = "payments")]
-        if here.contains(&"payments")
-            && self.payments.webhook_secret == payments::Settings::default().webhook_secret
-        {
-            return Some("payments.webhook_secret");
-        }
-        let _ = here;
-        None
+    /// The secrets of the modules that run here.
+    pub fn secrets(&self, here: &[&str]) -> Vec<Secret<'_>> {
+        let all: Vec<Secret<'_>> = vec![
+            #[cfg(feature = "auth")]
+            Secret {
+                setting: "auth.pepper",
+                value: &self.auth.pepper,
+                known: auth::Settings::default().pepper,
+            },
+            #[cfg(feature = "payments")]
+            Secret {
+                setting: "payments.webhook_secret",
+                value: &self.payments.webhook_secret,
+                known: payments::Settings::default().webhook_secret,
+            },
+        ];
+        let of_a_module_here = |secret: &Secret<'_>| {
+            secret.setting.split('.').next().is_some_and(|module| here.contains(&module))
+        };
+        all.into_iter().filter(of_a_module_here).collect()
     }
+}
+
+/// A setting that nobody else may know.
+pub struct Secret<'a> {
+    pub setting: &'static str,
+    pub value: &'a str,
+    /// The value of a shop that is only tried out. It stands in the source.
+    pub known: String,
 }
 
 /// A module without a section in any layer takes its own defaults.

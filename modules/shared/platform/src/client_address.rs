@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// The proxies whose word is taken. The server keeps it as `web::Data`; without it nobody is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +47,17 @@ pub fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     let headers: Vec<&[u8]> =
         request.headers().get_all(X_FORWARDED_FOR).map(|value| value.as_bytes()).collect();
     Some(behind(peer, &headers, proxies))
+}
+
+/// Whether the client came over TLS, by the word of a proxy that is trusted. The server itself speaks plain HTTP only.
+pub fn came_over_tls(request: &HttpRequest) -> bool {
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let proxies = request.app_data::<web::Data<TrustedProxies>>();
+    // The last word is the one of the proxy that is nearest; what stands before it came from further out.
+    let scheme = request.headers().get_all(X_FORWARDED_PROTO).last();
+    let scheme = scheme.and_then(|value| value.as_bytes().rsplit(|byte| *byte == b',').next());
+    peer.zip(proxies).is_some_and(|(peer, proxies)| proxies.trusts(peer))
+        && scheme.is_some_and(|scheme| scheme.trim_ascii().eq_ignore_ascii_case(b"https"))
 }
 
 /// Walks from the peer outwards as long as the one who speaks is trusted.

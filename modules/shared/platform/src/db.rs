@@ -60,11 +60,24 @@ pub fn masked(url: &str) -> String {
     let Some(query) = query else {
         return format!("{scheme}{login}{server}");
     };
-    let pairs: Vec<&str> = query
+    let pairs: Vec<String> = query
         .split('&')
-        .map(|pair| if pair.starts_with("password=") { "password=***" } else { pair })
+        .map(|pair| match pair.split_once('=') {
+            Some((key, _)) if key.to_lowercase().contains("password") => format!("{key}=***"),
+            _ => pair.to_owned(),
+        })
         .collect();
     format!("{scheme}{login}{server}?{}", pairs.join("&"))
+}
+
+/// The password in an address.
+pub fn password(url: &str) -> Option<&str> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let in_login = rest.rsplit_once('@').and_then(|(login, _)| login.split_once(':')).map(|(_, word)| word);
+    in_login.or_else(|| {
+        let (_, query) = rest.split_once('?')?;
+        query.split('&').find_map(|pair| pair.strip_prefix("password="))
+    })
 }
 
 /// How a module's database is opened.

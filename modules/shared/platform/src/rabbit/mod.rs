@@ -54,8 +54,8 @@ pub(crate) use handled::{Expected, Handled};
 pub use link::RabbitError;
 pub use queues::waiting;
 
-/// How the broker is used.
-#[derive(Debug, Clone)]
+/// How the broker is used. Without `Debug`: the address holds a password.
+#[derive(Clone)]
 pub struct Options {
     /// `amqp://user:password@host:port/vhost`; `amqps` for TLS.
     pub url: String,
