@@ -5,7 +5,34 @@ use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(SqlMigration {
+    vec![credentials_and_sessions(), session_families()]
+}
+
+/// What a repeated refresh is answered from, and what people know their sessions by.
+fn session_families() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0003_session_families",
+        up: "
+            ALTER TABLE sessions ADD COLUMN user_agent TEXT CHECK (length(user_agent) BETWEEN 1 AND 200);
+            ALTER TABLE sessions ADD COLUMN client_address TEXT CHECK (length(client_address) BETWEEN 1 AND 64);
+            ALTER TABLE spent_refresh_tokens ADD COLUMN spent_at_ms {bigint} NOT NULL DEFAULT 0;
+            ALTER TABLE spent_refresh_tokens ADD COLUMN successor_nonce {bytes} CHECK (length(successor_nonce) = 32);
+            -- Only the token that was spent last can be answered once more: a session has one lineage.
+            CREATE UNIQUE INDEX spent_refresh_tokens_one_successor ON spent_refresh_tokens (session_id)
+                WHERE successor_nonce IS NOT NULL;
+        ",
+        down: "
+            DROP INDEX spent_refresh_tokens_one_successor;
+            ALTER TABLE spent_refresh_tokens DROP COLUMN successor_nonce;
+            ALTER TABLE spent_refresh_tokens DROP COLUMN spent_at_ms;
+            ALTER TABLE sessions DROP COLUMN client_address;
+            ALTER TABLE sessions DROP COLUMN user_agent;
+        ",
+    })
+}
+
+fn credentials_and_sessions() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
         name: "m0002_credentials_and_sessions",
         up: "
             CREATE TABLE signing_keys (
@@ -75,5 +102,5 @@ pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
             DROP TABLE credentials;
             DROP TABLE signing_keys;
         ",
-    })]
+    })
 }

@@ -4,8 +4,9 @@
 //!
 //! - a password is stored as a bcrypt hash of a peppered digest only, and hashed on a bounded pool of threads only;
 //! - exactly one key signs, it never leaves this module, and processes that start at once agree on it (unique index);
-//! - a session has one refresh token at a time; of several uses of it at once one succeeds (conditional update), and a
-//!   use of a spent one ends the session;
+//! - a session has one refresh token at a time; of several uses of it at once one rotates it (conditional update), and the
+//!   others are given the same successor as long as nobody has used that one and the grace lasts (unique index, conditional update);
+//!   any other use of a spent one ends the session;
 //! - an access token is true as of its `iat_ms`: role and address were read from `users` at or after that instant. So
 //!   "every token as of an instant or earlier is void" ends what a change of role must end and nothing newer;
 //! - what was revoked is remembered, here and by every verifier, until no such token can be accepted any more;
@@ -17,11 +18,12 @@
 //! owns the role; it is asked at every login and refresh.
 //!
 //! Rejected: opaque tokens looked up in the database on each request (every module would depend on this one being up
-//! for every call); HS256 (everyone who can verify could forge); a grace period for spent refresh tokens (a thief
-//! would have it too); throttling by counting attempts ahead of the result (a crowd of right logins at once would lock
+//! for every call); HS256 (everyone who can verify could forge); a grace in which a spent refresh token opens a lineage of its own
+//! (a thief would keep one); throttling by counting attempts ahead of the result (a crowd of right logins at once would lock
 //! itself out).
 
 mod app;
+mod derived_key;
 mod doctor;
 mod domain;
 mod error;
@@ -53,6 +55,7 @@ pub use crate::app::create_account::{AccountCreated, NewAccount};
 pub use crate::error::AccountError;
 pub use crate::hashing::HashingError;
 
+use crate::derived_key::DerivedKey;
 use crate::domain::throttle::Throttle;
 use crate::hashing::{Bounds, Hasher};
 use crate::signing::Signer;
@@ -74,6 +77,8 @@ pub struct Settings {
     pub access_token_ttl_s: u64,
     /// How long a session lives without being refreshed, seconds.
     pub refresh_token_ttl_s: u64,
+    /// How long a spent refresh token gives its successor again while nobody has used that one, seconds; 0: not at all.
+    pub refresh_grace_s: u64,
     /// A secret that is mixed into every password. It cannot be changed without making all of them wrong.
     pub pepper: String,
     /// Wrong passwords that one login name may have in the window.
@@ -90,6 +95,7 @@ impl Default for Settings {
             hashing_queue: 64,
             access_token_ttl_s: 15 * 60,
             refresh_token_ttl_s: 30 * 24 * 60 * 60,
+            refresh_grace_s: 10,
             pepper: "souk-development-pepper".to_owned(),
             max_failures_per_account: 10,
             throttle_window_s: 5 * 60,
@@ -106,6 +112,7 @@ impl std::fmt::Debug for Settings {
             .field("hashing_queue", &self.hashing_queue)
             .field("access_token_ttl_s", &self.access_token_ttl_s)
             .field("refresh_token_ttl_s", &self.refresh_token_ttl_s)
+            .field("refresh_grace_s", &self.refresh_grace_s)
             .field("pepper", &"...")
             .field("max_failures_per_account", &self.max_failures_per_account)
             .field("throttle_window_s", &self.throttle_window_s)
@@ -117,6 +124,7 @@ impl Settings {
     /// Refuses what cannot work, with the name of the setting.
     fn check(&self) -> Result<(), AnyError> {
         const CENTURY_S: u64 = 100 * 365 * 24 * 60 * 60;
+        const MAX_GRACE_S: u64 = 60;
         let rules = [
             ((4..=31).contains(&self.bcrypt_cost), "auth.bcrypt_cost must be 4 to 31"),
             ((1..=256).contains(&self.hashing_threads), "auth.hashing_threads must be 1 to 256"),
@@ -129,6 +137,7 @@ impl Settings {
                 (1..=CENTURY_S).contains(&self.refresh_token_ttl_s),
                 "auth.refresh_token_ttl_s must be at least 1",
             ),
+            (self.refresh_grace_s <= MAX_GRACE_S, "auth.refresh_grace_s must be 0 to 60"),
             (!self.pepper.is_empty(), "auth.pepper must not be empty"),
             (
                 (1..=1_000).contains(&self.max_failures_per_account),
@@ -162,6 +171,9 @@ struct Context {
     signer: Signer,
     throttle: Throttle,
     refresh_lifetime: Duration,
+    refresh_grace: Duration,
+    /// Derives the successors of refresh tokens.
+    successor_key: DerivedKey,
 }
 
 /// The module.
@@ -189,6 +201,8 @@ impl Auth {
                 window: Duration::from_secs(settings.throttle_window_s),
             },
             refresh_lifetime: Duration::from_secs(settings.refresh_token_ttl_s),
+            refresh_grace: Duration::from_secs(settings.refresh_grace_s),
+            successor_key: DerivedKey::of(&settings.pepper, "successors of refresh tokens")?,
             db: deps.db,
             users: deps.users,
             verifier: deps.verifier,
@@ -260,6 +274,7 @@ mod tests {
             Settings { hashing_threads: 0, ..Settings::default() },
             Settings { pepper: String::new(), ..Settings::default() },
             Settings { max_failures_per_account: 0, ..Settings::default() },
+            Settings { refresh_grace_s: 61, ..Settings::default() },
         ];
         for settings in broken {
             assert!(settings.check().unwrap_err().to_string().starts_with("auth."), "{settings:?}");

@@ -1,12 +1,41 @@
-//! Refresh tokens: 32 random bytes, of which the database keeps the hash only.
+//! Refresh tokens: 32 bytes that nobody can guess, of which the database keeps the hash only.
 //!
 //! A plain SHA-256 is right here, unlike for passwords: nobody can guess 256 random bits.
+//!
+//! The first token of a session is random. Each later one is derived from the one before, a secret of this module and a
+//! nonce: whoever repeats a refresh within the grace is given the very same successor, though nothing stored says what it is.
+//! It takes all three to know it, and the nonce is forgotten when the successor is used.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::Mac;
 use rand::RngCore;
 use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
+
+use crate::derived_key::DerivedKey;
+
+/// What makes a successor another one each time, 32 random bytes.
+pub(crate) struct Nonce(Vec<u8>);
+
+impl Nonce {
+    /// A fresh one.
+    pub(crate) fn create() -> Result<Self, rand::Error> {
+        let mut bytes = vec![0_u8; 32];
+        OsRng.try_fill_bytes(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// One that was stored.
+    pub(crate) fn stored(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// What the database keeps.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+}
 
 /// A refresh token. Its `Debug` shows nothing.
 pub(crate) struct RefreshToken([u8; 32]);
@@ -17,6 +46,14 @@ impl RefreshToken {
         let mut bytes = [0_u8; 32];
         OsRng.try_fill_bytes(&mut bytes)?;
         Ok(Self(bytes))
+    }
+
+    /// The token that follows this one: the same each time for the same nonce.
+    pub(crate) fn successor(&self, key: &DerivedKey, nonce: &Nonce) -> Self {
+        let mut mac = key.mac();
+        mac.update(&self.0);
+        mac.update(&nonce.0);
+        Self(mac.finalize().into_bytes().into())
     }
 
     /// Reads one; `None` for what never was one.
@@ -46,6 +83,17 @@ impl std::fmt::Debug for RefreshToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_successor_is_known_by_token_key_and_nonce_together_only() {
+        let (token, nonce) = (RefreshToken::create().unwrap(), Nonce::create().unwrap());
+        let key = DerivedKey::of("pepper", "test").unwrap();
+        let next = token.successor(&key, &nonce).text();
+        assert_eq!(token.successor(&key, &Nonce::stored(nonce.bytes())).text(), next);
+        assert_ne!(token.successor(&key, &Nonce::create().unwrap()).text(), next);
+        assert_ne!(token.successor(&DerivedKey::of("salt", "test").unwrap(), &nonce).text(), next);
+        assert_ne!(RefreshToken::create().unwrap().successor(&key, &nonce).text(), next);
+    }
 
     #[test]
     fn a_token_survives_the_trip_and_others_are_refused() {

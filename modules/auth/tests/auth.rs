@@ -435,17 +435,125 @@ testkit::on_every_database! {
         gate.app.assert_healthy().await;
     }
 
-    async fn of_twenty_refreshes_at_once_one_wins(engine: Engine) {
+    async fn fifty_refreshes_at_once_leave_one_lineage(engine: Engine) {
         let gate = Gate::open(engine).await;
         let client = gate.register(EMAIL).await;
-        let answers = join_all((0..20).map(|_| gate.try_refresh(&client.refresh_token))).await;
-        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
-        assert_eq!(answers.iter().filter(|answer| answer.code() == "invalid_refresh_token").count(), 19);
-        let winner = Client::of(answers.iter().find(|answer| answer.status == 200).unwrap());
-        // The nineteen others used a spent token, so the winner has lost as well.
-        gate.verify(&winner.user).await.expect_problem(401, "unauthenticated");
-        assert_eq!(gate.count("spent_refresh_tokens").await, 1);
+        let answers = join_all((0..50).map(|_| gate.try_refresh(&client.refresh_token))).await;
+        let all: Vec<Client> = answers.into_iter().map(|answer| Client::of(&answer.expect(200))).collect();
+        for one in &all {
+            assert_eq!(one.refresh_token, all[0].refresh_token, "a second lineage");
+            gate.verify(&one.user).await.expect(200);
+        }
+        assert_eq!((gate.count("sessions").await, gate.count("spent_refresh_tokens").await), (1, 1));
+        // Any of them goes on, and then the token of before is a copy again.
+        let next = gate.refresh(&all[49]).await;
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.try_refresh(&next.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        for one in all.iter().chain([&client, &next]) {
+            gate.verify(&one.user).await.expect_problem(401, "unauthenticated");
+        }
         assert_eq!(gate.app.published::<SessionEnded>().await.len(), 1);
+        gate.app.assert_healthy().await;
+    }
+
+    async fn a_repeated_refresh_is_answered_for_some_seconds_and_after_a_restart(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        let next = gate.refresh(&client).await;
+        let gate = gate.restart(cheap()).await;
+        gate.bench.clock.advance(Duration::from_secs(8));
+        let again = gate.refresh(&client).await;
+        assert_eq!(again.refresh_token, next.refresh_token);
+        // The token that was given out last is remembered as long as it lives.
+        gate.bench.clock.advance(Duration::from_secs(2));
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.try_refresh(&next.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.verify(&again.user).await.expect_problem(401, "unauthenticated");
+        let ended = gate.app.published::<SessionEnded>().await;
+        assert!(ended[0].tokens_expire_at.ms() > again.claims()["exp"].as_i64().unwrap() * 1_000);
+    }
+
+    async fn without_a_grace_every_repetition_ends_the_session(engine: Engine) {
+        let gate = Gate::open_with(engine, Settings { refresh_grace_s: 0, ..cheap() }).await;
+        let client = gate.register(EMAIL).await;
+        let next = gate.refresh(&client).await;
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.verify(&next.user).await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn a_thief_within_the_grace_gets_no_lineage_of_their_own(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let owner = gate.register(EMAIL).await;
+        let owners_next = gate.refresh(&owner).await;
+        let thiefs = gate.refresh(&owner).await;
+        assert_eq!(thiefs.refresh_token, owners_next.refresh_token);
+        // The owner goes on; the thief comes later, with what was spent by that.
+        let after = gate.refresh(&owners_next).await;
+        gate.bench.clock.advance(Duration::from_secs(11));
+        gate.try_refresh(&thiefs.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        for client in [&thiefs, &after] {
+            gate.verify(&client.user).await.expect_problem(401, "unauthenticated");
+            gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        }
+        assert_eq!(gate.count("sessions WHERE ended_at_ms IS NULL").await, 0);
+    }
+
+    async fn a_repetition_does_not_outlive_a_change_of_role_or_a_logout(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let (client, other) = (gate.register(EMAIL).await, gate.login(EMAIL).await);
+        let (next, others_next) = (gate.refresh(&client).await, gate.refresh(&other).await);
+        gate.app.post("/auth/logout").by(&others_next.user).send().await.expect(204);
+        gate.try_refresh(&other.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        let change = gate.change_access(client.user.id, Role::Admin, true).await;
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        assert_eq!(gate.count("sessions WHERE end_reason = 'reuse'").await, 0, "nobody stole anything");
+        gate.app.deliver(gate.bench.system.id(), &change).await.unwrap();
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.verify(&next.user).await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn people_see_and_end_their_own_sessions(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let first = gate.register(EMAIL).await;
+        let body = json!({"email": EMAIL, "password": PASSWORD});
+        let login = gate.app.post("/auth/login").header("User-Agent", &"Browser ".repeat(40)).json(body).send().await;
+        let second = Client::of(&login.expect(200));
+        let eve = gate.register("eve@example.com").await;
+        let list = |user: &TestUser, query: &str| gate.app.get(&format!("/auth/sessions{query}")).by(user).send();
+
+        let page = list(&second.user, "").await.expect(200).json;
+        let id = second.claims()["sid"].clone();
+        let newest = &page["items"][0];
+        assert_eq!((page["items"].as_array().unwrap().len(), &page["next_cursor"]), (2, &Value::Null));
+        assert_eq!((&newest["id"], &newest["current"]), (&id, &json!(true)));
+        assert_eq!(newest["user_agent"].as_str().unwrap().chars().count(), 200);
+        assert_eq!(newest["client_address"], "127.0.0.1");
+        assert_eq!((&page["items"][1]["id"], &page["items"][1]["current"]), (&first.claims()["sid"], &json!(false)));
+        for field in ["created_at", "refreshed_at", "expires_at"] {
+            assert!(newest[field].is_string(), "{page}");
+        }
+        let one = list(&second.user, "?limit=1").await.expect(200).json;
+        let rest = list(&second.user, &format!("?limit=1&cursor={}", one["next_cursor"].as_str().unwrap())).await.expect(200).json;
+        assert_eq!((&rest["items"][0]["id"], &rest["next_cursor"]), (&first.claims()["sid"], &Value::Null));
+        list(&second.user, "?page=1").await.expect_problem(400, "invalid_query");
+        gate.app.get("/auth/sessions").send().await.expect_problem(401, "unauthenticated");
+
+        let path = format!("/auth/sessions/{}", id.as_str().unwrap());
+        let end = || gate.app.call("DELETE", &path);
+        end().send().await.expect_problem(401, "unauthenticated");
+        end().by(&eve.user).send().await.expect_problem(404, "not_found");
+        gate.verify(&second.user).await.expect(200);
+        end().by(&first.user).send().await.expect(204);
+        gate.verify(&second.user).await.expect_problem(401, "unauthenticated");
+        gate.try_refresh(&second.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        end().by(&first.user).send().await.expect_problem(404, "not_found");
+        gate.app.call("DELETE", "/auth/sessions/none").by(&first.user).send().await.expect_problem(404, "not_found");
+        assert_eq!(list(&first.user, "").await.expect(200).json["items"].as_array().unwrap().len(), 1);
+        assert_eq!(gate.app.published::<SessionEnded>().await.len(), 1);
+        // Expired ones are not listed.
+        gate.bench.clock.advance(Duration::from_secs(31 * 86_400));
+        let fresh = gate.login(EMAIL).await;
+        assert_eq!(list(&fresh.user, "").await.expect(200).json["items"].as_array().unwrap().len(), 1);
         gate.app.assert_healthy().await;
     }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Context;
 use crate::app::access::current_access;
-use crate::app::open_session::{TokenPair, open_session};
+use crate::app::open_session::{Device, TokenPair, open_session};
 use crate::domain::login_name::LoginName;
 use crate::domain::password::Password;
 use crate::error::AuthError;
@@ -17,6 +17,7 @@ pub(crate) async fn login(
     context: &Context,
     name: &LoginName,
     password: Password,
+    device: &Device,
 ) -> Result<TokenPair, AuthError> {
     let throttle_key = Sha256::digest(name.as_bytes()).to_vec();
     refuse_throttled(context, &throttle_key).await?;
@@ -45,7 +46,7 @@ pub(crate) async fn login(
         let now = context.db.system().now();
         credentials::replace_hash(context.db.writer(), profile.id, &old, &new, now).await?;
     }
-    open_session(context, access).await
+    open_session(context, access, device).await
 }
 
 /// Refuses a name that has failed too often; says whether it has failed at all.

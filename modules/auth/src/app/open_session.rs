@@ -1,5 +1,7 @@
 //! Opens a session, with its first pair of tokens.
 
+use std::net::IpAddr;
+
 use contracts::users::Profile;
 use kernel::SessionId;
 
@@ -17,7 +19,19 @@ pub(crate) struct TokenPair {
     pub(crate) refresh_token: String,
 }
 
-pub(crate) async fn open_session(context: &Context, access: Access) -> Result<TokenPair, AuthError> {
+/// What a request says of the client it comes from; people know their sessions by it.
+#[derive(Clone, Default)]
+pub(crate) struct Device {
+    /// 1 to 200 characters, none of them for control.
+    pub(crate) user_agent: Option<String>,
+    pub(crate) address: Option<IpAddr>,
+}
+
+pub(crate) async fn open_session(
+    context: &Context,
+    access: Access,
+    device: &Device,
+) -> Result<TokenPair, AuthError> {
     let system = context.db.system();
     let now = system.now();
     let session_id = SessionId(system.id());
@@ -35,6 +49,8 @@ pub(crate) async fn open_session(context: &Context, access: Access) -> Result<To
         refresh_expires_at_ms: now.plus(context.refresh_lifetime).ms(),
         ended_at_ms: None,
         end_reason: None,
+        user_agent: device.user_agent.clone(),
+        client_address: device.address.map(|address| address.to_string()),
     };
     sessions::insert(context.db.writer(), row).await?;
     tracing::info!(user.id = %access.profile.id, session.id = %session_id, "opened a session");

@@ -4,7 +4,10 @@
 //! second one is told that it is taken, and logs in. Storing the answer for a replay would put tokens, which are
 //! secrets, into the database.
 
+mod device;
+mod end_session;
 mod jwks;
+mod list_sessions;
 mod login;
 mod logout;
 mod refresh;
@@ -13,6 +16,7 @@ mod tokens;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -21,6 +25,8 @@ use crate::Context;
 
 /// The tag of every operation here.
 const TAG: &str = "auth";
+/// How long an answer waits for the other modules to hear that a session has ended.
+const SETTLE: Duration = Duration::from_millis(500);
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
     config
@@ -32,5 +38,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
         .service(refresh::refresh)
         .service(logout::logout)
         .service(verify::verify)
+        .service(list_sessions::list_sessions)
+        .service(end_session::end_session)
         .service(jwks::jwks);
 }
