@@ -5,7 +5,43 @@ use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![credentials_and_sessions(), session_families()]
+    vec![credentials_and_sessions(), session_families(), mailed_tokens()]
+}
+
+/// What is mailed to prove who owns an address, and which clients an owner has logged in from.
+fn mailed_tokens() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0004_mailed_tokens",
+        up: "
+            ALTER TABLE credentials ADD COLUMN password_version {bigint} NOT NULL DEFAULT 1 CHECK (password_version >= 1);
+            ALTER TABLE credentials ADD COLUMN password_changed_at_ms {bigint};
+            CREATE TABLE verified_emails (
+                user_id {uuid} NOT NULL PRIMARY KEY,
+                verified_at_ms {bigint} NOT NULL
+            ) {strict};
+            -- The primary key makes an older token of the same purpose void.
+            CREATE TABLE mailed_tokens (
+                user_id {uuid} NOT NULL,
+                purpose TEXT NOT NULL CHECK (purpose IN ('password_reset', 'email_verification')),
+                token_hash {bytes} NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+                expires_at_ms {bigint} NOT NULL,
+                PRIMARY KEY (user_id, purpose)
+            ) {strict};
+            CREATE INDEX mailed_tokens_by_expiry ON mailed_tokens (expires_at_ms);
+            CREATE TABLE known_clients (
+                client_hash {bytes} NOT NULL PRIMARY KEY CHECK (length(client_hash) = 32),
+                seen_at_ms {bigint} NOT NULL
+            ) {strict};
+            CREATE INDEX known_clients_by_age ON known_clients (seen_at_ms);
+        ",
+        down: "
+            DROP TABLE known_clients;
+            DROP TABLE mailed_tokens;
+            DROP TABLE verified_emails;
+            ALTER TABLE credentials DROP COLUMN password_changed_at_ms;
+            ALTER TABLE credentials DROP COLUMN password_version;
+        ",
+    })
 }
 
 /// What a repeated refresh is answered from, and what people know their sessions by.

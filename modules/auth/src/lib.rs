@@ -10,8 +10,12 @@
 //! - an access token is true as of its `iat_ms`: role and address were read from `users` at or after that instant. So
 //!   "every token as of an instant or earlier is void" ends what a change of role must end and nothing newer;
 //! - what was revoked is remembered, here and by every verifier, until no such token can be accepted any more;
-//! - a login name has a bounded number of failures in a sliding window (primary key), and memory of it is bounded too:
-//!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge.
+//! - a login name has a bounded number of failures in a sliding window, from one client and in all (primary key); the second bound
+//!   never holds for a client from which the name was let in before, so that nobody can be locked out for good. Memory of it is bounded too:
+//!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge;
+//! - a mailed token is good once, for a while, and only the last one of its kind; its hash is kept here, and the letter is written by
+//!   `notifications`;
+//! - no session outlives the password that opened it: replacing one and opening one wait for each other.
 //!
 //! A session ends by logout, by reuse, by expiry, or because the user's role or activity changed: a refresh does not carry a
 //! session over such a change, so the user logs in anew, and every token of before is refused at once. `users`
@@ -30,7 +34,7 @@ mod error;
 mod hashing;
 mod http;
 mod port;
-mod refresh_token;
+mod secret_token;
 mod signing;
 mod store;
 
@@ -49,9 +53,13 @@ use platform::db::Db;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use crate::app::create_account::{AccountCreated, NewAccount};
+use crate::app::mail_token::PLACE_OF_TOKEN;
+use crate::app::on_user_access_changed::OnUserAccessChanged;
+use crate::app::on_user_registered::OnUserRegistered;
 pub use crate::error::AccountError;
 pub use crate::hashing::HashingError;
 
@@ -81,10 +89,16 @@ pub struct Settings {
     pub refresh_grace_s: u64,
     /// A secret that is mixed into every password. It cannot be changed without making all of them wrong.
     pub pepper: String,
-    /// Wrong passwords that one login name may have in the window.
+    /// Wrong passwords that one login name may have in the window from one client address.
     pub max_failures_per_account: u32,
+    /// The same from everywhere; beyond it only clients get in from which the name was let in before.
+    pub max_failures_per_account_in_all: u32,
     /// How long a wrong password counts, seconds.
     pub throttle_window_s: u64,
+    /// The page that resets a password, with `{token}` in its address; empty: the letter has the token alone.
+    pub reset_url: String,
+    /// The page that verifies an email address, with `{token}` in its address; empty: the letter has the token alone.
+    pub verify_url: String,
 }
 
 impl Default for Settings {
@@ -98,7 +112,10 @@ impl Default for Settings {
             refresh_grace_s: 10,
             pepper: "souk-development-pepper".to_owned(),
             max_failures_per_account: 10,
+            max_failures_per_account_in_all: 100,
             throttle_window_s: 5 * 60,
+            reset_url: String::new(),
+            verify_url: String::new(),
         }
     }
 }
@@ -115,7 +132,10 @@ impl std::fmt::Debug for Settings {
             .field("refresh_grace_s", &self.refresh_grace_s)
             .field("pepper", &"...")
             .field("max_failures_per_account", &self.max_failures_per_account)
+            .field("max_failures_per_account_in_all", &self.max_failures_per_account_in_all)
             .field("throttle_window_s", &self.throttle_window_s)
+            .field("reset_url", &self.reset_url)
+            .field("verify_url", &self.verify_url)
             .finish()
     }
 }
@@ -143,13 +163,31 @@ impl Settings {
                 (1..=1_000).contains(&self.max_failures_per_account),
                 "auth.max_failures_per_account must be 1 to 1000",
             ),
+            (
+                (self.max_failures_per_account..=10_000).contains(&self.max_failures_per_account_in_all),
+                "auth.max_failures_per_account_in_all must be max_failures_per_account to 10000",
+            ),
             ((1..=CENTURY_S).contains(&self.throttle_window_s), "auth.throttle_window_s must be at least 1"),
+            (
+                is_page(&self.reset_url),
+                "auth.reset_url must be empty or an http(s) address with {token} in it",
+            ),
+            (
+                is_page(&self.verify_url),
+                "auth.verify_url must be empty or an http(s) address with {token} in it",
+            ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, broken)) => Err(broken.into()),
             None => Ok(()),
         }
     }
+}
+
+/// Whether a page can be named in a letter.
+fn is_page(url: &str) -> bool {
+    let is_http = url.starts_with("https://") || url.starts_with("http://");
+    url.is_empty() || is_http && url.contains(PLACE_OF_TOKEN) && !url.contains(char::is_control)
 }
 
 /// What this module needs.
@@ -169,12 +207,34 @@ struct Context {
     verifier: Arc<TokenVerifier>,
     hasher: Hasher,
     signer: Signer,
+    /// Of one login name from one client.
     throttle: Throttle,
+    /// Of one login name from everywhere.
+    throttle_in_all: Throttle,
+    /// Of letters to one address.
+    throttle_of_letters: Throttle,
+    /// Requests whose letters are being prepared.
+    letters: Arc<Semaphore>,
+    reset_url: String,
+    verify_url: String,
     refresh_lifetime: Duration,
     refresh_grace: Duration,
     /// Derives the successors of refresh tokens.
     successor_key: DerivedKey,
 }
+
+impl Context {
+    /// How long any failure counts at most.
+    fn longest_window(&self) -> Duration {
+        let all = [self.throttle, self.throttle_in_all, self.throttle_of_letters];
+        all.iter().map(|throttle| throttle.window).max().unwrap_or_default()
+    }
+}
+
+/// Letters with a token that one address may be sent in a while.
+const LETTERS: Throttle = Throttle { max_failures: 3, window: Duration::from_secs(15 * 60) };
+/// Requests for a letter that are worked on at once, after their answer; whoever comes then is told to come back.
+const MAX_LETTERS_IN_WORK: usize = 64;
 
 /// The module.
 #[derive(Clone)]
@@ -193,13 +253,16 @@ impl Auth {
             queue: settings.hashing_queue,
             cost: settings.bcrypt_cost,
         };
+        let window = Duration::from_secs(settings.throttle_window_s);
         let context = Context {
             hasher: Hasher::start(bounds, &settings.pepper)?,
             signer: Signer::open(&deps.db, Duration::from_secs(settings.access_token_ttl_s)).await?,
-            throttle: Throttle {
-                max_failures: settings.max_failures_per_account,
-                window: Duration::from_secs(settings.throttle_window_s),
-            },
+            throttle: Throttle { max_failures: settings.max_failures_per_account, window },
+            throttle_in_all: Throttle { max_failures: settings.max_failures_per_account_in_all, window },
+            throttle_of_letters: LETTERS,
+            letters: Arc::new(Semaphore::new(MAX_LETTERS_IN_WORK)),
+            reset_url: settings.reset_url.clone(),
+            verify_url: settings.verify_url.clone(),
             refresh_lifetime: Duration::from_secs(settings.refresh_token_ttl_s),
             refresh_grace: Duration::from_secs(settings.refresh_grace_s),
             successor_key: DerivedKey::of(&settings.pepper, "successors of refresh tokens")?,
@@ -242,7 +305,11 @@ impl Module for Auth {
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
-        vec![Arc::new(app::on_user_access_changed::OnUserAccessChanged { context: self.context.clone() })]
+        let context = &self.context;
+        vec![
+            Arc::new(OnUserAccessChanged { context: context.clone() }),
+            Arc::new(OnUserRegistered { context: context.clone() }),
+        ]
     }
 
     fn workers(&self) -> Vec<Worker> {
@@ -275,6 +342,9 @@ mod tests {
             Settings { pepper: String::new(), ..Settings::default() },
             Settings { max_failures_per_account: 0, ..Settings::default() },
             Settings { refresh_grace_s: 61, ..Settings::default() },
+            Settings { max_failures_per_account_in_all: 9, ..Settings::default() },
+            Settings { reset_url: "https://shop.example/reset".to_owned(), ..Settings::default() },
+            Settings { verify_url: "javascript:{token}".to_owned(), ..Settings::default() },
         ];
         for settings in broken {
             assert!(settings.check().unwrap_err().to_string().starts_with("auth."), "{settings:?}");

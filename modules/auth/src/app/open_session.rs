@@ -8,8 +8,8 @@ use kernel::SessionId;
 use crate::Context;
 use crate::app::access::Access;
 use crate::error::AuthError;
-use crate::refresh_token::RefreshToken;
-use crate::store::sessions;
+use crate::secret_token::SecretToken;
+use crate::store::{credentials, sessions};
 
 /// What a login or a refresh hands out. Not `Debug`: tokens are secrets.
 pub(crate) struct TokenPair {
@@ -27,15 +27,18 @@ pub(crate) struct Device {
     pub(crate) address: Option<IpAddr>,
 }
 
+/// Refuses if the password that let the user in is no longer the current one: whoever replaces a password ends every session
+/// of before, so none may slip in afterwards.
 pub(crate) async fn open_session(
     context: &Context,
     access: Access,
+    password_version: i64,
     device: &Device,
 ) -> Result<TokenPair, AuthError> {
     let system = context.db.system();
     let now = system.now();
     let session_id = SessionId(system.id());
-    let refresh_token = RefreshToken::create()?;
+    let refresh_token = SecretToken::create()?;
     let token = context.signer.sign(session_id, &access, now)?;
     let row = sessions::Model {
         id: session_id.uuid(),
@@ -52,7 +55,13 @@ pub(crate) async fn open_session(
         user_agent: device.user_agent.clone(),
         client_address: device.address.map(|address| address.to_string()),
     };
-    sessions::insert(context.db.writer(), row).await?;
+    let tx = context.db.begin().await?;
+    if !credentials::hold(tx.conn(), access.profile.id, password_version).await? {
+        tx.rollback().await?;
+        return Err(AuthError::InvalidCredentials);
+    }
+    sessions::insert(tx.conn(), row).await?;
+    tx.commit().await?;
     tracing::info!(user.id = %access.profile.id, session.id = %session_id, "opened a session");
     Ok(TokenPair {
         user: access.profile,

@@ -12,7 +12,7 @@ use crate::app::access::{Access, current_access};
 use crate::app::end_session::end_session;
 use crate::app::open_session::TokenPair;
 use crate::error::AuthError;
-use crate::refresh_token::{Nonce, RefreshToken};
+use crate::secret_token::{Nonce, SecretToken};
 use crate::signing::SignedToken;
 use crate::store::sessions::{EndReason, Rotation};
 use crate::store::spent_refresh_tokens::Spent;
@@ -20,7 +20,7 @@ use crate::store::{sessions, spent_refresh_tokens};
 
 /// If the answer is lost, the client has the grace to ask again; after that its next try ends the session, and it logs in.
 pub(crate) async fn refresh(context: &Context, text: &str) -> Result<TokenPair, AuthError> {
-    let Some(current) = RefreshToken::parse(text) else {
+    let Some(current) = SecretToken::parse(text) else {
         return Err(AuthError::InvalidRefreshToken);
     };
     let Some(session) = sessions::find_by_refresh(context.db.reader(), &current.hash()).await? else {
@@ -65,7 +65,7 @@ pub(crate) async fn refresh(context: &Context, text: &str) -> Result<TokenPair, 
 
 /// A token that is no living session's current one. If it was spent a moment ago and its successor waits to be used, it gives that
 /// successor again. If it was spent otherwise, two parties have it, and the session ends.
-async fn answer_again(context: &Context, spent: &RefreshToken) -> Result<TokenPair, AuthError> {
+async fn answer_again(context: &Context, spent: &SecretToken) -> Result<TokenPair, AuthError> {
     let Some((row, session)) = spent_refresh_tokens::find(context.db.reader(), &spent.hash()).await? else {
         return Err(AuthError::InvalidRefreshToken);
     };
@@ -94,7 +94,7 @@ async fn answer_again(context: &Context, spent: &RefreshToken) -> Result<TokenPa
     Err(AuthError::InvalidRefreshToken)
 }
 
-fn pair(context: &Context, access: Access, token: SignedToken, next: &RefreshToken) -> TokenPair {
+fn pair(context: &Context, access: Access, token: SignedToken, next: &SecretToken) -> TokenPair {
     TokenPair {
         user: access.profile,
         access_token: token.text,

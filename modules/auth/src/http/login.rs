@@ -28,7 +28,7 @@ pub(crate) struct Login {
 
 /// Log in
 ///
-/// Of a name only failures are counted: after too many wrong passwords it has to wait.
+/// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself.
 #[utoipa::path(
     tag = TAG,
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
@@ -54,7 +54,7 @@ pub(crate) async fn login(
 
 /// Log in; the same as `POST /auth/login`
 ///
-/// Of a name only failures are counted: after too many wrong passwords it has to wait.
+/// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself.
 #[utoipa::path(
     tag = TAG,
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),

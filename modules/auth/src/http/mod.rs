@@ -4,16 +4,22 @@
 //! second one is told that it is taken, and logs in. Storing the answer for a replay would put tokens, which are
 //! secrets, into the database.
 
+mod change_password;
 mod device;
 mod end_session;
+mod forgot_password;
+mod get_account;
 mod jwks;
 mod list_sessions;
 mod login;
 mod logout;
 mod refresh;
 mod register;
+mod request_email_verification;
+mod reset_password;
 mod tokens;
 mod verify;
+mod verify_email;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,5 +46,11 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
         .service(verify::verify)
         .service(list_sessions::list_sessions)
         .service(end_session::end_session)
+        .service(change_password::change_password)
+        .service(forgot_password::forgot_password)
+        .service(reset_password::reset_password)
+        .service(verify_email::verify_email)
+        .service(request_email_verification::request_email_verification)
+        .service(get_account::get_account)
         .service(jwks::jwks);
 }

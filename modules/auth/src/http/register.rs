@@ -19,7 +19,7 @@ use crate::http::tokens::Tokens;
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Register {
     email: EmailAddress,
-    /// 8 to 128 characters of any kind.
+    /// 8 to 128 characters of any kind, but none of the most usual passwords, and none of your names.
     #[schema(min_length = 8, max_length = 128, example = "correct horse battery staple", format = Password)]
     password: String,
     /// A second name to log in with: 3 to 64 characters of `a-z`, `0-9`, dot, underscore and hyphen.

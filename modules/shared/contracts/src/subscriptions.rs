@@ -7,7 +7,9 @@
 //! It is written by hand because a process may run one module and know the handlers of that one only. A test compares it
 //! with the handlers of the whole shop.
 
-use crate::auth::{SessionEnded, UserSessionsEnded};
+use crate::auth::{
+    EmailVerificationRequested, PasswordChanged, PasswordResetRequested, SessionEnded, UserSessionsEnded,
+};
 use crate::catalog::ProductChanged;
 use crate::event::Event;
 use crate::inventory::StockRanLow;
@@ -32,6 +34,9 @@ const fn route<E: Event>(from: &'static str, to: &'static [&'static str]) -> Rou
 
 /// Every type of event.
 pub const ROUTES: &[Route] = &[
+    route::<EmailVerificationRequested>("auth", &["notifications"]),
+    route::<PasswordChanged>("auth", &["notifications"]),
+    route::<PasswordResetRequested>("auth", &["notifications"]),
     route::<SessionEnded>("auth", &[]),
     route::<UserSessionsEnded>("auth", &[]),
     route::<ProductChanged>("catalog", &[]),
@@ -45,7 +50,7 @@ pub const ROUTES: &[Route] = &[
     route::<PaymentRefunded>("payments", &["notifications", "orders"]),
     route::<PaymentVoided>("payments", &["orders"]),
     route::<UserAccessChanged>("users", &["auth"]),
-    route::<UserRegistered>("users", &["notifications"]),
+    route::<UserRegistered>("users", &["auth", "notifications"]),
 ];
 
 /// Who subscribes to what: [`ROUTES`], or those of a test.

@@ -1,8 +1,9 @@
-//! Refresh tokens: 32 bytes that nobody can guess, of which the database keeps the hash only.
+//! Tokens that are secrets, to refresh a session or to be mailed: 32 bytes that nobody can guess, of which the database keeps the hash
+//! only.
 //!
 //! A plain SHA-256 is right here, unlike for passwords: nobody can guess 256 random bits.
 //!
-//! The first token of a session is random. Each later one is derived from the one before, a secret of this module and a
+//! The first refresh token of a session is random. Each later one is derived from the one before, a secret of this module and a
 //! nonce: whoever repeats a refresh within the grace is given the very same successor, though nothing stored says what it is.
 //! It takes all three to know it, and the nonce is forgotten when the successor is used.
 
@@ -37,10 +38,10 @@ impl Nonce {
     }
 }
 
-/// A refresh token. Its `Debug` shows nothing.
-pub(crate) struct RefreshToken([u8; 32]);
+/// A token of whatever purpose. Its `Debug` shows nothing.
+pub(crate) struct SecretToken([u8; 32]);
 
-impl RefreshToken {
+impl SecretToken {
     /// A fresh one.
     pub(crate) fn create() -> Result<Self, rand::Error> {
         let mut bytes = [0_u8; 32];
@@ -74,9 +75,9 @@ impl RefreshToken {
     }
 }
 
-impl std::fmt::Debug for RefreshToken {
+impl std::fmt::Debug for SecretToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RefreshToken(..)")
+        f.write_str("SecretToken(..)")
     }
 }
 
@@ -86,22 +87,22 @@ mod tests {
 
     #[test]
     fn a_successor_is_known_by_token_key_and_nonce_together_only() {
-        let (token, nonce) = (RefreshToken::create().unwrap(), Nonce::create().unwrap());
+        let (token, nonce) = (SecretToken::create().unwrap(), Nonce::create().unwrap());
         let key = DerivedKey::of("pepper", "test").unwrap();
         let next = token.successor(&key, &nonce).text();
         assert_eq!(token.successor(&key, &Nonce::stored(nonce.bytes())).text(), next);
         assert_ne!(token.successor(&key, &Nonce::create().unwrap()).text(), next);
         assert_ne!(token.successor(&DerivedKey::of("salt", "test").unwrap(), &nonce).text(), next);
-        assert_ne!(RefreshToken::create().unwrap().successor(&key, &nonce).text(), next);
+        assert_ne!(SecretToken::create().unwrap().successor(&key, &nonce).text(), next);
     }
 
     #[test]
     fn a_token_survives_the_trip_and_others_are_refused() {
-        let token = RefreshToken::create().unwrap();
-        assert_eq!(RefreshToken::parse(&token.text()).unwrap().hash(), token.hash());
-        assert_eq!(format!("{token:?}"), "RefreshToken(..)");
+        let token = SecretToken::create().unwrap();
+        assert_eq!(SecretToken::parse(&token.text()).unwrap().hash(), token.hash());
+        assert_eq!(format!("{token:?}"), "SecretToken(..)");
         for bad in ["", "x", &"é".repeat(43), &"!".repeat(43), &"A".repeat(44)] {
-            assert!(RefreshToken::parse(bad).is_none(), "{bad}");
+            assert!(SecretToken::parse(bad).is_none(), "{bad}");
         }
     }
 }
