@@ -5,7 +5,7 @@ use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![credentials_and_sessions(), key_states()]
+    vec![credentials_and_sessions(), key_states(), session_families(), mailed_tokens()]
 }
 
 /// Keys that no longer sign and still verify. SQLite cannot change a CHECK, so the table is made anew.
@@ -46,6 +46,65 @@ fn key_states() -> Box<dyn MigrationTrait> {
             DROP TABLE signing_keys;
             ALTER TABLE signing_keys_before RENAME TO signing_keys;
             CREATE UNIQUE INDEX signing_keys_one_active ON signing_keys (state) WHERE state = 'active';
+        ",
+    })
+}
+
+/// What is mailed to prove who owns an address, and which clients an owner has logged in from.
+fn mailed_tokens() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0004_mailed_tokens",
+        up: "
+            ALTER TABLE credentials ADD COLUMN password_version {bigint} NOT NULL DEFAULT 1 CHECK (password_version >= 1);
+            ALTER TABLE credentials ADD COLUMN password_changed_at_ms {bigint};
+            CREATE TABLE verified_emails (
+                user_id {uuid} NOT NULL PRIMARY KEY,
+                verified_at_ms {bigint} NOT NULL
+            ) {strict};
+            -- The primary key makes an older token of the same purpose void.
+            CREATE TABLE mailed_tokens (
+                user_id {uuid} NOT NULL,
+                purpose TEXT NOT NULL CHECK (purpose IN ('password_reset', 'email_verification')),
+                token_hash {bytes} NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+                expires_at_ms {bigint} NOT NULL,
+                PRIMARY KEY (user_id, purpose)
+            ) {strict};
+            CREATE INDEX mailed_tokens_by_expiry ON mailed_tokens (expires_at_ms);
+            CREATE TABLE known_clients (
+                client_hash {bytes} NOT NULL PRIMARY KEY CHECK (length(client_hash) = 32),
+                seen_at_ms {bigint} NOT NULL
+            ) {strict};
+            CREATE INDEX known_clients_by_age ON known_clients (seen_at_ms);
+        ",
+        down: "
+            DROP TABLE known_clients;
+            DROP TABLE mailed_tokens;
+            DROP TABLE verified_emails;
+            ALTER TABLE credentials DROP COLUMN password_changed_at_ms;
+            ALTER TABLE credentials DROP COLUMN password_version;
+        ",
+    })
+}
+
+/// What a repeated refresh is answered from, and what people know their sessions by.
+fn session_families() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0003_session_families",
+        up: "
+            ALTER TABLE sessions ADD COLUMN user_agent TEXT CHECK (length(user_agent) BETWEEN 1 AND 200);
+            ALTER TABLE sessions ADD COLUMN client_address TEXT CHECK (length(client_address) BETWEEN 1 AND 64);
+            ALTER TABLE spent_refresh_tokens ADD COLUMN spent_at_ms {bigint} NOT NULL DEFAULT 0;
+            ALTER TABLE spent_refresh_tokens ADD COLUMN successor_nonce {bytes} CHECK (length(successor_nonce) = 32);
+            -- Only the token that was spent last can be answered once more: a session has one lineage.
+            CREATE UNIQUE INDEX spent_refresh_tokens_one_successor ON spent_refresh_tokens (session_id)
+                WHERE successor_nonce IS NOT NULL;
+        ",
+        down: "
+            DROP INDEX spent_refresh_tokens_one_successor;
+            ALTER TABLE spent_refresh_tokens DROP COLUMN successor_nonce;
+            ALTER TABLE spent_refresh_tokens DROP COLUMN spent_at_ms;
+            ALTER TABLE sessions DROP COLUMN client_address;
+            ALTER TABLE sessions DROP COLUMN user_agent;
         ",
     })
 }

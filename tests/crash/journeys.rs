@@ -356,7 +356,7 @@ impl Purchase {
     }
 
     fn facts(self) -> Value {
-        let mut mails = [self.mails, &["order_created", "welcome"]].concat();
+        let mut mails = [self.mails, &["order_created", "verify_email", "welcome"]].concat();
         mails.sort_unstable();
         let order = json!({"is": self.order, "was": self.timeline});
         let (payments, stock, moved) = (self.payments, self.stock, self.moved);
@@ -365,7 +365,7 @@ impl Purchase {
 }
 
 fn without_an_order(stock: &str, moved: &[&str]) -> Value {
-    json!({"orders": [], "payments": [], "stock": stock, "moved": moved, "cart": 0, "mails": ["welcome"]})
+    json!({"orders": [], "payments": [], "stock": stock, "moved": moved, "cart": 0, "mails": ["verify_email", "welcome"]})
 }
 
 impl Scene {

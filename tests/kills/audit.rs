@@ -152,7 +152,10 @@ impl Auditor<'_> {
         let found =
             letters.iter().map(|letter| format!("{}: {}", text(letter, "template"), text(letter, "subject")));
         let written = by_id.values().flat_map(|errand| expect(errand).letters);
-        let written = written.chain([("welcome", "Welcome".to_owned())]);
+        let written = written.chain([
+            ("welcome", "Welcome".to_owned()),
+            ("verify_email", "Confirm your email address".to_owned()),
+        ]);
         let expected = written.map(|(template, subject)| format!("{template}: {subject}"));
         compare("letters", expected.collect(), found.collect())?;
         match letters.iter().find(|letter| letter["status"] != "sent") {

@@ -33,6 +33,14 @@ const CONTRACT: &[(&str, &str, Who)] = &[
     ("POST", "/auth/refresh", All),
     ("POST", "/auth/logout", Bearer),
     ("POST", "/auth/verify", Bearer),
+    ("POST", "/auth/password/change", Bearer),
+    ("POST", "/auth/password/forgot", All),
+    ("POST", "/auth/password/reset", All),
+    ("POST", "/auth/email/verify", All),
+    ("POST", "/auth/email/verification", Bearer),
+    ("GET", "/auth/account", Bearer),
+    ("GET", "/auth/sessions", Bearer),
+    ("DELETE", "/auth/sessions/{id}", Bearer),
     ("GET", "/auth/.well-known/jwks.json", All),
     ("POST", "/users/register", All),
     ("POST", "/users/login", All),
@@ -175,7 +183,7 @@ testkit::on_every_database! {
         let lists = [
             "/catalog/products".to_owned(), "/products".to_owned(), "/inventory".to_owned(), "/inventory/MUG-BLUE/movements".to_owned(),
             "/orders".to_owned(), format!("/orders/user/{}", admin.id), "/payments".to_owned(), "/pay".to_owned(), "/users".to_owned(),
-            "/users/me/addresses".to_owned(), "/notifications".to_owned(), "/notifications/webhooks".to_owned(),
+            "/auth/sessions".to_owned(), "/users/me/addresses".to_owned(), "/notifications".to_owned(), "/notifications/webhooks".to_owned(),
             format!("/notifications/webhooks/{}/deliveries", hook["id"].as_str().unwrap()),
         ];
         for list in &lists {

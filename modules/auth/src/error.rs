@@ -8,6 +8,7 @@ use platform::problem::{ErrorCode, Problem, codes};
 use sea_orm::DbErr;
 use thiserror::Error;
 
+use crate::domain::password::PasswordRefused;
 use crate::hashing::HashingError;
 
 pub(crate) const INVALID_CREDENTIALS: ErrorCode =
@@ -18,9 +19,20 @@ pub(crate) const EMAIL_TAKEN: ErrorCode =
     ErrorCode::new("email_taken", 409, "An account with this email exists");
 pub(crate) const USERNAME_TAKEN: ErrorCode = ErrorCode::new("username_taken", 409, "This username is taken");
 
+pub(crate) const INVALID_MAILED_TOKEN: ErrorCode =
+    ErrorCode::new("invalid_mailed_token", 400, "The mailed token is not valid or no longer valid");
+pub(crate) const WRONG_PASSWORD: ErrorCode =
+    ErrorCode::new("wrong_password", 403, "The current password is another one");
+
 /// The codes of this module.
-pub(crate) const CODES: &[ErrorCode] =
-    &[INVALID_CREDENTIALS, INVALID_REFRESH_TOKEN, EMAIL_TAKEN, USERNAME_TAKEN];
+pub(crate) const CODES: &[ErrorCode] = &[
+    INVALID_CREDENTIALS,
+    INVALID_REFRESH_TOKEN,
+    EMAIL_TAKEN,
+    USERNAME_TAKEN,
+    INVALID_MAILED_TOKEN,
+    WRONG_PASSWORD,
+];
 
 /// When to come back if the hashing queue is full, seconds: it empties within some.
 const BUSY_RETRY_AFTER_S: &str = "2";
@@ -36,6 +48,10 @@ pub enum AccountError {
     UsernameTaken,
     #[error("a password has 8 to 128 characters")]
     InvalidPassword,
+    #[error("this password is one of the most usual ones, which attackers try first")]
+    CommonPassword,
+    #[error("a password must not be the email address or the username of its account")]
+    PasswordIsName,
     #[error("a username is 3 to 64 characters of a-z, 0-9, dot, underscore and hyphen")]
     InvalidUsername,
     #[error("a name is 1 to 200 characters without control characters")]
@@ -78,6 +94,17 @@ pub(crate) enum AuthError {
     Throttled { retry_after: Duration },
     #[error("the refresh token is not valid")]
     InvalidRefreshToken,
+    #[error("the new password cannot be one")]
+    NewPassword(PasswordRefused),
+    /// The caller is known; it is the password, typed once more, that is wrong.
+    #[error("the current password is another one")]
+    WrongPassword,
+    /// Unknown, used, expired, or replaced by a later one.
+    #[error("the mailed token is not valid")]
+    InvalidMailedToken,
+    /// Too many letters wait to be prepared.
+    #[error("too many letters wait to be prepared")]
+    Busy,
     #[error(transparent)]
     Hashing(#[from] HashingError),
     #[error("the profile could not be read")]
@@ -90,6 +117,16 @@ pub(crate) enum AuthError {
     CutOff(#[from] tokio::task::JoinError),
     #[error("database error")]
     Database(#[from] DbErr),
+}
+
+impl From<PasswordRefused> for AccountError {
+    fn from(refused: PasswordRefused) -> Self {
+        match refused {
+            PasswordRefused::Length => AccountError::InvalidPassword,
+            PasswordRefused::Common => AccountError::CommonPassword,
+            PasswordRefused::Name => AccountError::PasswordIsName,
+        }
+    }
 }
 
 impl From<AuthError> for Problem {
@@ -112,6 +149,23 @@ impl From<AuthError> for Problem {
                 "The refresh token is unknown, expired or spent. Log in again.",
             )
             .header(header::WWW_AUTHENTICATE, "Bearer"),
+            AuthError::NewPassword(refused) => {
+                Problem::invalid("/new_password", AccountError::from(refused).to_string())
+            }
+            AuthError::WrongPassword => Problem::new(
+                WRONG_PASSWORD,
+                "That is not your current password. POST /auth/password/forgot mails you a token to choose another one.",
+            ),
+            AuthError::InvalidMailedToken => Problem::new(
+                INVALID_MAILED_TOKEN,
+                "The token is unknown, used, expired or replaced by a later one. Ask for another one.",
+            )
+            .at("/token", "is not valid or no longer valid"),
+            AuthError::Busy => Problem::new(
+                codes::UNAVAILABLE,
+                "Very many letters are being written. Try again in some seconds.",
+            )
+            .header(header::RETRY_AFTER, BUSY_RETRY_AFTER_S),
             AuthError::Hashing(error) => error.into(),
             AuthError::Users(error) => Problem::unavailable(&error),
             AuthError::Database(error) => error.into(),
@@ -130,7 +184,9 @@ impl From<AccountError> for Problem {
             AccountError::UsernameTaken => {
                 Problem::new(USERNAME_TAKEN, "This username is taken. Choose another one.")
             }
-            AccountError::InvalidPassword => Problem::invalid("/password", error.to_string()),
+            AccountError::InvalidPassword | AccountError::CommonPassword | AccountError::PasswordIsName => {
+                Problem::invalid("/password", error.to_string())
+            }
             AccountError::InvalidUsername => Problem::invalid("/username", error.to_string()),
             AccountError::InvalidName => Problem::invalid("/name", error.to_string()),
             AccountError::Hashing(error) => error.into(),

@@ -5,31 +5,37 @@
 //! - a password is stored as a bcrypt hash of a peppered digest only, and hashed on a bounded pool of threads only;
 //! - exactly one key signs, it never leaves this module, and processes that start at once agree on it (unique index); a
 //!   key that was replaced verifies until its last token has expired, and its private part is gone at once (check);
-//! - a session has one refresh token at a time; of several uses of it at once one succeeds (conditional update), and a
-//!   use of a spent one ends the session;
+//! - a session has one refresh token at a time; of several uses of it at once one rotates it (conditional update), and the
+//!   others are given the same successor as long as nobody has used that one and the grace lasts (unique index, conditional update);
+//!   any other use of a spent one ends the session;
 //! - an access token is true as of its `iat_ms`: role and address were read from `users` at or after that instant. So
 //!   "every token as of an instant or earlier is void" ends what a change of role must end and nothing newer;
 //! - what was revoked is remembered, here and by every verifier, until no such token can be accepted any more;
-//! - a login name has a bounded number of failures in a sliding window (primary key), and memory of it is bounded too:
-//!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge.
+//! - a login name has a bounded number of failures in a sliding window, from one client and in all (primary key); the second bound
+//!   never holds for a client from which the name was let in before, so that nobody can be locked out for good. Memory of it is bounded too:
+//!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge;
+//! - a mailed token is good once, for a while, and only the last one of its kind; its hash is kept here, and the letter is written by
+//!   `notifications`;
+//! - no session outlives the password that opened it: replacing one and opening one wait for each other.
 //!
 //! A session ends by logout, by reuse, by expiry, or because the user's role or activity changed: a refresh does not carry a
 //! session over such a change, so the user logs in anew, and every token of before is refused at once. `users`
 //! owns the role; it is asked at every login and refresh.
 //!
 //! Rejected: opaque tokens looked up in the database on each request (every module would depend on this one being up
-//! for every call); HS256 (everyone who can verify could forge); a grace period for spent refresh tokens (a thief
-//! would have it too); throttling by counting attempts ahead of the result (a crowd of right logins at once would lock
+//! for every call); HS256 (everyone who can verify could forge); a grace in which a spent refresh token opens a lineage of its own
+//! (a thief would keep one); throttling by counting attempts ahead of the result (a crowd of right logins at once would lock
 //! itself out).
 
 mod app;
+mod derived_key;
 mod doctor;
 mod domain;
 mod error;
 mod hashing;
 mod http;
 mod port;
-mod refresh_token;
+mod secret_token;
 mod signing;
 mod store;
 
@@ -48,14 +54,19 @@ use platform::db::Db;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use crate::app::create_account::{AccountCreated, NewAccount};
 pub use crate::app::list_keys::ListedKey;
+use crate::app::mail_token::PLACE_OF_TOKEN;
+use crate::app::on_user_access_changed::OnUserAccessChanged;
+use crate::app::on_user_registered::OnUserRegistered;
 pub use crate::app::rotate_keys::RotatedKeys;
 pub use crate::error::{AccountError, KeyError};
 pub use crate::hashing::HashingError;
 
+use crate::derived_key::DerivedKey;
 use crate::domain::throttle::Throttle;
 use crate::hashing::{Bounds, Hasher};
 use crate::signing::Signer;
@@ -77,12 +88,20 @@ pub struct Settings {
     pub access_token_ttl_s: u64,
     /// How long a session lives without being refreshed, seconds.
     pub refresh_token_ttl_s: u64,
+    /// How long a spent refresh token gives its successor again while nobody has used that one, seconds; 0: not at all.
+    pub refresh_grace_s: u64,
     /// A secret that is mixed into every password. It cannot be changed without making all of them wrong.
     pub pepper: String,
-    /// Wrong passwords that one login name may have in the window.
+    /// Wrong passwords that one login name may have in the window from one client address.
     pub max_failures_per_account: u32,
+    /// The same from everywhere; beyond it only clients get in from which the name was let in before.
+    pub max_failures_per_account_in_all: u32,
     /// How long a wrong password counts, seconds.
     pub throttle_window_s: u64,
+    /// The page that resets a password, with `{token}` in its address; empty: the letter has the token alone.
+    pub reset_url: String,
+    /// The page that verifies an email address, with `{token}` in its address; empty: the letter has the token alone.
+    pub verify_url: String,
 }
 
 impl Default for Settings {
@@ -93,9 +112,13 @@ impl Default for Settings {
             hashing_queue: 64,
             access_token_ttl_s: 15 * 60,
             refresh_token_ttl_s: 30 * 24 * 60 * 60,
+            refresh_grace_s: 10,
             pepper: "souk-development-pepper".to_owned(),
             max_failures_per_account: 10,
+            max_failures_per_account_in_all: 100,
             throttle_window_s: 5 * 60,
+            reset_url: String::new(),
+            verify_url: String::new(),
         }
     }
 }
@@ -109,9 +132,13 @@ impl std::fmt::Debug for Settings {
             .field("hashing_queue", &self.hashing_queue)
             .field("access_token_ttl_s", &self.access_token_ttl_s)
             .field("refresh_token_ttl_s", &self.refresh_token_ttl_s)
+            .field("refresh_grace_s", &self.refresh_grace_s)
             .field("pepper", &"...")
             .field("max_failures_per_account", &self.max_failures_per_account)
+            .field("max_failures_per_account_in_all", &self.max_failures_per_account_in_all)
             .field("throttle_window_s", &self.throttle_window_s)
+            .field("reset_url", &self.reset_url)
+            .field("verify_url", &self.verify_url)
             .finish()
     }
 }
@@ -120,6 +147,7 @@ impl Settings {
     /// Refuses what cannot work, with the name of the setting.
     fn check(&self) -> Result<(), AnyError> {
         const CENTURY_S: u64 = 100 * 365 * 24 * 60 * 60;
+        const MAX_GRACE_S: u64 = 60;
         let rules = [
             ((4..=31).contains(&self.bcrypt_cost), "auth.bcrypt_cost must be 4 to 31"),
             ((1..=256).contains(&self.hashing_threads), "auth.hashing_threads must be 1 to 256"),
@@ -132,18 +160,37 @@ impl Settings {
                 (1..=CENTURY_S).contains(&self.refresh_token_ttl_s),
                 "auth.refresh_token_ttl_s must be at least 1",
             ),
+            (self.refresh_grace_s <= MAX_GRACE_S, "auth.refresh_grace_s must be 0 to 60"),
             (!self.pepper.is_empty(), "auth.pepper must not be empty"),
             (
                 (1..=1_000).contains(&self.max_failures_per_account),
                 "auth.max_failures_per_account must be 1 to 1000",
             ),
+            (
+                (self.max_failures_per_account..=10_000).contains(&self.max_failures_per_account_in_all),
+                "auth.max_failures_per_account_in_all must be max_failures_per_account to 10000",
+            ),
             ((1..=CENTURY_S).contains(&self.throttle_window_s), "auth.throttle_window_s must be at least 1"),
+            (
+                is_page(&self.reset_url),
+                "auth.reset_url must be empty or an http(s) address with {token} in it",
+            ),
+            (
+                is_page(&self.verify_url),
+                "auth.verify_url must be empty or an http(s) address with {token} in it",
+            ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, broken)) => Err(broken.into()),
             None => Ok(()),
         }
     }
+}
+
+/// Whether a page can be named in a letter.
+fn is_page(url: &str) -> bool {
+    let is_http = url.starts_with("https://") || url.starts_with("http://");
+    url.is_empty() || is_http && url.contains(PLACE_OF_TOKEN) && !url.contains(char::is_control)
 }
 
 /// What this module needs.
@@ -163,9 +210,34 @@ struct Context {
     verifier: Arc<TokenVerifier>,
     hasher: Hasher,
     signer: Signer,
+    /// Of one login name from one client.
     throttle: Throttle,
+    /// Of one login name from everywhere.
+    throttle_in_all: Throttle,
+    /// Of letters to one address.
+    throttle_of_letters: Throttle,
+    /// Requests whose letters are being prepared.
+    letters: Arc<Semaphore>,
+    reset_url: String,
+    verify_url: String,
     refresh_lifetime: Duration,
+    refresh_grace: Duration,
+    /// Derives the successors of refresh tokens.
+    successor_key: DerivedKey,
 }
+
+impl Context {
+    /// How long any failure counts at most.
+    fn longest_window(&self) -> Duration {
+        let all = [self.throttle, self.throttle_in_all, self.throttle_of_letters];
+        all.iter().map(|throttle| throttle.window).max().unwrap_or_default()
+    }
+}
+
+/// Letters with a token that one address may be sent in a while.
+const LETTERS: Throttle = Throttle { max_failures: 3, window: Duration::from_secs(15 * 60) };
+/// Requests for a letter that are worked on at once, after their answer; whoever comes then is told to come back.
+const MAX_LETTERS_IN_WORK: usize = 64;
 
 /// The module.
 #[derive(Clone)]
@@ -185,6 +257,7 @@ impl Auth {
             queue: settings.hashing_queue,
             cost: settings.bcrypt_cost,
         };
+        let window = Duration::from_secs(settings.throttle_window_s);
         let context = Context {
             hasher: Hasher::start(bounds, &settings.pepper)?,
             signer: Signer::open(
@@ -193,11 +266,15 @@ impl Auth {
                 Duration::from_secs(settings.access_token_ttl_s),
             )
             .await?,
-            throttle: Throttle {
-                max_failures: settings.max_failures_per_account,
-                window: Duration::from_secs(settings.throttle_window_s),
-            },
+            throttle: Throttle { max_failures: settings.max_failures_per_account, window },
+            throttle_in_all: Throttle { max_failures: settings.max_failures_per_account_in_all, window },
+            throttle_of_letters: LETTERS,
+            letters: Arc::new(Semaphore::new(MAX_LETTERS_IN_WORK)),
+            reset_url: settings.reset_url.clone(),
+            verify_url: settings.verify_url.clone(),
             refresh_lifetime: Duration::from_secs(settings.refresh_token_ttl_s),
+            refresh_grace: Duration::from_secs(settings.refresh_grace_s),
+            successor_key: DerivedKey::of(&settings.pepper, "successors of refresh tokens")?,
             db: deps.db,
             users: deps.users,
             verifier: deps.verifier,
@@ -250,7 +327,11 @@ impl Module for Auth {
     }
 
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
-        vec![Arc::new(app::on_user_access_changed::OnUserAccessChanged { context: self.context.clone() })]
+        let context = &self.context;
+        vec![
+            Arc::new(OnUserAccessChanged { context: context.clone() }),
+            Arc::new(OnUserRegistered { context: context.clone() }),
+        ]
     }
 
     fn workers(&self) -> Vec<Worker> {
@@ -288,6 +369,10 @@ mod tests {
             Settings { hashing_threads: 0, ..Settings::default() },
             Settings { pepper: String::new(), ..Settings::default() },
             Settings { max_failures_per_account: 0, ..Settings::default() },
+            Settings { refresh_grace_s: 61, ..Settings::default() },
+            Settings { max_failures_per_account_in_all: 9, ..Settings::default() },
+            Settings { reset_url: "https://shop.example/reset".to_owned(), ..Settings::default() },
+            Settings { verify_url: "javascript:{token}".to_owned(), ..Settings::default() },
         ];
         for settings in broken {
             assert!(settings.check().unwrap_err().to_string().starts_with("auth."), "{settings:?}");

@@ -11,9 +11,12 @@ use std::time::Duration;
 use auth::{AccountError, Auth, Deps, KeyError, ListedKey, NewAccount, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use contracts::auth::{AccessClaims, SessionEnded, SigningKeysChanged, UserSessionsEnded};
+use contracts::auth::{
+    AccessClaims, EmailVerificationRequested, PasswordChanged, PasswordResetRequested, SessionEnded,
+    SigningKeysChanged, UserSessionsEnded,
+};
 use contracts::event::{Envelope, Event};
-use contracts::users::{Profile, Role, UserAccessChanged, UsersPort};
+use contracts::users::{Profile, Role, UserAccessChanged, UserRegistered, UsersPort};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use futures_util::future::{join, join_all};
@@ -34,6 +37,9 @@ const PASSWORD: &str = "correct horse battery staple";
 fn cheap() -> Settings {
     Settings { bcrypt_cost: 4, ..Settings::default() }
 }
+
+/// Another good password.
+const NEW_PASSWORD: &str = "seven red boats at noon";
 
 struct Gate {
     app: TestApp,
@@ -141,6 +147,35 @@ impl Gate {
 
     async fn try_refresh(&self, refresh_token: &str) -> Response {
         self.app.post("/auth/refresh").json(json!({"refresh_token": refresh_token})).send().await
+    }
+
+    /// Asks for a letter, and waits for the token in it.
+    async fn forgot(&self, email: &str) -> String {
+        let before = self.app.published::<PasswordResetRequested>().await.len();
+        self.app.post("/auth/password/forgot").json(json!({"email": email})).send().await.expect(202);
+        let asked = std::time::Instant::now();
+        loop {
+            let letters = self.app.published::<PasswordResetRequested>().await;
+            if let Some(letter) = letters.get(before) {
+                return letter.token.0.clone();
+            }
+            assert!(asked.elapsed() < Duration::from_secs(10), "no letter");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn reset(&self, token: &str, new_password: &str) -> Response {
+        let body = json!({"token": token, "new_password": new_password});
+        self.app.post("/auth/password/reset").json(body).send().await
+    }
+
+    async fn change_password(&self, client: &Client, current: &str, new: &str) -> Response {
+        let body = json!({"current_password": current, "new_password": new});
+        self.app.post("/auth/password/change").by(&client.user).json(body).send().await
+    }
+
+    async fn account(&self, client: &Client) -> Value {
+        self.app.get("/auth/account").by(&client.user).send().await.expect(200).json
     }
 
     async fn refresh(&self, client: &Client) -> Client {
@@ -301,7 +336,7 @@ testkit::on_every_database! {
         *gate.users.down.lock().unwrap() = false;
         gate.register(EMAIL).await;
         // A credential without a profile, as a loss of power leaves it, is in nobody's way.
-        let orphan = "INSERT INTO credentials VALUES ($1, 'x', 0, 0)";
+        let orphan = "INSERT INTO credentials (user_id, password_hash, created_at_ms, changed_at_ms) VALUES ($1, 'x', 0, 0)";
         let values = [sea_orm::Value::from(gate.bench.system.id())];
         let statement = Statement::from_sql_and_values(gate.auth.db().backend(), orphan, values);
         gate.auth.db().writer().execute_raw(statement).await.unwrap();
@@ -358,6 +393,227 @@ testkit::on_every_database! {
         ] {
             login(body).await.expect_problem(400, "invalid_body");
         }
+    }
+
+    async fn a_password_that_attackers_try_first_is_refused_wherever_it_is_chosen(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let refused = |answer: Response, pointer: &str, word: &str| {
+            let answer = answer.expect_problem(400, "invalid_body");
+            let error = &answer.json["errors"][0];
+            assert_eq!(error["pointer"], pointer);
+            assert!(error["detail"].as_str().unwrap().contains(word), "{}", answer.text);
+        };
+        for (password, word) in [("PassWord123", "usual"), ("qwertyuiop", "usual"), ("Ada@Example.com", "email"), ("countess-ada", "username")] {
+            let body = json!({"email": EMAIL, "username": "countess-ada", "password": password});
+            refused(gate.app.post("/auth/register").json(body).send().await, "/password", word);
+        }
+        assert_eq!(gate.count("credentials").await, 0);
+        let client = gate.register(EMAIL).await;
+        refused(gate.change_password(&client, PASSWORD, "password1").await, "/new_password", "usual");
+        let token = gate.forgot(EMAIL).await;
+        refused(gate.reset(&token, "letmein123").await, "/new_password", "usual");
+        refused(gate.reset(&token, "short").await, "/new_password", "8 to 128");
+        gate.reset(&token, NEW_PASSWORD).await.expect(204);
+        gate.verify(&client.user).await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn another_password_ends_every_session_but_the_one_it_gives(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let (client, other) = (gate.register(EMAIL).await, gate.login(EMAIL).await);
+        let bystander = gate.register("other@example.com").await;
+        let before = gate.account(&client).await;
+        assert_eq!(before["email_verified"], false);
+        gate.app.post("/auth/password/change").json(json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD})).send().await.expect_problem(401, "unauthenticated");
+        gate.change_password(&client, "wrong", NEW_PASSWORD).await.expect_problem(403, "wrong_password");
+        gate.verify(&other.user).await.expect(200);
+        gate.bench.clock.advance(Duration::from_millis(5));
+        let token = gate.forgot(EMAIL).await;
+        let changed = gate.change_password(&client, PASSWORD, NEW_PASSWORD).await.expect(200);
+        assert_eq!(changed.header("cache-control"), "no-store");
+        let fresh = Client::of(&changed);
+        for old in [&client, &other] {
+            gate.verify(&old.user).await.expect_problem(401, "unauthenticated");
+            gate.try_refresh(&old.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        }
+        gate.verify(&fresh.user).await.expect(200);
+        let fresh = gate.refresh(&fresh).await;
+        gate.verify(&bystander.user).await.expect(200);
+        assert_ne!(gate.account(&fresh).await["password_changed_at"], before["password_changed_at"]);
+        gate.try_login(EMAIL, PASSWORD).await.expect_problem(401, "invalid_credentials");
+        gate.try_login(EMAIL, NEW_PASSWORD).await.expect(200);
+        // A letter that was on its way is void.
+        gate.reset(&token, PASSWORD).await.expect_problem(400, "invalid_mailed_token");
+        let ended = gate.app.published::<UserSessionsEnded>().await;
+        assert_eq!((ended.len(), ended[0].user_id), (1, client.user.id));
+        assert_eq!(gate.app.published::<PasswordChanged>().await.len(), 1);
+        // A restarted process knows it too.
+        let gate = gate.restart(cheap()).await;
+        gate.verify(&other.user).await.expect_problem(401, "unauthenticated");
+        gate.verify(&fresh.user).await.expect(200);
+        gate.app.assert_healthy().await;
+    }
+
+    async fn of_two_changes_of_a_password_at_once_one_holds(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        let other = gate.login(EMAIL).await;
+        let (one, two) = join(
+            gate.change_password(&client, PASSWORD, "the first new password"),
+            gate.change_password(&other, PASSWORD, "the second new password"),
+        ).await;
+        assert_eq!([one.status, two.status].iter().filter(|status| **status == 200).count(), 1, "{} {}", one.text, two.text);
+        let holds = if one.status == 200 { "the first new password" } else { "the second new password" };
+        gate.try_login(EMAIL, holds).await.expect(200);
+        assert_eq!(gate.app.published::<PasswordChanged>().await.len(), 1);
+    }
+
+    async fn no_login_slips_past_a_change_of_the_password(engine: Engine) {
+        let gate = Gate::open_with(engine, Settings { hashing_threads: 4, ..cheap() }).await;
+        let client = gate.register(EMAIL).await;
+        let logins = join_all((0..20).map(|_| gate.try_login(EMAIL, PASSWORD)));
+        let (logins, changed) = join(logins, gate.change_password(&client, PASSWORD, NEW_PASSWORD)).await;
+        let fresh = Client::of(&changed.expect(200));
+        for login in logins.into_iter().filter(|login| login.status == 200).map(|login| Client::of(&login)) {
+            gate.verify(&login.user).await.expect_problem(401, "unauthenticated");
+            gate.try_refresh(&login.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        }
+        gate.verify(&fresh.user).await.expect(200);
+        assert_eq!(gate.count("sessions WHERE ended_at_ms IS NULL").await, 1);
+    }
+
+    async fn guesses_of_the_current_password_are_throttled(engine: Engine) {
+        let gate = Gate::open_with(engine, Settings { max_failures_per_account: 3, ..cheap() }).await;
+        let client = gate.register(EMAIL).await;
+        for _ in 0..3 {
+            gate.change_password(&client, "wrong", NEW_PASSWORD).await.expect_problem(403, "wrong_password");
+        }
+        gate.change_password(&client, PASSWORD, NEW_PASSWORD).await.expect_problem(429, "too_many_requests");
+    }
+
+    async fn a_forgotten_password_is_replaced_with_a_token_from_a_letter(engine: Engine) {
+        let pages = Settings { reset_url: "https://shop.example/reset?t={token}".to_owned(), ..cheap() };
+        let gate = Gate::open_with(engine, pages).await;
+        let client = gate.register(EMAIL).await;
+        let void = gate.forgot("ADA@example.com").await;
+        let token = gate.forgot(EMAIL).await;
+        let letter = gate.app.published::<PasswordResetRequested>().await.pop().unwrap();
+        assert_eq!((letter.user_id, letter.link.unwrap().0), (client.user.id, format!("https://shop.example/reset?t={token}")));
+        for bad in [void.as_str(), "", "x", &"A".repeat(43), &client.refresh_token] {
+            gate.reset(bad, NEW_PASSWORD).await.expect_problem(400, "invalid_mailed_token");
+        }
+        gate.verify(&client.user).await.expect(200);
+        gate.bench.clock.advance(Duration::from_millis(5));
+        // Of many uses at once one succeeds.
+        let answers = join_all((0..8).map(|_| gate.reset(&token, NEW_PASSWORD))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 204).count(), 1);
+        assert_eq!(answers.iter().filter(|answer| answer.code() == "invalid_mailed_token").count(), 7);
+        gate.verify(&client.user).await.expect_problem(401, "unauthenticated");
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.try_login(EMAIL, PASSWORD).await.expect_problem(401, "invalid_credentials");
+        let back = Client::of(&gate.try_login(EMAIL, NEW_PASSWORD).await.expect(200));
+        assert_eq!(gate.account(&back).await["email_verified"], true, "who reads the mail owns the address");
+        let dump = format!("{:?}", gate.app.published::<PasswordResetRequested>().await);
+        assert!(!dump.contains(&token), "{dump}");
+        gate.app.assert_healthy().await;
+    }
+
+    async fn a_letter_is_good_for_half_an_hour_and_few_are_sent(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        gate.register(EMAIL).await;
+        let token = gate.forgot(EMAIL).await;
+        gate.bench.clock.advance(Duration::from_secs(30 * 60));
+        gate.reset(&token, NEW_PASSWORD).await.expect_problem(400, "invalid_mailed_token");
+        gate.app.work("auth.purge").await;
+        assert_eq!(gate.count("mailed_tokens").await, 0);
+        let token = gate.forgot(EMAIL).await;
+        gate.bench.clock.advance(Duration::from_secs(29 * 60));
+        gate.reset(&token, NEW_PASSWORD).await.expect(204);
+        gate.register("other@example.com").await;
+        let mut last = String::new();
+        for _ in 0..3 {
+            last = gate.forgot(EMAIL).await;
+        }
+        let sent = gate.app.published::<PasswordResetRequested>().await.len();
+        let forgot = |email: &str| gate.app.post("/auth/password/forgot").json(json!({"email": email})).send();
+        // The fourth answer is like the others, and like that about nobody.
+        let (fourth, nobody) = (forgot(EMAIL).await.expect(202), forgot("nobody@example.com").await.expect(202));
+        assert_eq!((fourth.text.as_str(), nobody.text.as_str()), ("", ""));
+        assert_eq!(fourth.headers.len(), nobody.headers.len());
+        gate.forgot("other@example.com").await;
+        assert_eq!(gate.app.published::<PasswordResetRequested>().await.len(), sent + 1);
+        gate.reset(&last, PASSWORD).await.expect(204);
+        forgot("no address").await.expect_problem(400, "invalid_body");
+    }
+
+    async fn a_newcomer_is_asked_to_verify_the_address(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let (client, eve) = (gate.register(EMAIL).await, gate.register("eve@example.com").await);
+        let event = UserRegistered { user_id: client.user.id, email: EmailAddress::parse(EMAIL).unwrap(), name: None };
+        let id = gate.bench.system.id();
+        for _redelivery in 0..2 {
+            gate.app.deliver(id, &event).await.unwrap();
+        }
+        // Imported users have no password and did not ask for anything.
+        let imported = UserRegistered { user_id: UserId(gate.bench.system.id()), ..event };
+        gate.app.deliver(gate.bench.system.id(), &imported).await.unwrap();
+        let letters = gate.app.published::<EmailVerificationRequested>().await;
+        assert_eq!(letters.len(), 1);
+        let verify = |token: &str| gate.app.post("/auth/email/verify").json(json!({"token": token})).send();
+        let again = || gate.app.post("/auth/email/verification");
+        again().send().await.expect_problem(401, "unauthenticated");
+        again().by(&client.user).send().await.expect(202);
+        verify(&letters[0].token.0).await.expect_problem(400, "invalid_mailed_token");
+        let letter = gate.app.published::<EmailVerificationRequested>().await.pop().unwrap();
+        // A token for one thing is none for another.
+        gate.reset(&letter.token.0, NEW_PASSWORD).await.expect_problem(400, "invalid_mailed_token");
+        assert_eq!(gate.account(&client).await["email_verified"], false);
+        verify(&letter.token.0).await.expect(204);
+        verify(&letter.token.0).await.expect_problem(400, "invalid_mailed_token");
+        assert_eq!(gate.account(&client).await["email_verified"], true);
+        assert_eq!(gate.account(&eve).await["email_verified"], false);
+        again().by(&client.user).send().await.expect(202);
+        assert_eq!(gate.app.published::<EmailVerificationRequested>().await.len(), 2, "nothing is left to verify");
+        gate.app.get("/auth/account").send().await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn an_attacker_cannot_lock_the_owner_out(engine: Engine) {
+        let settings = Settings { max_failures_per_account: 3, max_failures_per_account_in_all: 9, ..cheap() };
+        let gate = Gate::open_with(engine, settings).await;
+        let nothing = limits::Settings { login_per_minute: 0, register_per_minute: 0, ..limits::Settings::default() };
+        let limiter = RateLimiter::new(nothing, gate.bench.clock.clone(), None);
+        let app = TestApp::start_limited(gate.auth.clone(), gate.bench.tokens.verifier(), limiter).await;
+        let post = |path: &str, address: &str, body: Value| app.post(path).header("X-Forwarded-For", address).json(body).send();
+        let login = |address: &str, password: &str| post("/auth/login", address, json!({"email": EMAIL, "password": password}));
+        post("/auth/register", "1.1.1.1", json!({"email": EMAIL, "password": PASSWORD, "username": "ada"})).await.expect(201);
+
+        // One attacker uses up what is theirs.
+        for _ in 0..3 {
+            login("6.6.6.6", "wrong").await.expect_problem(401, "invalid_credentials");
+        }
+        login("6.6.6.6", PASSWORD).await.expect_problem(429, "too_many_requests");
+        login("2.2.2.2", PASSWORD).await.expect(200);
+        // A crowd of them uses up what strangers may do together, and does not let go of it.
+        for address in ["6.6.7.1", "6.6.7.2"] {
+            for _ in 0..3 {
+                login(address, "wrong").await.expect_problem(401, "invalid_credentials");
+            }
+        }
+        login("6.6.7.3", "wrong").await.expect_problem(429, "too_many_requests");
+        login("3.3.3.3", PASSWORD).await.expect_problem(429, "too_many_requests");
+        // The owner gets in from where they have been, under each name, and keeps a bound of their own.
+        login("1.1.1.1", PASSWORD).await.expect(200);
+        login("2.2.2.2", PASSWORD).await.expect(200);
+        post("/users/login", "2.2.2.2", json!({"username": "ada", "password": PASSWORD})).await.expect(200);
+        login("1.1.1.1", "wrong").await.expect_problem(401, "invalid_credentials");
+        // From a new place a letter opens the way.
+        let token = gate.forgot(EMAIL).await;
+        post("/auth/password/reset", "3.3.3.3", json!({"token": token, "new_password": NEW_PASSWORD})).await.expect(204);
+        login("3.3.3.3", NEW_PASSWORD).await.expect(200);
+        login("4.4.4.4", NEW_PASSWORD).await.expect_problem(429, "too_many_requests");
+        // A place where nobody was let in for long is a stranger's again.
+        gate.bench.clock.advance(Duration::from_secs(91 * 86_400));
+        gate.app.work("auth.purge").await;
+        assert_eq!((gate.count("known_clients").await, gate.count("login_failures").await), (0, 0));
     }
 
     async fn long_passwords_count_to_their_last_character(engine: Engine) {
@@ -467,17 +723,125 @@ testkit::on_every_database! {
         gate.app.assert_healthy().await;
     }
 
-    async fn of_twenty_refreshes_at_once_one_wins(engine: Engine) {
+    async fn fifty_refreshes_at_once_leave_one_lineage(engine: Engine) {
         let gate = Gate::open(engine).await;
         let client = gate.register(EMAIL).await;
-        let answers = join_all((0..20).map(|_| gate.try_refresh(&client.refresh_token))).await;
-        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
-        assert_eq!(answers.iter().filter(|answer| answer.code() == "invalid_refresh_token").count(), 19);
-        let winner = Client::of(answers.iter().find(|answer| answer.status == 200).unwrap());
-        // The nineteen others used a spent token, so the winner has lost as well.
-        gate.verify(&winner.user).await.expect_problem(401, "unauthenticated");
-        assert_eq!(gate.count("spent_refresh_tokens").await, 1);
+        let answers = join_all((0..50).map(|_| gate.try_refresh(&client.refresh_token))).await;
+        let all: Vec<Client> = answers.into_iter().map(|answer| Client::of(&answer.expect(200))).collect();
+        for one in &all {
+            assert_eq!(one.refresh_token, all[0].refresh_token, "a second lineage");
+            gate.verify(&one.user).await.expect(200);
+        }
+        assert_eq!((gate.count("sessions").await, gate.count("spent_refresh_tokens").await), (1, 1));
+        // Any of them goes on, and then the token of before is a copy again.
+        let next = gate.refresh(&all[49]).await;
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.try_refresh(&next.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        for one in all.iter().chain([&client, &next]) {
+            gate.verify(&one.user).await.expect_problem(401, "unauthenticated");
+        }
         assert_eq!(gate.app.published::<SessionEnded>().await.len(), 1);
+        gate.app.assert_healthy().await;
+    }
+
+    async fn a_repeated_refresh_is_answered_for_some_seconds_and_after_a_restart(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        let next = gate.refresh(&client).await;
+        let gate = gate.restart(cheap()).await;
+        gate.bench.clock.advance(Duration::from_secs(8));
+        let again = gate.refresh(&client).await;
+        assert_eq!(again.refresh_token, next.refresh_token);
+        // The token that was given out last is remembered as long as it lives.
+        gate.bench.clock.advance(Duration::from_secs(2));
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.try_refresh(&next.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.verify(&again.user).await.expect_problem(401, "unauthenticated");
+        let ended = gate.app.published::<SessionEnded>().await;
+        assert!(ended[0].tokens_expire_at.ms() > again.claims()["exp"].as_i64().unwrap() * 1_000);
+    }
+
+    async fn without_a_grace_every_repetition_ends_the_session(engine: Engine) {
+        let gate = Gate::open_with(engine, Settings { refresh_grace_s: 0, ..cheap() }).await;
+        let client = gate.register(EMAIL).await;
+        let next = gate.refresh(&client).await;
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.verify(&next.user).await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn a_thief_within_the_grace_gets_no_lineage_of_their_own(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let owner = gate.register(EMAIL).await;
+        let owners_next = gate.refresh(&owner).await;
+        let thiefs = gate.refresh(&owner).await;
+        assert_eq!(thiefs.refresh_token, owners_next.refresh_token);
+        // The owner goes on; the thief comes later, with what was spent by that.
+        let after = gate.refresh(&owners_next).await;
+        gate.bench.clock.advance(Duration::from_secs(11));
+        gate.try_refresh(&thiefs.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        for client in [&thiefs, &after] {
+            gate.verify(&client.user).await.expect_problem(401, "unauthenticated");
+            gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        }
+        assert_eq!(gate.count("sessions WHERE ended_at_ms IS NULL").await, 0);
+    }
+
+    async fn a_repetition_does_not_outlive_a_change_of_role_or_a_logout(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let (client, other) = (gate.register(EMAIL).await, gate.login(EMAIL).await);
+        let (next, others_next) = (gate.refresh(&client).await, gate.refresh(&other).await);
+        gate.app.post("/auth/logout").by(&others_next.user).send().await.expect(204);
+        gate.try_refresh(&other.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        let change = gate.change_access(client.user.id, Role::Admin, true).await;
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        assert_eq!(gate.count("sessions WHERE end_reason = 'reuse'").await, 0, "nobody stole anything");
+        gate.app.deliver(gate.bench.system.id(), &change).await.unwrap();
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        gate.verify(&next.user).await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn people_see_and_end_their_own_sessions(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let first = gate.register(EMAIL).await;
+        let body = json!({"email": EMAIL, "password": PASSWORD});
+        let login = gate.app.post("/auth/login").header("User-Agent", &"Browser ".repeat(40)).json(body).send().await;
+        let second = Client::of(&login.expect(200));
+        let eve = gate.register("eve@example.com").await;
+        let list = |user: &TestUser, query: &str| gate.app.get(&format!("/auth/sessions{query}")).by(user).send();
+
+        let page = list(&second.user, "").await.expect(200).json;
+        let id = second.claims()["sid"].clone();
+        let newest = &page["items"][0];
+        assert_eq!((page["items"].as_array().unwrap().len(), &page["next_cursor"]), (2, &Value::Null));
+        assert_eq!((&newest["id"], &newest["current"]), (&id, &json!(true)));
+        assert_eq!(newest["user_agent"].as_str().unwrap().chars().count(), 200);
+        assert_eq!(newest["client_address"], "127.0.0.1");
+        assert_eq!((&page["items"][1]["id"], &page["items"][1]["current"]), (&first.claims()["sid"], &json!(false)));
+        for field in ["created_at", "refreshed_at", "expires_at"] {
+            assert!(newest[field].is_string(), "{page}");
+        }
+        let one = list(&second.user, "?limit=1").await.expect(200).json;
+        let rest = list(&second.user, &format!("?limit=1&cursor={}", one["next_cursor"].as_str().unwrap())).await.expect(200).json;
+        assert_eq!((&rest["items"][0]["id"], &rest["next_cursor"]), (&first.claims()["sid"], &Value::Null));
+        list(&second.user, "?page=1").await.expect_problem(400, "invalid_query");
+        gate.app.get("/auth/sessions").send().await.expect_problem(401, "unauthenticated");
+
+        let path = format!("/auth/sessions/{}", id.as_str().unwrap());
+        let end = || gate.app.call("DELETE", &path);
+        end().send().await.expect_problem(401, "unauthenticated");
+        end().by(&eve.user).send().await.expect_problem(404, "not_found");
+        gate.verify(&second.user).await.expect(200);
+        end().by(&first.user).send().await.expect(204);
+        gate.verify(&second.user).await.expect_problem(401, "unauthenticated");
+        gate.try_refresh(&second.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        end().by(&first.user).send().await.expect_problem(404, "not_found");
+        gate.app.call("DELETE", "/auth/sessions/none").by(&first.user).send().await.expect_problem(404, "not_found");
+        assert_eq!(list(&first.user, "").await.expect(200).json["items"].as_array().unwrap().len(), 1);
+        assert_eq!(gate.app.published::<SessionEnded>().await.len(), 1);
+        // Expired ones are not listed.
+        gate.bench.clock.advance(Duration::from_secs(31 * 86_400));
+        let fresh = gate.login(EMAIL).await;
+        assert_eq!(list(&fresh.user, "").await.expect(200).json["items"].as_array().unwrap().len(), 1);
         gate.app.assert_healthy().await;
     }
 

@@ -6,7 +6,8 @@
 //!   transaction of the inbox row;
 //! - a notification is `sent` only after its transport took it; a crash in between sends it again under the same id, and
 //!   the file transport then overwrites the same file;
-//! - nobody reads another's notifications.
+//! - nobody reads another's notifications;
+//! - a letter with a token goes to its reader only: no endpoint hears of it, and its text is deleted when it is sent or given up.
 //!
 //! Rejected: sending inside the event handler's transaction, which would hold a lock over the network and lose the
 //! message or send it twice when the process dies.
@@ -39,9 +40,12 @@ use platform::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::app::on_email_verification_requested::OnEmailVerificationRequested;
 use crate::app::on_order_created::OnOrderCreated;
 use crate::app::on_order_status_changed::OnOrderStatusChanged;
 use crate::app::on_order_updated::OnOrderUpdated;
+use crate::app::on_password_changed::OnPasswordChanged;
+use crate::app::on_password_reset_requested::OnPasswordResetRequested;
 use crate::app::on_payment_captured::OnPaymentCaptured;
 use crate::app::on_payment_refunded::OnPaymentRefunded;
 use crate::app::on_user_registered::OnUserRegistered;
@@ -131,6 +135,9 @@ impl Module for Notifications {
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
         let context = &self.context;
         vec![
+            Arc::new(OnEmailVerificationRequested { context: context.clone() }),
+            Arc::new(OnPasswordChanged { context: context.clone() }),
+            Arc::new(OnPasswordResetRequested { context: context.clone() }),
             Arc::new(OnOrderCreated { context: context.clone() }),
             Arc::new(OnOrderStatusChanged { context: context.clone() }),
             Arc::new(OnOrderUpdated { context: context.clone() }),

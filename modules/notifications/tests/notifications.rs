@@ -8,11 +8,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use contracts::auth::{EmailVerificationRequested, MailedToken, PasswordChanged, PasswordResetRequested};
 use contracts::orders::{Order, OrderCreated, OrderItem, OrderStatus, OrderStatusChanged, PaymentStatus};
 use contracts::payments::{PaymentCaptured, PaymentFacts};
 use contracts::users::{Profile, Role, UserRegistered};
 use kernel::{EmailAddress, OrderId, PaymentId, Timestamp, UserId};
 use notifications::{Deps, Notifications, Settings};
+use platform::module::Module;
+use sea_orm::{ConnectionTrait, Statement};
 use serde_json::json;
 use testkit::fakes::{FakeUsers, gbp, sku};
 use testkit::{Bench, Engine, TestApp, TestUser, fresh_id};
@@ -142,6 +145,39 @@ testkit::on_every_database! {
         let first = post.app.get("/notifications?limit=2").by(&ada).send().await.expect(200).json;
         let next = format!("/notifications?limit=10&cursor={}", first["next_cursor"].as_str().unwrap());
         assert_eq!(post.app.get(&next).by(&ada).send().await.expect(200).json["items"].as_array().unwrap().len(), 3);
+    }
+
+    async fn a_letter_with_a_token_is_for_its_reader_only(engine: Engine) {
+        let urls = vec!["https://example.com/a".to_owned()];
+        let post = Post::open_with(engine, Settings { webhook_urls: urls, ..Settings::default() }).await;
+        let (admin, ada, eve) = (post.bench.tokens.admin(), post.customer("Ada"), post.customer("Eve"));
+        let token = || MailedToken("tOkEnOfAda".to_owned());
+        let link = Some(MailedToken("https://shop.example/reset?t=tOkEnOfAda".to_owned()));
+        let reset = PasswordResetRequested { user_id: ada.id, token: token(), link, expires_at: Timestamp::EPOCH };
+        let verify = EmailVerificationRequested { user_id: ada.id, token: token(), link: None, expires_at: Timestamp::EPOCH };
+        assert!(!format!("{reset:?} {verify:?}").contains("tOkEn"));
+        let id = fresh_id();
+        for _redelivery in 0..2 {
+            post.app.deliver(id, &reset).await.unwrap();
+        }
+        post.app.deliver(fresh_id(), &verify).await.unwrap();
+        post.app.deliver(fresh_id(), &PasswordChanged { user_id: ada.id, changed_at: Timestamp::EPOCH }).await.unwrap();
+        let mails = post.mails();
+        assert_eq!((mails.len(), mails.iter().filter(|mail| mail.contains("tOkEnOfAda")).count()), (3, 2));
+        assert!(mails.iter().all(|mail| mail.contains(&format!("To: {}\r\n", ada.email))));
+        let told: Vec<_> = post.list(&ada).await.iter().map(|item| item["template"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(told, ["password_changed", "verify_email", "reset_password"]);
+        assert!(post.list(&eve).await.is_empty() && post.list(&admin).await.is_empty());
+        let hooks = post.app.get("/notifications/webhooks").by(&admin).send().await.expect(200).json;
+        let deliveries = format!("/notifications/webhooks/{}/deliveries", hooks["items"][0]["id"].as_str().unwrap());
+        let list = post.app.get(&deliveries).by(&admin).send().await.expect(200).json;
+        assert_eq!(list["items"], json!([]));
+        // What was sent is not kept.
+        let db = post.module.db();
+        let sql = "SELECT body FROM notifications WHERE template <> 'password_changed'";
+        let rows = db.reader().query_all_raw(Statement::from_string(db.backend(), sql)).await.unwrap();
+        let bodies: Vec<String> = rows.iter().map(|row| row.try_get("", "body").unwrap()).collect();
+        assert_eq!(bodies, ["", ""]);
     }
 
     async fn nobody_is_told_of_an_order_without_an_account(engine: Engine) {

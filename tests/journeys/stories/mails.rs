@@ -24,7 +24,7 @@ fn sent(page: &Value, templates: &[&str]) -> bool {
 pub async fn each_step_of_a_purchase_is_told_by_mail(shop: &Shop) {
     let (admin, ada, eve) = (shop.admin().await, shop.newcomer("ada").await, shop.newcomer("eve").await);
     shop.offer(&admin, "MAIL-MUG", 850, 5).await;
-    let mut told = vec!["welcome"];
+    let mut told = vec!["welcome", "verify_email"];
     shop.until("/notifications", &ada, |page| sent(page, &told)).await;
     let order = shop.order(&ada, "order", "MAIL-MUG", 1).send().await.expect(201).json;
     let path = path_of("/orders", &order);

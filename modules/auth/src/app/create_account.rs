@@ -41,8 +41,10 @@ pub(crate) async fn create_account(
     context: &Context,
     new: NewAccount,
 ) -> Result<AccountCreated, AccountError> {
-    let password = Password::choose(new.password).map_err(|_| AccountError::InvalidPassword)?;
-    // A look ahead that spares the hashing; the word that counts is that of `create_profile` below.
+    let password = Password::choose(new.password)?;
+    // First, so that the answer takes as long whether the names are taken or not.
+    let password_hash = context.hasher.hash(password).await?;
+    // A look ahead; the word that counts is that of `create_profile` below.
     if is_taken(context, new.email.as_str()).await? {
         return Err(AccountError::EmailTaken);
     }
@@ -51,7 +53,6 @@ pub(crate) async fn create_account(
     {
         return Err(AccountError::UsernameTaken);
     }
-    let password_hash = context.hasher.hash(password).await?;
     let system = context.db.system();
     let user_id = UserId(system.id());
 

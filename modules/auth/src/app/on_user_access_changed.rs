@@ -6,15 +6,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contracts::auth::{Revoked, SessionEnded, UserSessionsEnded};
 use contracts::event::{Envelope, Event};
 use contracts::users::UserAccessChanged;
-use kernel::Timestamp;
 use platform::bus::{EventHandler, HandleError};
 use platform::inbox;
 
 use crate::Context;
-use crate::store::{sessions, user_revocations};
+use crate::app::announce_ended::announce_ended;
+use crate::store::sessions;
 
 pub(crate) struct OnUserAccessChanged {
     pub(crate) context: Arc<Context>,
@@ -43,29 +42,10 @@ impl EventHandler for OnUserAccessChanged {
         let still_allowed = change.active.then_some(change.role);
         let rows =
             sessions::end_outdated(tx.conn(), change.user_id, change.changed_at, still_allowed, now).await?;
-        // Tokens may have been signed with a longer life than is set now.
-        let latest = rows.iter().map(|row| Timestamp::from_ms(row.tokens_expire_at_ms)).max();
-        let user = UserSessionsEnded {
-            user_id: change.user_id,
-            issued_until: change.changed_at,
-            tokens_expire_at: context
-                .signer
-                .impossible_from(now.max(change.changed_at))
-                .max(latest.unwrap_or(now)),
-        };
-        user_revocations::extend(tx.conn(), &user).await?;
-        tx.emit(&user).await?;
         // Sessions opened after the change began but before it was visible say that they are newer; they end one by one.
-        let newer: Vec<SessionEnded> = rows
-            .iter()
-            .filter(|row| row.access_as_of_ms > change.changed_at.ms())
-            .map(sessions::Model::ended)
-            .collect();
-        for session in &newer {
-            tx.emit(session).await?;
-        }
+        let revoked = announce_ended(context, &mut tx, change.user_id, change.changed_at, &rows).await?;
         tx.commit().await?;
-        context.verifier.revoke(Revoked { sessions: newer, users: vec![user] });
+        context.verifier.revoke(revoked);
         tracing::info!(user.id = %change.user_id, sessions = rows.len(), "ended the sessions of a user whose access changed");
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! Opens a session, with its first pair of tokens.
 
+use std::net::IpAddr;
+
 use contracts::users::Profile;
 use kernel::SessionId;
 
 use crate::Context;
 use crate::app::access::Access;
 use crate::error::AuthError;
-use crate::refresh_token::RefreshToken;
-use crate::store::sessions;
+use crate::secret_token::SecretToken;
+use crate::store::{credentials, sessions};
 
 /// What a login or a refresh hands out. Not `Debug`: tokens are secrets.
 pub(crate) struct TokenPair {
@@ -17,11 +19,26 @@ pub(crate) struct TokenPair {
     pub(crate) refresh_token: String,
 }
 
-pub(crate) async fn open_session(context: &Context, access: Access) -> Result<TokenPair, AuthError> {
+/// What a request says of the client it comes from; people know their sessions by it.
+#[derive(Clone, Default)]
+pub(crate) struct Device {
+    /// 1 to 200 characters, none of them for control.
+    pub(crate) user_agent: Option<String>,
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// Refuses if the password that let the user in is no longer the current one: whoever replaces a password ends every session
+/// of before, so none may slip in afterwards.
+pub(crate) async fn open_session(
+    context: &Context,
+    access: Access,
+    password_version: i64,
+    device: &Device,
+) -> Result<TokenPair, AuthError> {
     let system = context.db.system();
     let now = system.now();
     let session_id = SessionId(system.id());
-    let refresh_token = RefreshToken::create()?;
+    let refresh_token = SecretToken::create()?;
     let token = context.signer.sign(session_id, &access, now)?;
     let row = sessions::Model {
         id: session_id.uuid(),
@@ -35,8 +52,16 @@ pub(crate) async fn open_session(context: &Context, access: Access) -> Result<To
         refresh_expires_at_ms: now.plus(context.refresh_lifetime).ms(),
         ended_at_ms: None,
         end_reason: None,
+        user_agent: device.user_agent.clone(),
+        client_address: device.address.map(|address| address.to_string()),
     };
-    sessions::insert(context.db.writer(), row).await?;
+    let tx = context.db.begin().await?;
+    if !credentials::hold(tx.conn(), access.profile.id, password_version).await? {
+        tx.rollback().await?;
+        return Err(AuthError::InvalidCredentials);
+    }
+    sessions::insert(tx.conn(), row).await?;
+    tx.commit().await?;
     tracing::info!(user.id = %access.profile.id, session.id = %session_id, "opened a session");
     Ok(TokenPair {
         user: access.profile,

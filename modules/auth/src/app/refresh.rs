@@ -1,37 +1,42 @@
 //! Continues a session with a new pair of tokens; the old refresh token is spent.
+//!
+//! Clients with several windows or a bad line send one token more than once. So a spent token is answered again for a short
+//! while, with the very same successor, as long as nobody has used that one: whoever asks, the session has one lineage. A
+//! thief who repeats a token within the grace holds what its owner holds, and the first of both who is behind the other by more than
+//! the grace gives the theft away. Any other repetition ends the session for both, because nobody can tell which is the thief.
 
 use kernel::{SessionId, Timestamp};
 
 use crate::Context;
-use crate::app::access::current_access;
+use crate::app::access::{Access, current_access};
 use crate::app::end_session::end_session;
 use crate::app::open_session::TokenPair;
 use crate::error::AuthError;
-use crate::refresh_token::RefreshToken;
+use crate::secret_token::{Nonce, SecretToken};
+use crate::signing::SignedToken;
 use crate::store::sessions::{EndReason, Rotation};
+use crate::store::spent_refresh_tokens::Spent;
 use crate::store::{sessions, spent_refresh_tokens};
 
-/// If the power fails after the commit, or the answer is lost, the client still has the spent token; its next try ends the
-/// session and it logs in again. The other choice, to accept a spent token for a while, would serve thieves.
+/// If the answer is lost, the client has the grace to ask again; after that its next try ends the session, and it logs in.
 pub(crate) async fn refresh(context: &Context, text: &str) -> Result<TokenPair, AuthError> {
-    let Some(current) = RefreshToken::parse(text) else {
+    let Some(current) = SecretToken::parse(text) else {
         return Err(AuthError::InvalidRefreshToken);
     };
-    let current_hash = current.hash();
-    let Some(session) = sessions::find_by_refresh(context.db.reader(), &current_hash).await? else {
-        return Err(refuse_unknown(context, &current_hash).await?);
+    let Some(session) = sessions::find_by_refresh(context.db.reader(), &current.hash()).await? else {
+        return answer_again(context, &current).await;
     };
     if !session.can_be_refreshed(context.db.system().now()) {
         return Err(AuthError::InvalidRefreshToken);
     }
-    let user_id = session.ended().user_id;
     let session_id = SessionId(session.id);
-    let Some(access) = current_access(context, user_id).await? else {
+    let Some(access) = current_access(context, session.ended().user_id).await? else {
         return Err(AuthError::InvalidRefreshToken);
     };
 
     let now = context.db.system().now();
-    let next = RefreshToken::create()?;
+    let nonce = Nonce::create()?;
+    let next = current.successor(&context.successor_key, &nonce);
     let token = context.signer.sign(session_id, &access, now)?;
     let rotation = Rotation {
         role: access.profile.role,
@@ -40,29 +45,60 @@ pub(crate) async fn refresh(context: &Context, text: &str) -> Result<TokenPair, 
         refresh_hash: next.hash(),
         refresh_expires_at: now.plus(context.refresh_lifetime),
     };
+    let current_hash = current.hash();
     let tx = context.db.begin().await?;
     if !sessions::rotate(tx.conn(), &current_hash, rotation, now).await? {
         tx.rollback().await?;
-        return Err(refuse_unknown(context, &current_hash).await?);
+        return answer_again(context, &current).await;
     }
-    let expires_at = Timestamp::from_ms(session.refresh_expires_at_ms);
-    spent_refresh_tokens::insert(tx.conn(), &current_hash, session_id, expires_at).await?;
+    let spent = Spent {
+        token_hash: &current_hash,
+        session_id,
+        expires_at: Timestamp::from_ms(session.refresh_expires_at_ms),
+        successor_nonce: nonce.bytes(),
+    };
+    spent_refresh_tokens::insert(tx.conn(), spent, now).await?;
     tx.commit().await?;
-    tracing::info!(user.id = %user_id, session.id = %session_id, "refreshed a session");
-    Ok(TokenPair {
+    tracing::info!(user.id = %access.profile.id, session.id = %session_id, "refreshed a session");
+    Ok(pair(context, access, token, &next))
+}
+
+/// A token that is no living session's current one. If it was spent a moment ago and its successor waits to be used, it gives that
+/// successor again. If it was spent otherwise, two parties have it, and the session ends.
+async fn answer_again(context: &Context, spent: &SecretToken) -> Result<TokenPair, AuthError> {
+    let Some((row, session)) = spent_refresh_tokens::find(context.db.reader(), &spent.hash()).await? else {
+        return Err(AuthError::InvalidRefreshToken);
+    };
+    let (user_id, session_id) = (session.ended().user_id, SessionId(session.id));
+    let now = context.db.system().now();
+    let age = now.since(Timestamp::from_ms(row.spent_at_ms));
+    if let Some(nonce) = row.successor_nonce.filter(|_| age < context.refresh_grace) {
+        let next = spent.successor(&context.successor_key, &Nonce::stored(nonce));
+        let Some(access) = current_access(context, user_id).await? else {
+            return Err(AuthError::InvalidRefreshToken);
+        };
+        // The role has changed since: the session is about to end, but not for theft.
+        if access.profile.role.as_str() != session.role {
+            return Err(AuthError::InvalidRefreshToken);
+        }
+        let token = context.signer.sign(session_id, &access, now)?;
+        let (role, as_of) = (access.profile.role, access.as_of);
+        let hash = next.hash();
+        if sessions::give_again(context.db.writer(), &hash, role, as_of, token.impossible_from, now).await? {
+            tracing::info!(user.id = %user_id, session.id = %session_id, "answered a repeated refresh");
+            return Ok(pair(context, access, token, &next));
+        }
+    }
+    tracing::warn!(user.id = %user_id, session.id = %session_id, "a spent refresh token came again");
+    end_session(context, user_id, session_id, EndReason::Reuse).await?;
+    Err(AuthError::InvalidRefreshToken)
+}
+
+fn pair(context: &Context, access: Access, token: SignedToken, next: &SecretToken) -> TokenPair {
+    TokenPair {
         user: access.profile,
         access_token: token.text,
         expires_in_s: context.signer.lifetime_s(),
         refresh_token: next.text(),
-    })
-}
-
-/// A token that continues no living session. If it once did, two parties have it, and nobody can tell which of them is the thief:
-/// the session ends for both.
-async fn refuse_unknown(context: &Context, hash: &[u8]) -> Result<AuthError, AuthError> {
-    if let Some((user_id, session_id)) = spent_refresh_tokens::session_of(context.db.reader(), hash).await? {
-        tracing::warn!(user.id = %user_id, session.id = %session_id, "a spent refresh token came again");
-        end_session(context, user_id, session_id, EndReason::Reuse).await?;
     }
-    Ok(AuthError::InvalidRefreshToken)
 }

@@ -1,7 +1,7 @@
-//! How many wrong passwords one login name may have in a while.
+//! How many failures one thing may have in a while: a login name from one client, a login name from everywhere, a second factor.
 //!
-//! A name has a number of slots. A failure takes a slot until it is as old as the window; with no slot free, nobody
-//! can try this name. Refused attempts take no slot, so the window slides on whatever an attacker sends, and the owner
+//! It has a number of slots. A failure takes a slot until it is as old as the window; with no slot free, nobody
+//! can try. Refused attempts take no slot, so the window slides on whatever an attacker sends, and the owner
 //! gets in again once the flood has stopped, at the latest one window later.
 
 use std::time::Duration;

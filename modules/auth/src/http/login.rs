@@ -7,6 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::Context;
+use crate::app::open_session::Device;
 use crate::domain::login_name::LoginName;
 use crate::domain::password::Password;
 use crate::http::TAG;
@@ -27,7 +28,7 @@ pub(crate) struct Login {
 
 /// Log in
 ///
-/// Of a name only failures are counted: after too many wrong passwords it has to wait.
+/// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself.
 #[utoipa::path(
     tag = TAG,
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
@@ -45,14 +46,15 @@ pub(crate) struct Login {
 pub(crate) async fn login(
     context: web::Data<Context>,
     allowance: Allowance,
+    device: Device,
     body: Json<Login>,
 ) -> Result<HttpResponse, Problem> {
-    respond(context, allowance, body).await
+    respond(context, allowance, device, body).await
 }
 
 /// Log in; the same as `POST /auth/login`
 ///
-/// Of a name only failures are counted: after too many wrong passwords it has to wait.
+/// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself.
 #[utoipa::path(
     tag = TAG,
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
@@ -70,14 +72,16 @@ pub(crate) async fn login(
 pub(crate) async fn login_user(
     context: web::Data<Context>,
     allowance: Allowance,
+    device: Device,
     body: Json<Login>,
 ) -> Result<HttpResponse, Problem> {
-    respond(context, allowance, body).await
+    respond(context, allowance, device, body).await
 }
 
 async fn respond(
     context: web::Data<Context>,
     allowance: Allowance,
+    device: Device,
     Json(body): Json<Login>,
 ) -> Result<HttpResponse, Problem> {
     allowance.spend(Rule::Login).await?;
@@ -90,6 +94,6 @@ async fn respond(
     };
     // Not to the end: a login whose client has gone is dropped, and its place in the hashing queue with it.
     let password = Password::typed(body.password);
-    let pair = crate::app::login::login(&context, &name, password).await?;
+    let pair = crate::app::login::login(&context, &name, password, &device).await?;
     Ok(Tokens::from(pair).respond(StatusCode::OK))
 }

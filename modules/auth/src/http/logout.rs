@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use actix_web::{HttpResponse, post, web};
 use platform::access::Principal;
 use platform::http::no_content;
@@ -8,11 +6,8 @@ use platform::problem::{Problem, ProblemBody};
 use crate::Context;
 use crate::app::end_session::end_session;
 use crate::error::AuthError;
-use crate::http::TAG;
+use crate::http::{SETTLE, TAG};
 use crate::store::sessions::EndReason;
-
-/// How long the answer waits for the other modules to hear of it.
-const SETTLE: Duration = Duration::from_millis(500);
 
 /// End the session of the access token
 ///

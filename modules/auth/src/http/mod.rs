@@ -4,15 +4,25 @@
 //! second one is told that it is taken, and logs in. Storing the answer for a replay would put tokens, which are
 //! secrets, into the database.
 
+mod change_password;
+mod device;
+mod end_session;
+mod forgot_password;
+mod get_account;
 mod jwks;
+mod list_sessions;
 mod login;
 mod logout;
 mod refresh;
 mod register;
+mod request_email_verification;
+mod reset_password;
 mod tokens;
 mod verify;
+mod verify_email;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -21,6 +31,8 @@ use crate::Context;
 
 /// The tag of every operation here.
 const TAG: &str = "auth";
+/// How long an answer waits for the other modules to hear that a session has ended.
+const SETTLE: Duration = Duration::from_millis(500);
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
     config
@@ -32,5 +44,13 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
         .service(refresh::refresh)
         .service(logout::logout)
         .service(verify::verify)
+        .service(list_sessions::list_sessions)
+        .service(end_session::end_session)
+        .service(change_password::change_password)
+        .service(forgot_password::forgot_password)
+        .service(reset_password::reset_password)
+        .service(verify_email::verify_email)
+        .service(request_email_verification::request_email_verification)
+        .service(get_account::get_account)
         .service(jwks::jwks);
 }

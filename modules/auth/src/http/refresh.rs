@@ -19,7 +19,8 @@ pub(crate) struct Refresh {
 
 /// Get a new pair of tokens for a refresh token
 ///
-/// The refresh token is spent by this. If a spent one comes again, two parties have it: the session ends for both.
+/// The refresh token is spent by this. Repeated within some seconds, it gives the same refresh token again, as long as nobody has
+/// used that one. If a spent one comes otherwise, two parties have it: the session ends for both.
 /// After a change of the role the session has ended; log in anew.
 #[utoipa::path(
     tag = TAG,

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::Context;
 use crate::app::create_account::NewAccount;
+use crate::app::open_session::Device;
 use crate::error::AuthError;
 use crate::http::TAG;
 use crate::http::tokens::Tokens;
@@ -18,7 +19,7 @@ use crate::http::tokens::Tokens;
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Register {
     email: EmailAddress,
-    /// 8 to 128 characters of any kind.
+    /// 8 to 128 characters of any kind, but none of the most usual passwords, and none of your names.
     #[schema(min_length = 8, max_length = 128, example = "correct horse battery staple", format = Password)]
     password: String,
     /// A second name to log in with: 3 to 64 characters of `a-z`, `0-9`, dot, underscore and hyphen.
@@ -47,9 +48,10 @@ pub(crate) struct Register {
 pub(crate) async fn register(
     context: web::Data<Context>,
     allowance: Allowance,
+    device: Device,
     body: Json<Register>,
 ) -> Result<HttpResponse, Problem> {
-    respond(context, allowance, body).await
+    respond(context, allowance, device, body).await
 }
 
 /// Create a customer's account and log in; the same as `POST /auth/register`
@@ -70,14 +72,16 @@ pub(crate) async fn register(
 pub(crate) async fn register_user(
     context: web::Data<Context>,
     allowance: Allowance,
+    device: Device,
     body: Json<Register>,
 ) -> Result<HttpResponse, Problem> {
-    respond(context, allowance, body).await
+    respond(context, allowance, device, body).await
 }
 
 async fn respond(
     context: web::Data<Context>,
     allowance: Allowance,
+    device: Device,
     Json(body): Json<Register>,
 ) -> Result<HttpResponse, Problem> {
     allowance.spend(Rule::Registration).await?;
@@ -91,7 +95,7 @@ async fn respond(
     let context = context.into_inner();
     let system = context.db.system().clone();
     let pair = system
-        .to_the_end(async move { crate::app::register::register(&context, account).await })
+        .to_the_end(async move { crate::app::register::register(&context, account, &device).await })
         .await
         .map_err(AuthError::from)??;
     Ok(Tokens::from(pair).respond(StatusCode::CREATED))

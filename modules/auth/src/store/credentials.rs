@@ -5,8 +5,8 @@ use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, QueryFilter, QuerySelect, Set};
 use uuid::Uuid;
 
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -17,7 +17,14 @@ pub(crate) struct Model {
     pub password_hash: String,
     pub created_at_ms: i64,
     pub changed_at_ms: i64,
+    /// Counts the passwords of this user, not the hashes of one.
+    pub password_version: i64,
+    /// When the password was replaced by another one; never: null.
+    pub password_changed_at_ms: Option<i64>,
 }
+
+/// The version of the password that an account begins with.
+pub(crate) const FIRST_PASSWORD: i64 = 1;
 
 /// A hash is no password, but nothing to read in a log either.
 impl std::fmt::Debug for Model {
@@ -31,8 +38,52 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-pub(crate) async fn hash_of(conn: &impl ConnectionTrait, user_id: UserId) -> Result<Option<String>, DbErr> {
-    Ok(Entity::find_by_id(user_id.uuid()).one(conn).await?.map(|row| row.password_hash))
+pub(crate) async fn of(conn: &impl ConnectionTrait, user_id: UserId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(user_id.uuid()).one(conn).await
+}
+
+/// Whether a version of the password is the current one. Until the transaction ends, it stays so.
+pub(crate) async fn hold(tx: &DatabaseTransaction, user_id: UserId, version: i64) -> Result<bool, DbErr> {
+    let row = Entity::find_by_id(user_id.uuid()).lock_shared().one(tx).await?;
+    Ok(row.is_some_and(|row| row.password_version == version))
+}
+
+/// The same for whoever is about to replace the password: two at once wait for each other.
+pub(crate) async fn hold_alone(
+    tx: &DatabaseTransaction,
+    user_id: UserId,
+    version: i64,
+) -> Result<bool, DbErr> {
+    let row = Entity::find_by_id(user_id.uuid()).lock_exclusive().one(tx).await?;
+    Ok(row.is_some_and(|row| row.password_version == version))
+}
+
+/// Stores another password; for an imported user, who has none, the first one.
+pub(crate) async fn replace_password(
+    conn: &impl ConnectionTrait,
+    user_id: UserId,
+    password_hash: String,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        user_id: Set(user_id.uuid()),
+        password_hash: Set(password_hash),
+        created_at_ms: Set(now.ms()),
+        changed_at_ms: Set(now.ms()),
+        password_version: Set(FIRST_PASSWORD),
+        password_changed_at_ms: Set(Some(now.ms())),
+    };
+    let next_version = Expr::col((Entity, Column::PasswordVersion)).add(1);
+    Entity::insert(row)
+        .on_conflict(
+            OnConflict::column(Column::UserId)
+                .update_columns([Column::PasswordHash, Column::ChangedAtMs, Column::PasswordChangedAtMs])
+                .value(Column::PasswordVersion, next_version)
+                .to_owned(),
+        )
+        .exec_without_returning(conn)
+        .await
+        .map(|_| ())
 }
 
 pub(crate) async fn insert(
@@ -46,6 +97,8 @@ pub(crate) async fn insert(
         password_hash: Set(password_hash),
         created_at_ms: Set(now.ms()),
         changed_at_ms: Set(now.ms()),
+        password_version: Set(FIRST_PASSWORD),
+        password_changed_at_ms: Set(None),
     };
     Entity::insert(row).exec_without_returning(conn).await.map(|_| ())
 }

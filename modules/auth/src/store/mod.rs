@@ -1,8 +1,11 @@
 //! Tables and their named queries. Queries run on the connection they are given and never commit.
 
 pub(crate) mod credentials;
+pub(crate) mod known_clients;
 pub(crate) mod login_failures;
+pub(crate) mod mailed_tokens;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
 pub(crate) mod spent_refresh_tokens;
 pub(crate) mod user_revocations;
+pub(crate) mod verified_emails;

@@ -2,12 +2,12 @@
 
 use contracts::auth::SessionEnded;
 use contracts::users::Role;
-use kernel::{SessionId, Timestamp, UserId};
+use kernel::{Cursor, CursorError, Limit, Page, SessionId, Timestamp, UserId};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Query};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect,
@@ -36,6 +36,10 @@ pub(crate) struct Model {
     pub ended_at_ms: Option<i64>,
     /// `logout`, `reuse` or `access_changed`.
     pub end_reason: Option<String>,
+    /// What the client called itself when it logged in.
+    pub user_agent: Option<String>,
+    /// Where it logged in from.
+    pub client_address: Option<String>,
 }
 
 impl std::fmt::Debug for Model {
@@ -55,7 +59,7 @@ impl ActiveModelBehavior for ActiveModel {}
 /// Why a session ended before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndReason {
-    /// The user logged out.
+    /// The user ended it, from itself or from another session.
     Logout,
     /// A spent refresh token came again: someone has a copy.
     Reuse,
@@ -109,7 +113,14 @@ pub(crate) async fn find_by_refresh(
     Entity::find().filter(Column::RefreshHash.eq(hash.to_vec())).one(conn).await
 }
 
-/// Replaces the refresh token, if it is still the current one of a living session. Of several at once, one succeeds.
+/// The later of what is stored and what is new.
+fn later(column: Column, new: Timestamp) -> CaseStatement {
+    let stored = Expr::col((Entity, column));
+    CaseStatement::new().case(stored.clone().lt(new.ms()), new.ms()).finally(stored)
+}
+
+/// Replaces the refresh token, if it is still the current one of a living session. Of several at once, one succeeds. Answers
+/// to repetitions may have given out younger access tokens than this one; they stay remembered.
 pub(crate) async fn rotate(
     conn: &impl ConnectionTrait,
     current_hash: &[u8],
@@ -119,8 +130,8 @@ pub(crate) async fn rotate(
     let changed = Entity::update_many()
         .col_expr(Column::Role, Expr::value(next.role.as_str()))
         .col_expr(Column::RefreshedAtMs, Expr::value(now.ms()))
-        .col_expr(Column::AccessAsOfMs, Expr::value(next.access_as_of.ms()))
-        .col_expr(Column::TokensExpireAtMs, Expr::value(next.tokens_expire_at.ms()))
+        .col_expr(Column::AccessAsOfMs, later(Column::AccessAsOfMs, next.access_as_of).into())
+        .col_expr(Column::TokensExpireAtMs, later(Column::TokensExpireAtMs, next.tokens_expire_at).into())
         .col_expr(Column::RefreshHash, Expr::value(next.refresh_hash))
         .col_expr(Column::RefreshExpiresAtMs, Expr::value(next.refresh_expires_at.ms()))
         .filter(Column::RefreshHash.eq(current_hash.to_vec()))
@@ -129,6 +140,52 @@ pub(crate) async fn rotate(
         .exec(conn)
         .await?;
     Ok(changed.rows_affected == 1)
+}
+
+/// One more access token for a session whose current refresh token is this one and which still has this role; false if that
+/// no longer holds.
+pub(crate) async fn give_again(
+    conn: &impl ConnectionTrait,
+    current_hash: &[u8],
+    role: Role,
+    access_as_of: Timestamp,
+    tokens_expire_at: Timestamp,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let changed = Entity::update_many()
+        .col_expr(Column::AccessAsOfMs, later(Column::AccessAsOfMs, access_as_of).into())
+        .col_expr(Column::TokensExpireAtMs, later(Column::TokensExpireAtMs, tokens_expire_at).into())
+        .filter(Column::RefreshHash.eq(current_hash.to_vec()))
+        .filter(Column::Role.eq(role.as_str()))
+        .filter(Column::EndedAtMs.is_null())
+        .filter(Column::RefreshExpiresAtMs.gt(now.ms()))
+        .exec(conn)
+        .await?;
+    Ok(changed.rows_affected == 1)
+}
+
+/// A page of the living sessions of a user, newest first.
+pub(crate) async fn page_of(
+    conn: &impl ConnectionTrait,
+    user_id: UserId,
+    limit: Limit,
+    cursor: Option<&Cursor>,
+    now: Timestamp,
+) -> Result<Result<Page<Model>, CursorError>, DbErr> {
+    let mut query = Entity::find()
+        .filter(Column::UserId.eq(user_id.uuid()))
+        .filter(Column::EndedAtMs.is_null())
+        .filter(Column::RefreshExpiresAtMs.gt(now.ms()))
+        .order_by_desc(Column::Id)
+        .limit(limit.probe());
+    if let Some(cursor) = cursor {
+        match cursor.unpack::<1>().and_then(|[id]| Uuid::parse_str(&id).map_err(|_| CursorError)) {
+            Ok(before) => query = query.filter(Column::Id.lt(before)),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    let rows = query.all(conn).await?;
+    Ok(Ok(Page::from_probe(rows, limit, |row| Cursor::pack(&[&row.id.to_string()]))))
 }
 
 /// Ends a living session of a user; the row, or `None` if there is nothing to end.

@@ -2,9 +2,12 @@
 
 pub(crate) mod create_webhook;
 pub(crate) mod delete_webhook;
+pub(crate) mod on_email_verification_requested;
 pub(crate) mod on_order_created;
 pub(crate) mod on_order_status_changed;
 pub(crate) mod on_order_updated;
+pub(crate) mod on_password_changed;
+pub(crate) mod on_password_reset_requested;
 pub(crate) mod on_payment_captured;
 pub(crate) mod on_payment_refunded;
 pub(crate) mod on_user_registered;

@@ -6,8 +6,10 @@ use futures_util::StreamExt;
 use kernel::Timestamp;
 use platform::lease::{self, LEASE};
 use sea_orm::DbErr;
+use uuid::Uuid;
 
 use crate::Context;
+use crate::domain::letter::SECRET_TEMPLATES;
 use crate::domain::mail::Mail;
 use crate::store::notifications;
 
@@ -60,15 +62,25 @@ async fn send(context: &Context, row: notifications::Model) -> Result<(), DbErr>
     match lease::keep(renew, context.transport.send(&mail)).await {
         Ok(()) => {
             tracing::info!(notification.id = %row.id, template = %row.template, "sent a notification");
-            notifications::mark_sent(db.writer(), row.id, system.now()).await
+            notifications::mark_sent(db.writer(), row.id, system.now()).await?;
+            forget_secret(context, &row.template, row.id).await
         }
         Err(error) => {
             let attempts = row.attempts + 1;
             tracing::warn!(notification.id = %row.id, attempts, cause = %error, "a notification was not sent");
             let next = (attempts < MAX_ATTEMPTS).then(|| system.now().plus(back_off(attempts)));
-            notifications::mark_failure(db.writer(), row.id, error.to_string(), next).await
+            notifications::mark_failure(db.writer(), row.id, error.to_string(), next).await?;
+            if next.is_none() { forget_secret(context, &row.template, row.id).await } else { Ok(()) }
         }
     }
+}
+
+/// Deletes the text of a letter with a token, which is of no more use here.
+async fn forget_secret(context: &Context, template: &str, id: Uuid) -> Result<(), DbErr> {
+    if SECRET_TEMPLATES.contains(&template) {
+        notifications::withhold_body(context.db.writer(), id).await?;
+    }
+    Ok(())
 }
 
 /// 1 s, doubled with each failure, an hour at most.

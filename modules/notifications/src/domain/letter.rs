@@ -27,6 +27,61 @@ pub(crate) fn welcome(name: Option<&str>) -> Letter {
     }
 }
 
+/// The letters whose bodies are secrets: they are not kept once they are sent.
+pub(crate) const SECRET_TEMPLATES: &[&str] = &["verify_email", "reset_password"];
+
+/// A token, and the page that takes it, if the shop has one.
+pub(crate) struct Proof<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) link: Option<&'a str>,
+}
+
+impl Proof<'_> {
+    fn paragraph(&self) -> String {
+        match self.link.map(one_line) {
+            Some(link) => {
+                format!("Open this page:\n\n  {link}\n\nOr use this token: {}\n", one_line(self.token))
+            }
+            None => format!("Your token: {}\n", one_line(self.token)),
+        }
+    }
+}
+
+pub(crate) fn verify_email(name: Option<&str>, proof: &Proof<'_>) -> Letter {
+    Letter {
+        template: "verify_email",
+        subject: "Confirm your email address".to_owned(),
+        body: format!(
+            "{}\n\nPlease confirm that this address is yours. {}\nIt is good once and for a day.\n",
+            greeting(name),
+            proof.paragraph()
+        ),
+    }
+}
+
+pub(crate) fn reset_password(name: Option<&str>, proof: &Proof<'_>) -> Letter {
+    Letter {
+        template: "reset_password",
+        subject: "Choose another password".to_owned(),
+        body: format!(
+            "{}\n\nSomeone, most likely you, wants to choose another password for your account. {}\nIt is good once and for half an hour. If it was not you, do nothing: your password stays as it is.\n",
+            greeting(name),
+            proof.paragraph()
+        ),
+    }
+}
+
+pub(crate) fn password_changed(name: Option<&str>) -> Letter {
+    Letter {
+        template: "password_changed",
+        subject: "Your password was changed".to_owned(),
+        body: format!(
+            "{}\n\nYour account has another password, and everyone who was logged in has to log in anew. If it was not you, ask for a letter to choose another password at once.\n",
+            greeting(name)
+        ),
+    }
+}
+
 pub(crate) fn order_created(name: Option<&str>, number: &str, lines: &[LetterLine], total: Money) -> Letter {
     let number = one_line(number);
     let list: String = lines
@@ -106,6 +161,18 @@ mod tests {
         assert_eq!(letter.subject, "We have your order N-1");
         assert!(letter.body.starts_with("Dear Ada,\n\nThank you for your order N-1."), "{}", letter.body);
         assert!(letter.body.contains("  2 x Blue mug  Pay to: me: 17.00 GBP\n"), "{}", letter.body);
+    }
+
+    #[test]
+    fn a_letter_with_a_token_has_it_and_the_page_that_takes_it() {
+        let bare = reset_password(Some("Ada"), &Proof { token: "t0ken", link: None });
+        assert!(bare.body.contains("Your token: t0ken\n"), "{}", bare.body);
+        let link = Some("https://shop.example/reset?t=t0ken");
+        let linked = verify_email(None, &Proof { token: "t0ken", link });
+        assert!(linked.body.contains("  https://shop.example/reset?t=t0ken\n"), "{}", linked.body);
+        for letter in [bare, linked] {
+            assert!(SECRET_TEMPLATES.contains(&letter.template) && !letter.subject.contains("t0ken"));
+        }
     }
 
     #[test]

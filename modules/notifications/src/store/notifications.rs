@@ -145,6 +145,17 @@ pub(crate) async fn mark_failure(
     update.exec(conn).await.map(|_| ())
 }
 
+/// Deletes the text of a letter that no longer waits.
+pub(crate) async fn withhold_body(conn: &impl ConnectionTrait, id: Uuid) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Body, Expr::value(""))
+        .filter(Column::Id.eq(id))
+        .filter(Column::Status.ne(QUEUED))
+        .exec(conn)
+        .await
+        .map(|_| ())
+}
+
 /// Queued before an instant and still not sent.
 pub(crate) async fn waiting_since(
     conn: &impl ConnectionTrait,

@@ -95,7 +95,7 @@ impl Event for SessionEnded {
     }
 }
 
-/// Every token of a user issued up to an instant ended (role change, deactivation).
+/// Every token of a user issued up to an instant ended (role change, deactivation, another password).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserSessionsEnded {
     /// Whose.
@@ -129,5 +129,75 @@ impl Event for SigningKeysChanged {
     /// There is one set of keys.
     fn aggregate_id(&self) -> Uuid {
         Uuid::nil()
+    }
+}
+
+/// A token on its way into a letter. It proves who reads the mailbox, so its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MailedToken(pub String);
+
+impl std::fmt::Debug for MailedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MailedToken(..)")
+    }
+}
+
+/// Someone wants to choose another password for an account; its owner is mailed the token that allows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordResetRequested {
+    /// Whose account.
+    pub user_id: UserId,
+    /// Good for one reset.
+    pub token: MailedToken,
+    /// Where to use it, with the token in it, if the shop has such a page.
+    pub link: Option<MailedToken>,
+    /// After this instant it is void.
+    pub expires_at: Timestamp,
+}
+
+impl Event for PasswordResetRequested {
+    const TYPE: &'static str = "auth.password_reset_requested";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.user_id.uuid()
+    }
+}
+
+/// An account's owner is mailed a token, and shows by it that the address is theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmailVerificationRequested {
+    /// Whose account.
+    pub user_id: UserId,
+    /// Good for one verification.
+    pub token: MailedToken,
+    /// Where to use it, with the token in it, if the shop has such a page.
+    pub link: Option<MailedToken>,
+    /// After this instant it is void.
+    pub expires_at: Timestamp,
+}
+
+impl Event for EmailVerificationRequested {
+    const TYPE: &'static str = "auth.email_verification_requested";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.user_id.uuid()
+    }
+}
+
+/// An account has another password; its owner is told, in case it was not them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordChanged {
+    /// Whose account.
+    pub user_id: UserId,
+    /// Since when.
+    pub changed_at: Timestamp,
+}
+
+impl Event for PasswordChanged {
+    const TYPE: &'static str = "auth.password_changed";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.user_id.uuid()
     }
 }

@@ -7,7 +7,10 @@
 //! It is written by hand because a process may run one module and know the handlers of that one only. A test compares it
 //! with the handlers of the whole shop.
 
-use crate::auth::{SessionEnded, SigningKeysChanged, UserSessionsEnded};
+use crate::auth::{
+    EmailVerificationRequested, PasswordChanged, PasswordResetRequested, SessionEnded, SigningKeysChanged,
+    UserSessionsEnded,
+};
 use crate::catalog::ProductChanged;
 use crate::event::Event;
 use crate::inventory::StockRanLow;
@@ -32,6 +35,9 @@ const fn route<E: Event>(from: &'static str, to: &'static [&'static str]) -> Rou
 
 /// Every type of event.
 pub const ROUTES: &[Route] = &[
+    route::<EmailVerificationRequested>("auth", &["notifications"]),
+    route::<PasswordChanged>("auth", &["notifications"]),
+    route::<PasswordResetRequested>("auth", &["notifications"]),
     route::<SessionEnded>("auth", &[]),
     route::<SigningKeysChanged>("auth", &[]),
     route::<UserSessionsEnded>("auth", &[]),
@@ -46,7 +52,7 @@ pub const ROUTES: &[Route] = &[
     route::<PaymentRefunded>("payments", &["notifications", "orders"]),
     route::<PaymentVoided>("payments", &["orders"]),
     route::<UserAccessChanged>("users", &["auth"]),
-    route::<UserRegistered>("users", &["notifications"]),
+    route::<UserRegistered>("users", &["auth", "notifications"]),
 ];
 
 /// Who subscribes to what: [`ROUTES`], or those of a test.
