@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 pub const LEASE: Duration = Duration::from_secs(3);
 /// How much longer workers keep away from what a client asked for and may ask for again: whoever was told to come back in a
 /// second goes on with their request, instead of hearing that it was undone.
-const CLIENT_FIRST: Duration = Duration::from_millis(1_500);
+pub const CLIENT_FIRST: Duration = Duration::from_millis(1_500);
 /// How often work that goes on renews its lease, and how long it waits for that: twice may fail.
 const RENEW_EVERY: Duration = Duration::from_millis(750);
 /// How often a worker looks for work that was left behind.
