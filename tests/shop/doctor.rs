@@ -69,7 +69,7 @@ fn within_modules() -> Vec<Plant> {
             "auth",
             "auth.one_active_key",
             "",
-            "UPDATE signing_keys SET state = 'retired'",
+            "UPDATE signing_keys SET state = 'retired', private_key = NULL, retires_at_ms = 1",
             "0 active signing keys",
         ),
         plant(

@@ -8,6 +8,7 @@ use platform::problem::{ErrorCode, Problem, codes};
 use sea_orm::DbErr;
 use thiserror::Error;
 
+use crate::domain::api_key::{ApiKeyFault, MAX_KEYS};
 use crate::hashing::HashingError;
 
 pub(crate) const INVALID_CREDENTIALS: ErrorCode =
@@ -16,11 +17,13 @@ pub(crate) const INVALID_REFRESH_TOKEN: ErrorCode =
     ErrorCode::new("invalid_refresh_token", 401, "The refresh token is not valid or no longer valid");
 pub(crate) const EMAIL_TAKEN: ErrorCode =
     ErrorCode::new("email_taken", 409, "An account with this email exists");
+pub(crate) const TOO_MANY_API_KEYS: ErrorCode =
+    ErrorCode::new("too_many_api_keys", 409, "There are as many API keys as there may be");
 pub(crate) const USERNAME_TAKEN: ErrorCode = ErrorCode::new("username_taken", 409, "This username is taken");
 
 /// The codes of this module.
 pub(crate) const CODES: &[ErrorCode] =
-    &[INVALID_CREDENTIALS, INVALID_REFRESH_TOKEN, EMAIL_TAKEN, USERNAME_TAKEN];
+    &[INVALID_CREDENTIALS, INVALID_REFRESH_TOKEN, EMAIL_TAKEN, USERNAME_TAKEN, TOO_MANY_API_KEYS];
 
 /// When to come back if the hashing queue is full, seconds: it empties within some.
 const BUSY_RETRY_AFTER_S: &str = "2";
@@ -78,6 +81,14 @@ pub(crate) enum AuthError {
     Throttled { retry_after: Duration },
     #[error("the refresh token is not valid")]
     InvalidRefreshToken,
+    /// What was asked for is no API key, and where it says so.
+    #[error("{fault}")]
+    ApiKey { pointer: String, fault: ApiKeyFault },
+    #[error("there is no free slot for an API key")]
+    TooManyApiKeys,
+    /// None of the caller's, or one that was revoked before.
+    #[error("there is no such API key")]
+    NoApiKey,
     #[error(transparent)]
     Hashing(#[from] HashingError),
     #[error("the profile could not be read")]
@@ -112,6 +123,12 @@ impl From<AuthError> for Problem {
                 "The refresh token is unknown, expired or spent. Log in again.",
             )
             .header(header::WWW_AUTHENTICATE, "Bearer"),
+            AuthError::ApiKey { pointer, fault } => Problem::invalid(&pointer, fault.to_string()),
+            AuthError::TooManyApiKeys => Problem::new(
+                TOO_MANY_API_KEYS,
+                format!("A user has at most {MAX_KEYS} API keys. Revoke one that is not needed any more."),
+            ),
+            AuthError::NoApiKey => Problem::not_found("API key"),
             AuthError::Hashing(error) => error.into(),
             AuthError::Users(error) => Problem::unavailable(&error),
             AuthError::Database(error) => error.into(),

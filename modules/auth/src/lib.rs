@@ -11,7 +11,9 @@
 //!   "every token as of an instant or earlier is void" ends what a change of role must end and nothing newer;
 //! - what was revoked is remembered, here and by every verifier, until no such token can be accepted any more;
 //! - a login name has a bounded number of failures in a sliding window (primary key), and memory of it is bounded too:
-//!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge.
+//!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge;
+//! - an API key is stored as a hash, acts as its owner with the role of the moment and within its scopes, lives a year at most, and
+//!   an owner has a bounded number of them (unique index over numbered slots).
 //!
 //! A session ends by logout, by reuse, by expiry, or because the user's role or activity changed: a refresh does not carry a
 //! session over such a change, so the user logs in anew, and every token of before is refused at once. `users`
@@ -255,10 +257,15 @@ impl Module for Auth {
 
     fn workers(&self) -> Vec<Worker> {
         let (purging, following) = (self.context.clone(), self.context.clone());
+        let forgetting = self.context.clone();
         vec![
             Worker::every("auth.purge", Duration::from_secs(3_600), move || {
                 let context = purging.clone();
                 async move { Ok(app::purge::purge(&context).await?) }
+            }),
+            Worker::every("auth.purge_api_keys", Duration::from_secs(3_600), move || {
+                let context = forgetting.clone();
+                async move { Ok(app::revoke_api_key::purge(&context).await?) }
             }),
             Worker::every("auth.follow_signing_key", signing::LOOK_EVERY, move || {
                 let context = following.clone();

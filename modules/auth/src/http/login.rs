@@ -30,6 +30,7 @@ pub(crate) struct Login {
 /// Of a name only failures are counted: after too many wrong passwords it has to wait.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
     request_body = Login,
     responses(
@@ -55,6 +56,7 @@ pub(crate) async fn login(
 /// Of a name only failures are counted: after too many wrong passwords it has to wait.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
     request_body = Login,
     responses(

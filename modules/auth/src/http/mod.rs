@@ -4,7 +4,10 @@
 //! second one is told that it is taken, and logs in. Storing the answer for a replay would put tokens, which are
 //! secrets, into the database.
 
+mod create_api_key;
+mod delete_api_key;
 mod jwks;
+mod list_api_keys;
 mod login;
 mod logout;
 mod refresh;
@@ -32,5 +35,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
         .service(refresh::refresh)
         .service(logout::logout)
         .service(verify::verify)
+        .service(create_api_key::create_api_key)
+        .service(list_api_keys::list_api_keys)
+        .service(delete_api_key::delete_api_key)
         .service(jwks::jwks);
 }

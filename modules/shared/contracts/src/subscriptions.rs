@@ -7,7 +7,7 @@
 //! It is written by hand because a process may run one module and know the handlers of that one only. A test compares it
 //! with the handlers of the whole shop.
 
-use crate::auth::{SessionEnded, SigningKeysChanged, UserSessionsEnded};
+use crate::auth::{ApiKeyRevoked, SessionEnded, SigningKeysChanged, UserSessionsEnded};
 use crate::catalog::ProductChanged;
 use crate::event::Event;
 use crate::inventory::StockRanLow;
@@ -32,6 +32,7 @@ const fn route<E: Event>(from: &'static str, to: &'static [&'static str]) -> Rou
 
 /// Every type of event.
 pub const ROUTES: &[Route] = &[
+    route::<ApiKeyRevoked>("auth", &[]),
     route::<SessionEnded>("auth", &[]),
     route::<SigningKeysChanged>("auth", &[]),
     route::<UserSessionsEnded>("auth", &[]),
