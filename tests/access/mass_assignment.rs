@@ -40,7 +40,8 @@ pub fn story(topology: Topology) -> Result<(), String> {
         let bodies = documented(&shop).await;
         let (admin, ada) = (shop.admin().await, shop.newcomer("ada").await);
         let attempts = attempts(&shop, &admin, &ada).await;
-        let listed: BTreeSet<String> = attempts.iter().map(|one| format!("{} {}", one.method, one.operation)).collect();
+        let listed: BTreeSet<String> =
+            attempts.iter().map(|one| format!("{} {}", one.method, one.operation)).collect();
         let there: BTreeSet<String> = bodies.keys().cloned().collect();
         let unlisted: Vec<_> = there.symmetric_difference(&listed).collect();
         assert!(unlisted.is_empty(), "bodies without an attempt, or attempts without a body: {unlisted:#?}");
@@ -48,7 +49,12 @@ pub fn story(topology: Topology) -> Result<(), String> {
             try_it(&shop, attempt, &bodies[&format!("{} {}", attempt.method, attempt.operation)]).await;
         }
         nothing_came_of_it(&shop, &admin, &ada).await;
-        report(&format!("{} bodies x {} fields x {}: without effect", attempts.len(), injected().len(), topology.name()));
+        report(&format!(
+            "{} bodies x {} fields x {}: without effect",
+            attempts.len(),
+            injected().len(),
+            topology.name()
+        ));
     });
     running.assert_healthy()?;
     running.stop()
@@ -108,11 +114,19 @@ async fn try_it(shop: &Shop, attempt: &Attempt, own: &BTreeSet<String>) {
     assert!(!answer.text.contains("66600066"), "{method} {operation} took a price: {}", answer.text);
     if answer.status < 300 {
         for (name, value) in [("status", json!("delivered")), ("active", json!(false))] {
-            assert!(own.contains(name) || told.get(name) != Some(&value), "{method} {operation} took {name}: {}", answer.text);
+            assert!(
+                own.contains(name) || told.get(name) != Some(&value),
+                "{method} {operation} took {name}: {}",
+                answer.text
+            );
         }
         let role = told.get("user").map_or(told.get("role"), |user| user.get("role"));
         let is_the_admins = *operation == "/auth/login" || *operation == "/users/login";
-        assert!(own.contains("role") || is_the_admins || role != Some(&json!("admin")), "{method} {operation} took a role: {}", answer.text);
+        assert!(
+            own.contains("role") || is_the_admins || role != Some(&json!("admin")),
+            "{method} {operation} took a role: {}",
+            answer.text
+        );
     }
 }
 
@@ -134,17 +148,31 @@ async fn attempts(shop: &Shop, admin: &Person, ada: &Person) -> Vec<Attempt> {
     let address = json!({"name": "Ada", "line1": "12 St James's Square", "city": "London", "country": "GB"});
     let home = shop.post("/users/me/addresses").bearer(&ada.token).key("home").json(address.clone());
     let home = home.unrecorded().send().await.expect(201).json;
-    let guest = shop.put(&format!("/cart/items/{sku}")).json(json!({"quantity": 1})).unrecorded().send().await.expect(200);
+    let guest = shop
+        .put(&format!("/cart/items/{sku}"))
+        .json(json!({"quantity": 1}))
+        .unrecorded()
+        .send()
+        .await
+        .expect(200);
     let guest_cart = guest.header("x-cart-token").to_owned();
     let login = json!({"email": ada.email, "password": PASSWORD});
     let spare = shop.log_in(&ada.email, PASSWORD).await;
     let newcomer = |name: &str| json!({"email": shop.email(name), "password": PASSWORD});
     let goods = json!({"sku": "MASS-CUP", "name": "A cup", "price": pence(900), "category": "cups"});
     let mut attempts = Vec::new();
-    let mut add = |method, operation: &'static str, path: String, by: Option<&Person>, body: Value, status| {
-        let path = if path.is_empty() { operation.to_owned() } else { path };
-        attempts.push(Attempt { method, operation, path, by: by.map(|person| person.token.clone()), body, status });
-    };
+    let mut add =
+        |method, operation: &'static str, path: String, by: Option<&Person>, body: Value, status| {
+            let path = if path.is_empty() { operation.to_owned() } else { path };
+            attempts.push(Attempt {
+                method,
+                operation,
+                path,
+                by: by.map(|person| person.token.clone()),
+                body,
+                status,
+            });
+        };
     let none = String::new;
     let of = |list: &str, thing: &Value, end: &str| format!("{}{end}", path_of(list, thing));
     add("POST", "/auth/register", none(), None, newcomer("one"), 201);
@@ -162,20 +190,76 @@ async fn attempts(shop: &Shop, admin: &Person, ada: &Person) -> Vec<Attempt> {
     let to = json!({"name": "Ada", "line1": "12 St James's Square", "city": "London", "country": "GB"});
     add("POST", "/cart/checkout", none(), Some(ada), json!({"shipping_address": to}), 201);
     add("POST", "/catalog/products", none(), Some(admin), goods.clone(), 201);
-    add("PUT", "/catalog/products/{id}", of("/catalog/products", &product, ""), Some(admin), json!({"sku": sku, "name": "A mug", "price": pence(850), "category": "mugs"}), 200);
-    add("PATCH", "/catalog/products/{id}", of("/catalog/products", &product, ""), Some(admin), json!({"name": "Mug"}), 200);
-    add("PATCH", "/catalog/products/{id}/stock", of("/catalog/products", &product, "/stock"), Some(admin), json!({"change": 1}), 200);
-    add("PATCH", "/inventory/{sku}", format!("/inventory/{sku}"), Some(admin), json!({"change": 1, "reason": "found"}), 200);
+    add(
+        "PUT",
+        "/catalog/products/{id}",
+        of("/catalog/products", &product, ""),
+        Some(admin),
+        json!({"sku": sku, "name": "A mug", "price": pence(850), "category": "mugs"}),
+        200,
+    );
+    add(
+        "PATCH",
+        "/catalog/products/{id}",
+        of("/catalog/products", &product, ""),
+        Some(admin),
+        json!({"name": "Mug"}),
+        200,
+    );
+    add(
+        "PATCH",
+        "/catalog/products/{id}/stock",
+        of("/catalog/products", &product, "/stock"),
+        Some(admin),
+        json!({"change": 1}),
+        200,
+    );
+    add(
+        "PATCH",
+        "/inventory/{sku}",
+        format!("/inventory/{sku}"),
+        Some(admin),
+        json!({"change": 1, "reason": "found"}),
+        200,
+    );
     add("PUT", "/inventory/{sku}", format!("/inventory/{sku}"), Some(admin), json!({"on_hand": 500}), 200);
-    add("POST", "/notifications/webhooks", none(), Some(admin), json!({"url": "https://example.com/mass", "events": ["order.created"]}), 201);
+    add(
+        "POST",
+        "/notifications/webhooks",
+        none(),
+        Some(admin),
+        json!({"url": "https://example.com/mass", "events": ["order.created"]}),
+        201,
+    );
     add("POST", "/orders", none(), Some(ada), json!({"items": [{"sku": sku, "quantity": 1}]}), 201);
-    add("PATCH", "/orders/{id}/status", of("/orders", &second, "/status"), Some(admin), json!({"status": "confirmed"}), 200);
+    add(
+        "PATCH",
+        "/orders/{id}/status",
+        of("/orders", &second, "/status"),
+        Some(admin),
+        json!({"status": "confirmed"}),
+        200,
+    );
     add("POST", "/orders/{id}/cancel", of("/orders", &open, "/cancel"), Some(ada), json!({}), 200);
     add("POST", "/payments", none(), Some(ada), json!({"order_id": paid["id"], "method": method}), 201);
     add("POST", "/payments/{id}/capture", of("/payments", &payment, "/capture"), Some(admin), json!({}), 200);
-    add("POST", "/payments/{id}/refund", of("/payments", &payment, "/refund"), Some(admin), json!({"amount": pence(1)}), 200);
+    add(
+        "POST",
+        "/payments/{id}/refund",
+        of("/payments", &payment, "/refund"),
+        Some(admin),
+        json!({"amount": pence(1)}),
+        200,
+    );
     // Nobody signed it.
-    add("POST", "/payments/webhooks/{provider}", "/payments/webhooks/sandbox".to_owned(), None, json!({"type": "payment.captured"}), 401);
+    add(
+        "POST",
+        "/payments/webhooks/{provider}",
+        "/payments/webhooks/sandbox".to_owned(),
+        None,
+        json!({"type": "payment.captured"}),
+        401,
+    );
     attempts
 }
 

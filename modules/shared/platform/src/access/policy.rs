@@ -104,9 +104,12 @@ enum Segment {
     Parameter,
 }
 
-/// The policy of every operation that a server has.
+/// An operation's pattern with its policy.
+type Operations = Vec<(Vec<Segment>, Policy)>;
+
+/// The policy of every operation that a server has, by method and number of segments.
 #[derive(Debug, Default)]
-pub struct Policies(HashMap<(Method, usize), Vec<(Vec<Segment>, Policy)>>);
+pub struct Policies(HashMap<(Method, usize), Operations>);
 
 impl Policies {
     /// Adds the operations of a document.
