@@ -140,9 +140,8 @@ async fn attempts(shop: &Shop, admin: &Person, ada: &Person) -> Vec<Attempt> {
         shop.post("/payments").bearer(&ada.token).key(key).json(body).unrecorded().send()
     };
     let payment = hold(&held, "hold").await.expect(201).json;
-    let (paid, open, second) = (
+    let (paid, second) = (
         shop.order(ada, "paid", sku, 1).send().await.expect(201).json,
-        shop.order(ada, "open", sku, 1).send().await.expect(201).json,
         shop.order(ada, "second", sku, 1).send().await.expect(201).json,
     );
     let address = json!({"name": "Ada", "line1": "12 St James's Square", "city": "London", "country": "GB"});
@@ -240,7 +239,6 @@ async fn attempts(shop: &Shop, admin: &Person, ada: &Person) -> Vec<Attempt> {
         json!({"status": "confirmed"}),
         200,
     );
-    add("POST", "/orders/{id}/cancel", of("/orders", &open, "/cancel"), Some(ada), json!({}), 200);
     add("POST", "/payments", none(), Some(ada), json!({"order_id": paid["id"], "method": method}), 201);
     add("POST", "/payments/{id}/capture", of("/payments", &payment, "/capture"), Some(admin), json!({}), 200);
     add(
