@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::{App, HttpRequest, HttpResponse, web};
+use platform::access::policy::{self, Policies, PolicyError};
 use platform::module::Module;
 use platform::problem::{ErrorCode, Problem, codes};
+use thiserror::Error;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, ResponseBuilder};
@@ -21,6 +23,15 @@ pub struct Docs {
     error_codes: Vec<ErrorCode>,
 }
 
+/// Why the documents, and with them the operations, cannot be served.
+#[derive(Debug, Error)]
+pub enum DocsError {
+    #[error("the documents of the API cannot be written")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
 struct Page {
     module: &'static str,
     /// As JSON text: the parsed form is some ten times larger.
@@ -29,12 +40,17 @@ struct Page {
 }
 
 impl Docs {
-    /// Reads every module's routes; they go into the table, too.
-    pub fn of(modules: &[Arc<dyn Module>], routes: &mut RouteTable) -> Result<Self, serde_json::Error> {
+    /// Reads every module's routes; they go into the tables, too: which there are, and who may call them.
+    pub fn of(
+        modules: &[Arc<dyn Module>],
+        routes: &mut RouteTable,
+        policies: &mut Policies,
+    ) -> Result<Self, DocsError> {
         let mut pages = Vec::new();
         for module in modules {
             let document = document(module.as_ref());
             routes.add_all(&document);
+            policies.add_all(&document)?;
             pages.push(Page {
                 module: module.name(),
                 openapi: serde_json::to_string(&document)?,
@@ -85,11 +101,14 @@ pub fn document(module: &dyn Module) -> OpenApi {
         .bearer_format("JWT")
         .description(Some("An access token of POST /auth/login"))
         .build();
-    document
-        .components
-        .get_or_insert_default()
-        .security_schemes
-        .insert("bearer".to_owned(), SecurityScheme::Http(bearer).into());
+    let api_key = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("souk_...")
+        .description(Some("An API key of POST /auth/api-keys; each operation names the scopes that it needs"))
+        .build();
+    let schemes = &mut document.components.get_or_insert_default().security_schemes;
+    schemes.insert(policy::BEARER.to_owned(), SecurityScheme::Http(bearer).into());
+    schemes.insert(policy::API_KEY.to_owned(), SecurityScheme::Http(api_key).into());
     add_default_error(&mut document);
     document
 }

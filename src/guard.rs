@@ -13,13 +13,16 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
-use actix_web::{HttpResponse, ResponseError, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use futures_util::FutureExt;
+use platform::access::{self, Admission};
 use platform::failpoint::{self, Point};
 use platform::problem::{Problem, codes};
 use platform::system::System;
-use platform::{access, deadline, trace};
+use platform::{deadline, trace};
 use tracing::Instrument;
+
+use crate::route_table::RouteTable;
 
 /// Paths that mean others.
 const ALIASES: &[(&str, &str)] = &[("/products", "/catalog/products"), ("/pay", "/payments")];
@@ -92,13 +95,17 @@ pub async fn guard<B: MessageBody + 'static>(
     }))
 }
 
-/// Says of each request who sent it.
-pub async fn identified<B: MessageBody + 'static>(
+/// Lets each request in to its operation, as the policy beside the route says. What has no policy is not there.
+pub async fn admitted<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
-    access::identify(request.request()).await;
-    next.call(request).await
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let refused = match access::admit(request.request()).await {
+        Ok(Admission::Granted) => return Ok(next.call(request).await?.map_into_boxed_body()),
+        Ok(Admission::NoOperation) => no_operation(request.request()),
+        Err(problem) => problem,
+    };
+    Ok(request.into_response(refused.error_response()))
 }
 
 /// A body that is made while it is sent, such as an export: it reads the database inside of the process' runtime, too.
@@ -226,21 +233,21 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
 }
 
-/// What no route matched: 405 with `Allow` if the path exists with other methods, 404 otherwise.
-pub async fn unmatched(
-    request: actix_web::HttpRequest,
-    routes: web::Data<crate::route_table::RouteTable>,
-) -> Result<HttpResponse, Problem> {
-    let methods = routes.methods_of(request.path());
+/// What no operation matched: 405 with `Allow` if the path exists with other methods, 404 otherwise.
+fn no_operation(request: &HttpRequest) -> Problem {
+    let routes = request.app_data::<web::Data<RouteTable>>();
+    let methods = routes.map(|routes| routes.methods_of(request.path())).unwrap_or_default();
     if methods.is_empty() {
-        return Err(Problem::new(
-            codes::NOT_FOUND,
-            "There is nothing at this path; /docs lists what there is.",
-        ));
+        return Problem::new(codes::NOT_FOUND, "There is nothing at this path; /docs lists what there is.");
     }
     let allowed = methods.join(", ");
     let detail = format!("{} is not among the methods of this path: {allowed}.", request.method());
-    Err(Problem::new(codes::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, allowed))
+    Problem::new(codes::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, allowed)
+}
+
+/// What a policy lets in and no route takes.
+pub async fn unmatched(request: HttpRequest) -> HttpResponse {
+    no_operation(&request).error_response()
 }
 
 #[cfg(test)]

@@ -55,3 +55,14 @@ pub(crate) fn follow(verifier: Arc<TokenVerifier>, auth: Arc<dyn AuthPort>) -> W
         }
     })
 }
+
+/// How often `auth` hears which API keys were used.
+const REPORT_EVERY: Duration = Duration::from_secs(15);
+
+/// Tells `auth` which API keys were used here, beside the requests that used them.
+pub(crate) fn report_uses(verifier: Arc<TokenVerifier>, auth: Arc<dyn AuthPort>) -> Worker {
+    Worker::every("access.report_uses", REPORT_EVERY, move || {
+        let (verifier, auth) = (verifier.clone(), auth.clone());
+        async move { Ok(verifier.report_api_key_uses(auth.as_ref()).await?) }
+    })
+}

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use futures_util::FutureExt;
+use platform::access::policy::Policies;
 use platform::bus::EventBus;
 use platform::module::{Module, Worker};
 use platform::problem::chain;
@@ -21,7 +23,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::body::admit;
 use crate::docs::{self, Docs};
-use crate::guard::{RequestDeadline, guard, identified, unmatched};
+use crate::guard::{RequestDeadline, admitted, guard, unmatched};
 use crate::headers::headers;
 use crate::health::{self, Health};
 use crate::route_table::RouteTable;
@@ -52,8 +54,8 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    #[error("the documents of the API cannot be written")]
-    Docs(#[from] serde_json::Error),
+    #[error(transparent)]
+    Docs(#[from] crate::docs::DocsError),
     #[error(
         "{here} cannot run apart from the rest of the shop without a message broker, which carries their events: set \
          rabbitmq.url (SOUK__RABBITMQ__URL), the same for every process"
@@ -183,8 +185,8 @@ pub async fn prepare_schemas(settings: &Settings, databases: &Databases) -> Resu
 }
 
 fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), StartError> {
-    let mut routes = RouteTable::default();
-    let docs = Docs::of(&shop.modules, &mut routes)?;
+    let (mut routes, mut policies) = (RouteTable::default(), Policies::default());
+    let docs = Docs::of(&shop.modules, &mut routes, &mut policies)?;
     let with_docs = settings.server.docs;
     let (pages, module_pages) = match with_docs {
         true => {
@@ -194,13 +196,18 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     };
     for path in ["/health", "/livez", "/readyz", "/metrics"].iter().chain(pages) {
         routes.add(path, vec!["GET", "HEAD"]);
+        policies.open(Method::GET, path);
     }
     for module in &shop.modules {
         for path in ["health", "healthz"].iter().chain(module_pages) {
-            routes.add(&format!("/{}/{path}", module.name()), vec!["GET", "HEAD"]);
+            let path = format!("/{}/{path}", module.name());
+            routes.add(&path, vec!["GET", "HEAD"]);
+            policies.open(Method::GET, &path);
         }
     }
-    let (docs, routes) = (web::Data::new(docs), web::Data::new(routes));
+    // They have a gate of their own, and are not there without one.
+    policies.open(Method::POST, remote::ROUTES);
+    let (docs, routes, policies) = (web::Data::new(docs), web::Data::new(routes), web::Data::new(policies));
     let health = web::Data::new(Health::new(shop.modules.clone(), shop.verifier.clone()));
     let deadline =
         web::Data::new(RequestDeadline(Duration::from_millis(settings.server.request_deadline_ms)));
@@ -223,6 +230,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
             .app_data(answers.clone())
             .app_data(docs.clone())
             .app_data(routes.clone())
+            .app_data(policies.clone())
             .app_data(health.clone())
             .configure(move |config| {
                 // Around the modules come first: `/orders/docs` must not be taken for the order `docs`.
@@ -236,7 +244,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
                 }
             })
             .default_service(web::to(unmatched))
-            .wrap(from_fn(identified))
+            .wrap(from_fn(admitted))
             .wrap(from_fn(admit))
             .wrap(from_fn(guard))
             .wrap(from_fn(headers))
@@ -302,6 +310,7 @@ impl Background {
         let bus = background.start_bus(shop, settings);
         // A process of auth, too, hears of what another one has ended, or the command line has rotated, only by events.
         background.start_worker(crate::keys::follow(shop.verifier.clone(), shop.keys.clone()));
+        background.start_worker(crate::keys::report_uses(shop.verifier.clone(), shop.keys.clone()));
         for module in &shop.modules {
             let relay = || Relay::new(module.db().clone(), bus.clone(), settings.relay_settings());
             background.tasks.spawn(relay().run(background.stop.clone()));

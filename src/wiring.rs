@@ -610,6 +610,7 @@ impl Shop {
         let on_connect: rabbit::Hook = Arc::new(move || {
             #[cfg(feature = "catalog")]
             catalog.iter().for_each(catalog::Catalog::forget_all);
+            verifier.forget_api_keys();
             let (verifier, keys) = (verifier.clone(), keys.clone());
             Box::pin(async move { Ok(verifier.load(keys.as_ref()).await?) })
         });

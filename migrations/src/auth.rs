@@ -5,7 +5,34 @@ use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![credentials_and_sessions(), key_states(), session_families(), mailed_tokens()]
+    vec![credentials_and_sessions(), key_states(), session_families(), mailed_tokens(), api_keys()]
+}
+
+/// Keys by which machines act for their owners.
+fn api_keys() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0006_api_keys",
+        up: "
+            CREATE TABLE api_keys (
+                id {uuid} NOT NULL PRIMARY KEY,
+                user_id {uuid} NOT NULL REFERENCES credentials (user_id),
+                -- A living key holds one of its owner's numbered slots, so that an owner can never have more.
+                slot {bigint} NOT NULL CONSTRAINT twenty_a_user CHECK (slot BETWEEN 0 AND 19),
+                name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+                scopes TEXT NOT NULL CHECK (length(scopes) BETWEEN 1 AND 1000),
+                secret_hash {bytes} NOT NULL CHECK (length(secret_hash) = 32),
+                created_at_ms {bigint} NOT NULL,
+                expires_at_ms {bigint} NOT NULL,
+                last_used_at_ms {bigint} CONSTRAINT used_to_the_minute CHECK (last_used_at_ms % 60000 = 0),
+                revoked_at_ms {bigint},
+                CONSTRAINT lives_a_year_at_most
+                    CHECK (expires_at_ms > created_at_ms AND expires_at_ms <= created_at_ms + 31536000000)
+            ) {strict};
+            CREATE UNIQUE INDEX api_keys_slots ON api_keys (user_id, slot) WHERE revoked_at_ms IS NULL;
+            CREATE INDEX api_keys_by_end ON api_keys (expires_at_ms);
+        ",
+        down: "DROP TABLE api_keys;",
+    })
 }
 
 /// Keys that no longer sign and still verify. SQLite cannot change a CHECK, so the table is made anew.
@@ -53,7 +80,7 @@ fn key_states() -> Box<dyn MigrationTrait> {
 /// What is mailed to prove who owns an address, and which clients an owner has logged in from.
 fn mailed_tokens() -> Box<dyn MigrationTrait> {
     Box::new(SqlMigration {
-        name: "m0004_mailed_tokens",
+        name: "m0005_mailed_tokens",
         up: "
             ALTER TABLE credentials ADD COLUMN password_version {bigint} NOT NULL DEFAULT 1 CHECK (password_version >= 1);
             ALTER TABLE credentials ADD COLUMN password_changed_at_ms {bigint};
@@ -89,7 +116,7 @@ fn mailed_tokens() -> Box<dyn MigrationTrait> {
 /// What a repeated refresh is answered from, and what people know their sessions by.
 fn session_families() -> Box<dyn MigrationTrait> {
     Box::new(SqlMigration {
-        name: "m0003_session_families",
+        name: "m0004_session_families",
         up: "
             ALTER TABLE sessions ADD COLUMN user_agent TEXT CHECK (length(user_agent) BETWEEN 1 AND 200);
             ALTER TABLE sessions ADD COLUMN client_address TEXT CHECK (length(client_address) BETWEEN 1 AND 64);

@@ -26,7 +26,7 @@ const GUARDED: &[(&str, &str)] = &[
 const TIMES: usize = 2;
 /// By then a rotation from the command line has reached every process.
 const ROTATED_WITHIN: Duration = Duration::from_secs(10);
-const INTERNAL_SECRET: &str = "a secret of the access tests alone";
+pub const INTERNAL_SECRET: &str = "a secret of the access tests alone";
 
 pub fn story(topology: Topology) -> Result<(), String> {
     let options = Options::default().set("SOUK__INTERNAL__SECRET", INTERNAL_SECRET);
@@ -184,7 +184,7 @@ fn stranger() -> EncodingKey {
 }
 
 /// As one process shows it to another.
-fn service_token() -> String {
+pub fn service_token() -> String {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let claims =
         json!({"iss": "souk", "sub": "cart", "aud": "souk/internal/orders", "iat": now, "exp": now + 60});

@@ -10,11 +10,14 @@
 )]
 
 mod forged;
+mod mass_assignment;
+mod matrix;
+mod revocation;
 mod secrets;
 
 use std::process::ExitCode;
 
-use deployments::{TOPOLOGIES, trial};
+use deployments::{TOPOLOGIES, Topology, trial};
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
@@ -26,5 +29,15 @@ fn main() -> ExitCode {
     let forged = TOPOLOGIES.iter().map(|topology| {
         trial("forged_tokens_are_refused_everywhere", *topology, || forged::story(*topology))
     });
-    libtest_mimic::run(&arguments, forged.collect()).exit_code()
+    let matrix = [Topology::Sqlite, Topology::Split].map(|topology| {
+        trial("every_operation_is_for_those_it_is_for", topology, move || matrix::story(topology))
+    });
+    let mass_assignment = [Topology::Sqlite, Topology::Split].map(|topology| {
+        trial("what_is_not_asked_for_has_no_effect", topology, move || mass_assignment::story(topology))
+    });
+    let revocation = [Topology::Split, Topology::Replicas].map(|topology| {
+        trial("what_ends_ends_everywhere_at_once", topology, move || revocation::story(topology))
+    });
+    libtest_mimic::run(&arguments, forged.chain(matrix).chain(mass_assignment).chain(revocation).collect())
+        .exit_code()
 }

@@ -1,11 +1,12 @@
 //! The port of `auth`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth::{Auth, Deps, Settings};
-use contracts::auth::AuthPort;
+use contracts::auth::{ApiKeyUse, AuthPort};
 use contracts::users::{Role, UserAccessChanged};
-use kernel::{SessionId, UserId};
+use kernel::{ApiKeyId, SessionId, Timestamp, UserId};
 use platform::access::TokenVerifier;
 use platform::db::Db;
 use serde_json::{Value, json};
@@ -56,6 +57,7 @@ conformance! { Stage:
     the_keys_verify_what_the_module_signs,
     sessions_that_ended_are_told,
     users_whose_access_changed_are_told,
+    api_keys_are_told_while_they_are_valid,
     without_its_database_the_module_is_silent,
 }
 
@@ -101,8 +103,31 @@ async fn users_whose_access_changed_are_told(stage: Stage) {
     assert_eq!(ended, [(user_id, changed_at)]);
 }
 
+async fn api_keys_are_told_while_they_are_valid(stage: Stage) {
+    let ada = stage.register("ada@example.com").await;
+    let body = json!({"name": "x", "scopes": ["orders:read"]});
+    let call = stage.app.post("/auth/api-keys").bearer(text(&ada, "/access_token")).json(body);
+    let made = call.send().await.expect(201).json;
+    let id: ApiKeyId = text(&made, "/id").parse().unwrap();
+    let key = stage.port.api_key(id).await.unwrap().unwrap();
+    assert_eq!((key.user_id.to_string().as_str(), key.role), (text(&ada, "/user/id"), Role::Customer));
+    assert_eq!((key.scopes.len(), key.secret_hash.len()), (1, 32));
+    assert_eq!(stage.port.api_key(ApiKeyId(fresh_id())).await.unwrap(), None);
+    let minute = Timestamp::from_ms(60_000);
+    let later = ApiKeyUse { id, at: minute.plus(Duration::from_secs(60)) };
+    stage.port.note_api_key_uses(vec![later, ApiKeyUse { id, at: minute }]).await.unwrap();
+    let listed = stage.app.get("/auth/api-keys").bearer(text(&ada, "/access_token")).send().await.expect(200);
+    assert_eq!(text(&listed.json, "/items/0/last_used_at"), later.at.to_string());
+    let path = format!("/auth/api-keys/{id}");
+    stage.app.call("DELETE", &path).bearer(text(&ada, "/access_token")).send().await.expect(204);
+    assert_eq!(stage.port.api_key(id).await.unwrap(), None);
+}
+
 async fn without_its_database_the_module_is_silent(stage: Stage) {
     stage.db.close().await.unwrap();
     assert_silent("auth", stage.port.public_keys().await);
     assert_silent("auth", stage.port.revoked().await);
+    assert_silent("auth", stage.port.api_key(ApiKeyId(fresh_id())).await);
+    let used = ApiKeyUse { id: ApiKeyId(fresh_id()), at: Timestamp::EPOCH };
+    assert_silent("auth", stage.port.note_api_key_uses(vec![used]).await);
 }

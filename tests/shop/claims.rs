@@ -42,6 +42,9 @@ const CONTRACT: &[(&str, &str, Who)] = &[
     ("GET", "/auth/sessions", Bearer),
     ("DELETE", "/auth/sessions/{id}", Bearer),
     ("GET", "/auth/.well-known/jwks.json", All),
+    ("GET", "/auth/api-keys", Bearer),
+    ("POST", "/auth/api-keys", Bearer),
+    ("DELETE", "/auth/api-keys/{id}", Bearer),
     ("POST", "/users/register", All),
     ("POST", "/users/login", All),
     ("GET", "/users/me", Bearer),
@@ -183,7 +186,7 @@ testkit::on_every_database! {
         let lists = [
             "/catalog/products".to_owned(), "/products".to_owned(), "/inventory".to_owned(), "/inventory/MUG-BLUE/movements".to_owned(),
             "/orders".to_owned(), format!("/orders/user/{}", admin.id), "/payments".to_owned(), "/pay".to_owned(), "/users".to_owned(),
-            "/auth/sessions".to_owned(), "/users/me/addresses".to_owned(), "/notifications".to_owned(), "/notifications/webhooks".to_owned(),
+            "/auth/sessions".to_owned(), "/users/me/addresses".to_owned(), "/auth/api-keys".to_owned(), "/notifications".to_owned(), "/notifications/webhooks".to_owned(),
             format!("/notifications/webhooks/{}/deliveries", hook["id"].as_str().unwrap()),
         ];
         for list in &lists {

@@ -1,8 +1,11 @@
 //! The documents: what they say of every operation, and that they change only on purpose.
 
+use contracts::scopes::Scope;
+use platform::access::policy::Policies;
 use platform::system::System;
-use serde_json::Value;
+use serde_json::{Value, json};
 use souk::docs::{Docs, document};
+use souk::route_table::RouteTable;
 use souk::wiring::{Databases, Shop};
 use testkit::Engine;
 
@@ -47,7 +50,8 @@ fn documents_change_only_on_purpose() {
 fn error_codes_change_only_on_purpose() {
     testkit::run(async {
         let (shop, _place) = shop_without_server().await;
-        let docs = Docs::of(&shop.modules, &mut souk::route_table::RouteTable::default()).unwrap();
+        let (mut routes, mut policies) = (RouteTable::default(), Policies::default());
+        let docs = Docs::of(&shop.modules, &mut routes, &mut policies).unwrap();
         let table: Vec<String> = docs
             .error_codes()
             .iter()
@@ -76,9 +80,16 @@ fn every_operation_says_what_it_does_how_it_fails_and_shows_an_example() {
                 if !responses.contains_key("default") {
                     miss("no default error");
                 }
-                let guarded = operation["security"].as_array().is_some_and(|schemes| !schemes.is_empty());
-                if guarded && !responses.contains_key("401") {
-                    miss("guarded, but no 401");
+                // The policy: `{}` lets everyone in.
+                let policy = operation["security"].as_array().cloned().unwrap_or_default();
+                if policy.is_empty() {
+                    miss("no policy");
+                }
+                let guarded = !policy.iter().any(|one| one == &json!({}));
+                for status in ["401", "403"] {
+                    if guarded && !responses.contains_key(status) {
+                        miss(&format!("guarded, but no {status}"));
+                    }
                 }
                 for (status, response) in responses {
                     let is_problem = response["content"].get("application/problem+json").is_some();
@@ -92,6 +103,31 @@ fn every_operation_says_what_it_does_how_it_fails_and_shows_an_example() {
             }
         }
         assert!(missing.is_empty(), "{missing:#?}");
+    });
+}
+
+#[test]
+fn a_customers_key_may_have_the_scopes_that_customers_can_use() {
+    testkit::run(async {
+        let (shop, _place) = shop_without_server().await;
+        let mut usable = std::collections::BTreeSet::new();
+        for module in &shop.modules {
+            let document = serde_json::to_value(document(module.as_ref())).unwrap();
+            for (_, operation) in operations(&document) {
+                let needs = operation["security"].as_array().unwrap().iter();
+                let needs: Vec<&str> = needs
+                    .filter_map(|one| one["api_key"].as_array())
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect();
+                if !needs.contains(&"admin") {
+                    usable.extend(needs.into_iter().map(str::to_owned));
+                }
+            }
+        }
+        for scope in Scope::all() {
+            assert_eq!(scope.is_for_customers(), usable.contains(&scope.to_string()), "{scope}");
+        }
     });
 }
 

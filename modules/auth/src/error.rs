@@ -8,6 +8,7 @@ use platform::problem::{ErrorCode, Problem, codes};
 use sea_orm::DbErr;
 use thiserror::Error;
 
+use crate::domain::api_key::{ApiKeyFault, MAX_KEYS};
 use crate::domain::password::PasswordRefused;
 use crate::hashing::HashingError;
 
@@ -17,6 +18,8 @@ pub(crate) const INVALID_REFRESH_TOKEN: ErrorCode =
     ErrorCode::new("invalid_refresh_token", 401, "The refresh token is not valid or no longer valid");
 pub(crate) const EMAIL_TAKEN: ErrorCode =
     ErrorCode::new("email_taken", 409, "An account with this email exists");
+pub(crate) const TOO_MANY_API_KEYS: ErrorCode =
+    ErrorCode::new("too_many_api_keys", 409, "There are as many API keys as there may be");
 pub(crate) const USERNAME_TAKEN: ErrorCode = ErrorCode::new("username_taken", 409, "This username is taken");
 
 pub(crate) const INVALID_MAILED_TOKEN: ErrorCode =
@@ -32,6 +35,7 @@ pub(crate) const CODES: &[ErrorCode] = &[
     USERNAME_TAKEN,
     INVALID_MAILED_TOKEN,
     WRONG_PASSWORD,
+    TOO_MANY_API_KEYS,
 ];
 
 /// When to come back if the hashing queue is full, seconds: it empties within some.
@@ -105,6 +109,14 @@ pub(crate) enum AuthError {
     /// Too many letters wait to be prepared.
     #[error("too many letters wait to be prepared")]
     Busy,
+    /// What was asked for is no API key, and where it says so.
+    #[error("{fault}")]
+    ApiKey { pointer: String, fault: ApiKeyFault },
+    #[error("there is no free slot for an API key")]
+    TooManyApiKeys,
+    /// None of the caller's, or one that was revoked before.
+    #[error("there is no such API key")]
+    NoApiKey,
     #[error(transparent)]
     Hashing(#[from] HashingError),
     #[error("the profile could not be read")]
@@ -166,6 +178,12 @@ impl From<AuthError> for Problem {
                 "Very many letters are being written. Try again in some seconds.",
             )
             .header(header::RETRY_AFTER, BUSY_RETRY_AFTER_S),
+            AuthError::ApiKey { pointer, fault } => Problem::invalid(&pointer, fault.to_string()),
+            AuthError::TooManyApiKeys => Problem::new(
+                TOO_MANY_API_KEYS,
+                format!("A user has at most {MAX_KEYS} API keys. Revoke one that is not needed any more."),
+            ),
+            AuthError::NoApiKey => Problem::not_found("API key"),
             AuthError::Hashing(error) => error.into(),
             AuthError::Users(error) => Problem::unavailable(&error),
             AuthError::Database(error) => error.into(),

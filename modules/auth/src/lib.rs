@@ -16,7 +16,9 @@
 //!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge;
 //! - a mailed token is good once, for a while, and only the last one of its kind; its hash is kept here, and the letter is written by
 //!   `notifications`;
-//! - no session outlives the password that opened it: replacing one and opening one wait for each other.
+//! - no session outlives the password that opened it: replacing one and opening one wait for each other;
+//! - an API key is stored as a hash, acts as its owner with the role of the moment and within its scopes, lives a year at most, and
+//!   an owner has a bounded number of them (unique index over numbered slots).
 //!
 //! A session ends by logout, by reuse, by expiry, or because the user's role or activity changed: a refresh does not carry a
 //! session over such a change, so the user logs in anew, and every token of before is refused at once. `users`
@@ -336,10 +338,15 @@ impl Module for Auth {
 
     fn workers(&self) -> Vec<Worker> {
         let (purging, following) = (self.context.clone(), self.context.clone());
+        let forgetting = self.context.clone();
         vec![
             Worker::every("auth.purge", Duration::from_secs(3_600), move || {
                 let context = purging.clone();
                 async move { Ok(app::purge::purge(&context).await?) }
+            }),
+            Worker::every("auth.purge_api_keys", Duration::from_secs(3_600), move || {
+                let context = forgetting.clone();
+                async move { Ok(app::revoke_api_key::purge(&context).await?) }
             }),
             Worker::every("auth.follow_signing_key", signing::LOOK_EVERY, move || {
                 let context = following.clone();

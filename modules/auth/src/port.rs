@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contracts::auth::{AuthPort, PublicKey, Revoked};
+use contracts::auth::{ApiKey, ApiKeyUse, AuthPort, MAX_USES, PublicKey, Revoked};
 use contracts::port::{NoRefusal, PortError};
+use kernel::ApiKeyId;
 use platform::failpoint;
 use sea_orm::DbErr;
 
 use crate::Context;
+use crate::app::find_api_key::find_api_key;
 use crate::signing::public_part;
-use crate::store::{sessions, signing_keys, user_revocations};
+use crate::store::{api_keys, sessions, signing_keys, user_revocations};
 
 pub(crate) struct LocalAuth {
     pub(crate) context: Arc<Context>,
@@ -42,6 +44,23 @@ impl AuthPort for LocalAuth {
                 sessions: sessions.iter().map(sessions::Model::ended).collect(),
                 users: users.iter().map(user_revocations::Model::ended).collect(),
             })
+        })
+        .await
+    }
+
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, PortError<NoRefusal>> {
+        failpoint::call("auth", "api_key", async {
+            find_api_key(&self.context, id).await.map_err(|error| PortError::unavailable("auth", error))
+        })
+        .await
+    }
+
+    async fn note_api_key_uses(&self, uses: Vec<ApiKeyUse>) -> Result<(), PortError<NoRefusal>> {
+        failpoint::call("auth", "note_api_key_uses", async {
+            for used in uses.into_iter().take(MAX_USES) {
+                api_keys::note_use(self.context.db.writer(), used).await.map_err(unavailable)?;
+            }
+            Ok(())
         })
         .await
     }

@@ -12,8 +12,8 @@ use auth::{AccountError, Auth, Deps, KeyError, ListedKey, NewAccount, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::auth::{
-    AccessClaims, EmailVerificationRequested, PasswordChanged, PasswordResetRequested, SessionEnded,
-    SigningKeysChanged, UserSessionsEnded,
+    AccessClaims, ApiKeyRevoked, EmailVerificationRequested, PasswordChanged, PasswordResetRequested,
+    SessionEnded, SigningKeysChanged, UserSessionsEnded,
 };
 use contracts::event::{Envelope, Event};
 use contracts::users::{Profile, Role, UserAccessChanged, UserRegistered, UsersPort};
@@ -1114,6 +1114,116 @@ testkit::on_every_database! {
         assert!(matches!(one_too_many, KeyError::TooMany(_)), "{one_too_many}");
         gate.app.published::<SigningKeysChanged>().await;
         gate.app.assert_healthy().await;
+    }
+
+    async fn an_api_key_acts_as_its_owner_within_its_scopes_until_it_ends(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let ada = gate.register(EMAIL).await;
+        let make = |body: Value| gate.app.post("/auth/api-keys").by(&ada.user).json(body);
+        for (body, pointer) in [
+            (json!({"name": "", "scopes": ["auth:read"]}), "/name"),
+            (json!({"name": "x", "scopes": []}), "/scopes"),
+            (json!({"name": "x", "scopes": ["auth:read", "auth:*"]}), "/scopes/1"),
+            (json!({"name": "x", "scopes": ["catalog:write"]}), "/scopes/0"),
+            (json!({"name": "x", "scopes": ["auth:read"], "expires_at": "2020-01-01T00:00:00Z"}), "/expires_at"),
+            (json!({"name": "x", "scopes": ["auth:read"], "expires_at": "2099-01-01T00:00:00Z"}), "/expires_at"),
+        ] {
+            let refused = make(body).send().await.expect_problem(400, "invalid_body");
+            assert_eq!(refused.json["errors"][0]["pointer"], pointer, "{}", refused.text);
+        }
+        let made = make(json!({"name": " nightly ", "scopes": ["orders:read", "auth:read"]})).send().await.expect(201);
+        assert_eq!(made.header("cache-control"), "no-store");
+        assert_eq!((&made.json["name"], &made.json["scopes"]), (&json!("nightly"), &json!(["auth:read", "orders:read"])));
+        let (id, key) = (made.json["id"].as_str().unwrap(), made.json["key"].as_str().unwrap());
+        let verified = gate.verify_token(&ada.user, key).await.expect(200);
+        assert_eq!((&verified.json["user_id"], &verified.json["expires_at"]), (&json!(ada.user.id), &made.json["expires_at"]));
+        let narrow = make(json!({"name": "x", "scopes": ["cart:read"]})).send().await.expect(201);
+        let lacking = gate.verify_token(&ada.user, narrow.json["key"].as_str().unwrap()).await;
+        assert!(lacking.expect_problem(403, "forbidden").header("www-authenticate").contains("auth:read"));
+
+        // A machine looks after no keys and no sessions.
+        let path = format!("/auth/api-keys/{id}");
+        for (method, path) in [("GET", "/auth/api-keys"), ("POST", "/auth/api-keys"), ("POST", "/auth/logout"), ("DELETE", &path)] {
+            gate.app.call(method, path).bearer(key).json(json!({})).send().await.expect_problem(403, "forbidden");
+        }
+        // The secret is shown once, and kept by nobody.
+        let listed = gate.app.get("/auth/api-keys").by(&ada.user).send().await.expect(200);
+        assert_eq!(listed.json["items"].as_array().unwrap().len(), 2);
+        assert!(!listed.text.contains(key) && listed.json["items"][0].get("key").is_none());
+        let guess = format!("{}{}", &key[..key.len() - 9], "000000000");
+        gate.verify_token(&ada.user, &guess).await.expect_problem(401, "unauthenticated");
+
+        // Its use is noted beside the requests, to the minute.
+        gate.verifier.report_api_key_uses(gate.auth.port().as_ref()).await.unwrap();
+        let listed = gate.app.get("/auth/api-keys").by(&ada.user).send().await.expect(200);
+        assert!(listed.json["items"][0]["last_used_at"].as_str().unwrap().ends_with(":00.000Z"), "{}", listed.text);
+        // The other one was refused for want of a scope: somebody has it and uses it.
+        assert!(listed.json["items"][1]["last_used_at"].is_string(), "{}", listed.text);
+
+        let eve = gate.register("eve@example.com").await;
+        gate.app.call("DELETE", &path).by(&eve.user).send().await.expect_problem(404, "not_found");
+        let foreign = format!("/auth/api-keys?user_id={}", ada.user.id);
+        gate.app.get(&foreign).by(&eve.user).send().await.expect_problem(404, "not_found");
+        gate.app.call("DELETE", &path).by(&ada.user).send().await.expect(204);
+        gate.verify_token(&ada.user, key).await.expect_problem(401, "unauthenticated");
+        gate.app.call("DELETE", &path).by(&ada.user).send().await.expect_problem(404, "not_found");
+        let ended = gate.app.published::<ApiKeyRevoked>().await;
+        assert_eq!((ended.len(), ended[0].user_id), (1, ada.user.id));
+
+        let dawn = gate.bench.system.now().plus(Duration::from_secs(60));
+        let short = make(json!({"name": "x", "scopes": ["auth:read"], "expires_at": dawn})).send().await.expect(201);
+        let short = short.json["key"].as_str().unwrap();
+        gate.verify_token(&ada.user, short).await.expect(200);
+        gate.bench.clock.advance(Duration::from_secs(61));
+        gate.verify_token(&ada.user, short).await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn an_api_key_does_what_its_owner_may_now(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let ada = gate.register(EMAIL).await;
+        let body = json!({"name": "x", "scopes": ["auth:read"]});
+        let made = gate.app.post("/auth/api-keys").by(&ada.user).json(body).send().await.expect(201);
+        let key = made.json["key"].as_str().unwrap();
+        let role = |answer: Response| answer.expect(200).json["role"].clone();
+        assert_eq!(role(gate.verify_token(&ada.user, key).await), "customer");
+        let promoted = gate.change_access(ada.user.id, Role::Admin, true).await;
+        gate.app.deliver(testkit::fresh_id(), &promoted).await.unwrap();
+        assert_eq!(role(gate.verify_token(&ada.user, key).await), "admin");
+        let off = gate.change_access(ada.user.id, Role::Admin, false).await;
+        gate.app.deliver(testkit::fresh_id(), &off).await.unwrap();
+        gate.verify_token(&ada.user, key).await.expect_problem(401, "unauthenticated");
+    }
+
+    async fn a_user_has_twenty_api_keys_however_many_are_made_at_once(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let ada = gate.register(EMAIL).await;
+        let make = || gate.app.post("/auth/api-keys").by(&ada.user).json(json!({"name": "x", "scopes": ["auth:read"]})).send();
+        let made = join_all((0..24).map(|_| make())).await;
+        let refused: Vec<&Response> = made.iter().filter(|answer| answer.status != 201).collect();
+        assert_eq!((made.len() - refused.len(), refused[0].code()), (20, "too_many_api_keys"));
+        let path = format!("/auth/api-keys/{}", made.iter().find(|answer| answer.status == 201).unwrap().json["id"].as_str().unwrap());
+        gate.app.call("DELETE", &path).by(&ada.user).send().await.expect(204);
+        make().await.expect(201);
+        let mut pages = 0;
+        let mut next = String::new();
+        loop {
+            let page = gate.app.get(&format!("/auth/api-keys?limit=7{next}")).by(&ada.user).send().await.expect(200).json;
+            pages += page["items"].as_array().unwrap().len();
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            next = format!("&cursor={cursor}");
+        }
+        assert_eq!(pages, 20);
+        for bad in [
+            "UPDATE api_keys SET slot = 20",
+            "UPDATE api_keys SET expires_at_ms = created_at_ms",
+            "UPDATE api_keys SET expires_at_ms = created_at_ms + 31536000001",
+            "UPDATE api_keys SET last_used_at_ms = 61000",
+        ] {
+            assert!(gate.execute(bad).await.is_err(), "{bad}");
+        }
+        gate.bench.clock.advance(Duration::from_secs(181 * 24 * 60 * 60));
+        gate.app.work("auth.purge_api_keys").await;
+        assert_eq!(gate.count("api_keys").await, 0);
     }
 
     async fn a_token_that_asks_for_more_than_a_key_is_refused(engine: Engine) {

@@ -22,6 +22,7 @@ pub(crate) struct Jwks {
 /// which it does not know reads the set again, though not more often than every few seconds.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     responses(
         (status = 200, body = Jwks, headers(("Cache-Control" = String, description = "How long they may be kept")),
             example = json!({"keys": [{"kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]})),

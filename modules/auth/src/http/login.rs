@@ -31,6 +31,7 @@ pub(crate) struct Login {
 /// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
     request_body = Login,
     responses(
@@ -57,6 +58,7 @@ pub(crate) async fn login(
 /// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: each login opens a session of its own")),
     request_body = Login,
     responses(

@@ -18,6 +18,7 @@ use crate::store::sessions::EndReason;
     responses(
         (status = 204, description = "The session has ended"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key: this takes a person"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`"),
     ),
 )]

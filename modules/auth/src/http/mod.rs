@@ -5,11 +5,14 @@
 //! secrets, into the database.
 
 mod change_password;
+mod create_api_key;
+mod delete_api_key;
 mod device;
 mod end_session;
 mod forgot_password;
 mod get_account;
 mod jwks;
+mod list_api_keys;
 mod list_sessions;
 mod login;
 mod logout;
@@ -52,5 +55,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
         .service(verify_email::verify_email)
         .service(request_email_verification::request_email_verification)
         .service(get_account::get_account)
+        .service(create_api_key::create_api_key)
+        .service(list_api_keys::list_api_keys)
+        .service(delete_api_key::delete_api_key)
         .service(jwks::jwks);
 }

@@ -24,6 +24,7 @@ pub(crate) struct Refresh {
 /// After a change of the role the session has ended; log in anew.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     request_body = Refresh,
     responses(
         (status = 200, body = Tokens),

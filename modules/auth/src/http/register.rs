@@ -33,6 +33,7 @@ pub(crate) struct Register {
 /// Create a customer's account and log in
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: the email address is the key; a repetition is told `email_taken`")),
     request_body = Register,
     responses(
@@ -57,6 +58,7 @@ pub(crate) async fn register(
 /// Create a customer's account and log in; the same as `POST /auth/register`
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: the email address is the key; a repetition is told `email_taken`")),
     request_body = Register,
     responses(

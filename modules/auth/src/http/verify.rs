@@ -26,10 +26,11 @@ pub(crate) struct Verified {
 /// Check the access token that is sent
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["auth:read"])),
     responses(
         (status = 200, body = Verified),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `auth:read`"),
     ),
 )]
 #[post("/auth/verify")]

@@ -1,5 +1,6 @@
 //! Tables and their named queries. Queries run on the connection they are given and never commit.
 
+pub(crate) mod api_keys;
 pub(crate) mod credentials;
 pub(crate) mod known_clients;
 pub(crate) mod login_failures;

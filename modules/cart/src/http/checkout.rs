@@ -27,7 +27,7 @@ pub(crate) struct CheckoutBody {
 /// there is an order: ask again with the same key, which asks for the same lines.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["cart:write", "orders:write"])),
     params(
         ("Idempotency-Key" = String, Header, description = "Of your own making, 1 to 255 characters; the same again for a retry", example = "6f0d2c1e-8a4b-4c58-9f0e-2b7d5a913c44"),
     ),
@@ -38,6 +38,7 @@ pub(crate) struct CheckoutBody {
         )),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A bad body, or `idempotency_key_required`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token: guests log in and merge their cart first"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scopes `cart:write` and `orders:write`"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`insufficient_stock` with `shortages`, `cart_already_ordered` or `idempotency_key_in_progress`"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`cart_empty`, `price_changed`, `total_mismatch`, `unknown_product`, `retired_product`, `price_too_high`, `total_too_large` or `idempotency_key_reused`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "A part of the shop does not answer now; nothing is lost"),

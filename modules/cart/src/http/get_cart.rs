@@ -14,7 +14,7 @@ use crate::http::{TAG, answer};
 /// the first change makes the cart behind it real.
 #[utoipa::path(
     tag = TAG,
-    security((), ("bearer" = [])),
+    security((), ("bearer" = []), ("api_key" = ["cart:read"])),
     params(
         ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer", example = "q1Zk0dM2n6vXv2b7b0m4oT3s8yQWcE5uJr9aHfLxPgI"),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` that you have: 304 if it still holds"),
@@ -26,6 +26,7 @@ use crate::http::{TAG, answer};
         )),
         (status = 304, description = "You have it"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "An access token that is not valid"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `cart:read`"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`total_too_large`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "The catalogue or the inventory does not answer now"),
     ),

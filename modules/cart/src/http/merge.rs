@@ -24,7 +24,7 @@ pub(crate) struct MergeBody {
 /// Pieces of the same SKU are added up, to 10,000 at most. The guest's cart ends; merging it again changes nothing.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["cart:write"])),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Of your own making; a retry with it gets the same answer"),
     ),
@@ -36,6 +36,7 @@ pub(crate) struct MergeBody {
         )),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A bad body"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `cart:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No guest's cart has this token, or another customer took it over"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`idempotency_key_in_progress`"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_lines`: nothing was merged; or `total_too_large`, or `idempotency_key_reused`"),

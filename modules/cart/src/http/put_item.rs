@@ -26,7 +26,7 @@ pub(crate) struct PutItem {
 /// decided at the checkout.
 #[utoipa::path(
     tag = TAG,
-    security((), ("bearer" = [])),
+    security((), ("bearer" = []), ("api_key" = ["cart:write"])),
     params(
         ("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE"),
         ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer", example = "q1Zk0dM2n6vXv2b7b0m4oT3s8yQWcE5uJr9aHfLxPgI"),
@@ -40,6 +40,7 @@ pub(crate) struct PutItem {
         )),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A body without a whole number `quantity`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "An access token that is not valid"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `cart:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "What stands in the path is no SKU"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "The cart has changed since you read it"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`quantity_out_of_range`, `unknown_product`, `retired_product`, `too_many_lines` or `total_too_large`"),

@@ -15,7 +15,7 @@ use crate::http::{TAG, answer};
 /// Nothing happens if it is not in.
 #[utoipa::path(
     tag = TAG,
-    security((), ("bearer" = [])),
+    security((), ("bearer" = []), ("api_key" = ["cart:write"])),
     params(
         ("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE"),
         ("X-Cart-Token" = Option<String>, Header, description = "A guest's token, from an earlier answer", example = "q1Zk0dM2n6vXv2b7b0m4oT3s8yQWcE5uJr9aHfLxPgI"),
@@ -27,6 +27,7 @@ use crate::http::{TAG, answer};
             ("X-Cart-Token" = Option<String>, description = "Only for guests: send it from now on"),
         )),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "An access token that is not valid"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `cart:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "What stands in the path is no SKU"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "The cart has changed since you read it"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`total_too_large`"),

@@ -13,7 +13,7 @@ use crate::http::{TAG, named, to_the_end};
 /// It leaves the lists and cannot be bought any more; orders keep their lines, and it can still be read by id or SKU.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "catalog:write"])),
     params(
         ("id" = String, Path, description = "Its id, or its SKU in either case", example = "MUG-BLUE"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that you read: 412 if it has changed"),
@@ -21,7 +21,7 @@ use crate::http::{TAG, named, to_the_end};
     responses(
         (status = 204, description = "It is retired, now or since before"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `catalog:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such product"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "It has changed since you read it"),
     ),

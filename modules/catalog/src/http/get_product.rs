@@ -12,6 +12,7 @@ use crate::product::Product;
 /// Retired products are shown too, with `active` false.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(
         ("id" = String, Path, description = "Its id, or its SKU in either case", example = "MUG-BLUE"),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` that you have: 304 if it still holds"),

@@ -9,6 +9,7 @@ use crate::product::CategoryList;
 /// The categories of what is on sale
 #[utoipa::path(
     tag = TAG,
+    security(()),
     responses((status = 200, body = CategoryList, description = "Each with how many products of it are on sale")),
 )]
 #[get("/catalog/categories")]

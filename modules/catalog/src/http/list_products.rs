@@ -50,7 +50,7 @@ pub(crate) struct ListProducts {
 /// List and search products
 #[utoipa::path(
     tag = TAG,
-    security((), ("bearer" = [])),
+    security((), ("bearer" = []), ("api_key" = ["catalog:read"])),
     params(ListProducts),
     responses(
         (status = 200, body = ProductPage),

@@ -69,7 +69,7 @@ impl From<PatchProduct> for Changes {
 /// Change some fields of a product
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "catalog:write"])),
     params(
         ("id" = String, Path, description = "Its id, or its SKU in either case", example = "MUG-BLUE"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that you read: 412 if it has changed"),
@@ -79,7 +79,7 @@ impl From<PatchProduct> for Changes {
         (status = 200, body = Product, headers(("ETag" = String, description = "Its version"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A field breaks a rule; `errors` names each"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `catalog:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such product"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`sku_fixed`: a product keeps its SKU"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "It has changed since you read it"),

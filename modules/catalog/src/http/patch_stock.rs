@@ -27,7 +27,7 @@ pub(crate) struct PatchProductStock {
 /// The same as `PATCH /inventory/{sku}`. A product without a stock record gets one.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "catalog:write"])),
     params(
         ("id" = String, Path, description = "The product's id, or its SKU in either case", example = "MUG-BLUE"),
         ("Idempotency-Key" = Option<String>, Header, description = "A key of your own making: the same request again changes nothing more"),
@@ -37,7 +37,7 @@ pub(crate) struct PatchProductStock {
         (status = 200, body = StockLevel, headers(("Idempotency-Replayed" = Option<String>, description = "`true` if an earlier request did it"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A change of zero, or a wrong reason"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `catalog:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such product"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`insufficient_stock`: orders hold the rest"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "This key came with another body"),

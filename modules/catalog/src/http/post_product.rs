@@ -63,7 +63,7 @@ impl WriteProduct {
 /// Add a product
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "catalog:write"])),
     params(("Idempotency-Key" = Option<String>, Header, description = "A key of your own making: the same request again gives the same answer")),
     request_body = WriteProduct,
     responses(
@@ -74,7 +74,7 @@ impl WriteProduct {
         )),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A field breaks a rule; `errors` names each"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `catalog:write`"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`sku_taken`, or a request with this key is still running"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "This key came with another body"),
     ),

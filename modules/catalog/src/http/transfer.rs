@@ -16,13 +16,13 @@ use crate::http::TAG;
 /// has a stock record keeps it, so importing a file again undoes no sale.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "catalog:write"])),
     request_body(content = String, content_type = "text/csv", example = "sku,name,category,price,stock\nMUG-BLUE,Blue mug,Kitchen,9.99,40\n"),
     responses(
         (status = 200, body = ImportSummary, description = "What was done; refused lines are listed"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`csv_malformed`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `catalog:write`"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Neither `text/csv` nor a form"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "Inventory does not take the opening stock; import the file again later"),
     ),
@@ -41,11 +41,11 @@ pub(crate) async fn import_products(
 /// Retired ones too, with the pieces in the house as `stock`. The file can be imported again.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "catalog:read"])),
     responses(
         (status = 200, body = String, content_type = "text/csv", example = "sku,name,category,price,currency,description,image_url,active,attributes,stock\nMUG-BLUE,Blue mug,Kitchen,9.99,GBP,,,true,{},40\n"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `catalog:read`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "Inventory does not answer"),
     ),
 )]

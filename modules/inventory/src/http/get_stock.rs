@@ -13,7 +13,7 @@ use crate::store::stock;
 /// The stock of one SKU
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["inventory:read"])),
     params(
         ("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE"),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` that you have: 304 if it still holds"),
@@ -22,6 +22,7 @@ use crate::store::stock;
         (status = 200, body = StockLevel, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "You have it"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `inventory:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No stock record of this SKU"),
     ),
 )]

@@ -65,13 +65,13 @@ impl From<movements::Model> for Movement {
 /// The ledger of one SKU, newest first
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "inventory:read"])),
     params(("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE"), ListMovements),
     responses(
         (status = 200, body = Page<Movement>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `inventory:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No stock record of this SKU"),
     ),
 )]

@@ -27,12 +27,13 @@ pub(crate) struct ListStock {
 /// Stock levels, in SKU order
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["inventory:read"])),
     params(ListStock),
     responses(
         (status = 200, body = Page<StockLevel>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `inventory:read`"),
     ),
 )]
 #[get("/inventory")]

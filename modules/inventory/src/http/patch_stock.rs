@@ -24,7 +24,7 @@ pub(crate) struct PatchStock {
 /// Add pieces to a SKU, or take some away
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "inventory:write"])),
     params(
         ("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that you read: 412 if it has changed"),
@@ -34,7 +34,7 @@ pub(crate) struct PatchStock {
         (status = 200, body = StockLevel, headers(("ETag" = String, description = "Its version"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A change of zero, or no reason"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `inventory:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No stock record of this SKU"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`insufficient_stock`: orders hold the rest"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "It has changed since you read it"),

@@ -26,7 +26,7 @@ pub(crate) struct PutStock {
 /// The difference goes into the ledger. A SKU without a stock record gets one.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "inventory:write"])),
     params(
         ("sku" = String, Path, description = "The SKU, in either case", example = "MUG-BLUE"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that you read: 412 if it has changed"),
@@ -36,7 +36,7 @@ pub(crate) struct PutStock {
         (status = 200, body = StockLevel, headers(("ETag" = String, description = "Its version"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A number out of range"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `inventory:write`"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`insufficient_stock`: orders hold more than that"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "It has changed since you read it"),
     ),

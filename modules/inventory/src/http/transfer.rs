@@ -12,13 +12,13 @@ use crate::http::TAG;
 /// Columns: `sku`, `on_hand`, and optionally `low_stock_threshold`. Sets each SKU as `PUT /inventory/{sku}` does.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "inventory:write"])),
     request_body(content = String, content_type = "text/csv", example = "sku,on_hand\nMUG-BLUE,40\n"),
     responses(
         (status = 200, body = ImportSummary, description = "What was done; refused lines are listed"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`csv_malformed`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `inventory:write`"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Neither `text/csv` nor a form"),
     ),
 )]
@@ -34,11 +34,11 @@ pub(crate) async fn import_stock(
 /// Export stock levels as CSV
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "inventory:read"])),
     responses(
         (status = 200, body = String, content_type = "text/csv", example = "sku,on_hand,low_stock_threshold\nMUG-BLUE,40,5\n"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `inventory:read`"),
     ),
 )]
 #[get("/inventory/export")]

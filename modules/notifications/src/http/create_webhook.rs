@@ -28,14 +28,14 @@ pub(crate) struct NewWebhook {
 /// The answer shows the secret whole, this once.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "notifications:write"])),
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to send this again")),
     request_body = NewWebhook,
     responses(
         (status = 201, body = Webhook),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A wrong URL, event or secret"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `notifications:write`"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_webhooks`, or the key is still in use"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "The key was used for another request"),
     ),

@@ -11,12 +11,12 @@ use crate::http::TAG;
 /// Remove an endpoint and its deliveries
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "notifications:write"])),
     params(("id" = WebhookId, Path, description = "The endpoint")),
     responses(
         (status = 204, description = "It is gone"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `notifications:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such endpoint"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`webhook_configured`: it stands in the settings"),
     ),

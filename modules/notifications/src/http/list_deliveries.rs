@@ -49,13 +49,13 @@ impl From<deliveries::Model> for Delivery {
 /// What one endpoint is told, newest first
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "notifications:read"])),
     params(("id" = WebhookId, Path, description = "The endpoint"), ListParams),
     responses(
         (status = 200, body = Page<Delivery>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `notifications:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such endpoint"),
     ),
 )]

@@ -46,12 +46,13 @@ impl From<notifications::Model> for Notification {
 /// Your own notifications, newest first
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["notifications:read"])),
     params(ListParams),
     responses(
         (status = 200, body = Page<Notification>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `notifications:read`"),
     ),
 )]
 #[get("/notifications")]

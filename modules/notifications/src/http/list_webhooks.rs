@@ -48,13 +48,13 @@ impl Webhook {
 /// The endpoints that receive events
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "notifications:read"])),
     params(ListParams),
     responses(
         (status = 200, body = Page<Webhook>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `notifications:read`"),
     ),
 )]
 #[get("/notifications/webhooks")]

@@ -15,7 +15,7 @@ use crate::http::list_deliveries::Delivery;
 /// It is naturally idempotent: one that is in line already is refused, so an `Idempotency-Key` is accepted and not needed.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "notifications:write"])),
     params(
         ("id" = WebhookId, Path, description = "The endpoint"),
         ("delivery_id" = Uuid, Path, description = "The delivery"),
@@ -24,7 +24,7 @@ use crate::http::list_deliveries::Delivery;
     responses(
         (status = 200, body = Delivery),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `notifications:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such endpoint or delivery"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`delivery_pending`: it is in line already"),
     ),

@@ -16,7 +16,7 @@ use crate::http::TAG;
 /// what was paid goes back.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["orders:write"])),
     params(
         ("id" = OrderId, Path, description = "The order"),
         ("Idempotency-Key" = Option<String>, Header, description = "Of your own making; repeat it when you retry"),
@@ -25,6 +25,7 @@ use crate::http::TAG;
         (status = 200, body = Order, headers(("Idempotency-Replayed" = String, description = "`true` if the key had cancelled it before"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A wrong `Idempotency-Key`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `orders:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such order, or another customer's"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_transition`; `payment_in_progress`: try again in a moment; `idempotency_key_in_progress`"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`idempotency_key_reused`"),

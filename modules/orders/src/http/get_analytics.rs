@@ -103,13 +103,13 @@ impl From<Analysis> for Analytics {
 /// Counts orders in the shop's currency. Revenue is that of every order that is not cancelled, less refunds.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "orders:read"])),
     params(GetAnalytics),
     responses(
         (status = 200, body = Analytics),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `orders:read`"),
     ),
 )]
 #[get("/orders/analytics")]

@@ -13,7 +13,7 @@ use crate::store::{lines, orders};
 /// One order
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["orders:read"])),
     params(
         ("id" = OrderId, Path, description = "The order"),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` that you have: 304 if it still holds"),
@@ -22,6 +22,7 @@ use crate::store::{lines, orders};
         (status = 200, body = Order, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "You have it"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `orders:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such order, or another customer's"),
     ),
 )]

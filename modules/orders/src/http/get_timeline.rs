@@ -58,11 +58,12 @@ impl From<timeline::Model> for TimelineEvent {
 /// At most the first 1,000 entries.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["orders:read"])),
     params(("id" = OrderId, Path, description = "The order")),
     responses(
         (status = 200, body = Timeline),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `orders:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such order, or another customer's"),
     ),
 )]

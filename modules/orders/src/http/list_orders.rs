@@ -37,12 +37,13 @@ pub(crate) struct ListOrders {
 /// Orders, newest first: one's own, or all of them for an admin
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["orders:read"])),
     params(ListOrders),
     responses(
         (status = 200, body = Page<Order>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `orders:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "`user_id` is another customer"),
     ),
 )]

@@ -26,12 +26,13 @@ pub(crate) struct ListOrdersOfUser {
 /// The orders of one customer, newest first
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["orders:read"])),
     params(("user_id" = UserId, Path, description = "The customer"), ListOrdersOfUser),
     responses(
         (status = 200, body = Page<Order>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `orders:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "Another customer"),
     ),
 )]

@@ -26,7 +26,7 @@ pub(crate) struct PatchStatus {
 /// it was cancelled is not reactivated: place a new one.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["orders:write"])),
     params(
         ("id" = OrderId, Path, description = "The order"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that you read: 412 if it has changed"),

@@ -45,7 +45,7 @@ pub(crate) struct NewItem {
 /// paid within the payment window is cancelled.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["orders:write"])),
     params(("Idempotency-Key" = String, Header, description = "Of your own making, 1 to 255 characters; repeat it when you retry")),
     request_body(content = NewOrder, example = json!({
         "items": [{"sku": "MUG-BLUE", "quantity": 2, "price": {"amount": 850, "currency": "GBP"}}],
@@ -59,6 +59,7 @@ pub(crate) struct NewItem {
         )),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A body that does not fit, or no `Idempotency-Key`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `orders:write`"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`insufficient_stock` with `shortages`; `idempotency_key_in_progress`"),
         (status = 413, body = ProblemBody, content_type = "application/problem+json", description = "The body is too large"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),

@@ -15,7 +15,7 @@ use crate::http::TAG;
 /// read refuses its whole order. Importing again updates what differs.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "orders:write"])),
     request_body(
         content = String, content_type = "text/csv",
         example = "order_number,placed_at,customer,country,sku,quantity,unit_price,currency\n536365,2010-12-01T08:26:00Z,customer-17850,United Kingdom,71053,6,3.39,GBP\n"
@@ -24,7 +24,7 @@ use crate::http::TAG;
         (status = 200, body = ImportSummary, description = "What was done, counted in orders; refused ones are listed"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`csv_malformed`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `orders:write`"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Neither `text/csv` nor a form"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "The catalogue does not answer"),
     ),
@@ -43,11 +43,11 @@ pub(crate) async fn import_orders(
 /// One row a line, oldest order first; the file can be imported again.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "orders:read"])),
     responses(
         (status = 200, body = String, content_type = "text/csv", example = "order_number,placed_at,customer,country,sku,quantity,unit_price,currency,name,status\n536365,2010-12-01T08:26:00.000Z,customer-17850,United Kingdom,71053,6,3.39,GBP,WHITE METAL LANTERN,delivered\n"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `orders:read`"),
     ),
 )]
 #[get("/orders/export")]

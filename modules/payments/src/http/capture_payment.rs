@@ -26,7 +26,7 @@ pub(crate) struct CapturePayment {
 /// All of it, or part; what is not taken is released, so a payment is captured once.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "payments:write"])),
     params(
         ("id" = PaymentId, Path, description = "The payment"),
         ("Idempotency-Key" = String, Header, description = "Of your own making, 1 to 255 visible ASCII characters; repeat it when you retry", example = "5d1c2b3a-capture-1"),
@@ -37,7 +37,7 @@ pub(crate) struct CapturePayment {
             headers(("Idempotency-Replayed" = String, description = "`true` if an earlier request with this key did it"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A wrong amount or currency, or `idempotency_key_required`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `payments:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such payment"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`payment_not_authorized`, `capture_exceeds_authorized`, `payment_in_progress` or `provider_refused`"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`idempotency_key_reused`: the key came with another request"),

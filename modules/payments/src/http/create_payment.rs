@@ -59,7 +59,7 @@ struct Meaning<'a> {
 /// the first answer once more, a declined card included. With `capture: false` the money is only held.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["payments:write"])),
     params(("Idempotency-Key" = String, Header, description = "Of your own making, 1 to 255 visible ASCII characters; repeat it when you retry", example = "5d1c2b3a-pay-1")),
     request_body(content = CreatePayment, example = json!({"order_id": "019357a0-7b2c-7c3e-9f00-5d1c2b3a4f5e", "method": {"type": "card", "token": "tok_ok"}})),
     responses(
@@ -67,6 +67,7 @@ struct Meaning<'a> {
             headers(("Idempotency-Replayed" = String, description = "`true` if an earlier request with this key did it"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A wrong body, or `idempotency_key_required`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `payments:write`"),
         (status = 402, body = ProblemBody, content_type = "application/problem+json", description = "`card_declined`, with `decline_code`; or `payment_given_up`: nothing was charged"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "You have no such order"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`already_paid`, `order_not_payable`, `payment_in_progress` or `idempotency_key_in_progress`"),

@@ -13,11 +13,12 @@ use crate::store::payments;
 /// One payment
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["payments:read"])),
     params(("id" = PaymentId, Path, description = "The payment")),
     responses(
         (status = 200, body = PaymentBody),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `payments:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "You have no such payment"),
     ),
 )]

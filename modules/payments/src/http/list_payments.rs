@@ -31,12 +31,13 @@ pub(crate) struct ListPayments {
 /// Your payments, newest first; an admin sees all
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["payments:read"])),
     params(ListPayments),
     responses(
         (status = 200, body = Page<PaymentBody>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `payments:read`"),
     ),
 )]
 #[get("/payments")]

@@ -34,6 +34,7 @@ pub(crate) struct SandboxWebhook {
 /// same `webhook-id` again does nothing.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(
         ("provider" = String, Path, description = "The provider", example = "sandbox"),
         ("webhook-id" = String, Header, description = "Unique; the same again when it is sent again", example = "msg_p5jXN8AQM9LWM0D4loKWxJek"),

@@ -32,7 +32,7 @@ pub(crate) struct RefundPayment {
 /// was captured.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "payments:write"])),
     params(
         ("id" = PaymentId, Path, description = "The payment"),
         ("Idempotency-Key" = String, Header, description = "Of your own making, 1 to 255 visible ASCII characters; repeat it when you retry", example = "5d1c2b3a-refund-1"),
@@ -43,7 +43,7 @@ pub(crate) struct RefundPayment {
             headers(("Idempotency-Replayed" = String, description = "`true` if an earlier request with this key did it"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A wrong amount, currency or reason, or `idempotency_key_required`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `payments:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such payment"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`refund_exceeds_captured`, with `refundable`; or `provider_refused`"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "`idempotency_key_reused`: the key came with another request"),

@@ -1,12 +1,13 @@
 //! What other modules know of `auth`: the shape of an access token, and which sessions have ended.
 
 use async_trait::async_trait;
-use kernel::{SessionId, Timestamp, UserId};
+use kernel::{ApiKeyId, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::event::Event;
 use crate::port::{NoRefusal, PortError};
+use crate::scopes::Scope;
 use crate::users::Role;
 
 /// The `iss` of every token where the settings (`access.issuer`) do not name another.
@@ -66,7 +67,47 @@ pub struct Revoked {
     pub users: Vec<UserSessionsEnded>,
 }
 
-/// The port that token verification stands on. Both calls are reads.
+/// An API key that is valid now, as those who verify it need it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Which one.
+    pub id: ApiKeyId,
+    /// SHA-256 of its secret.
+    pub secret_hash: Vec<u8>,
+    /// Whoever uses it acts as this user,
+    pub user_id: UserId,
+    /// with what that user may do now,
+    pub role: Role,
+    /// the user's address,
+    pub email: String,
+    /// and within these bounds.
+    pub scopes: Vec<Scope>,
+    /// From then on it is refused.
+    pub expires_at: Timestamp,
+    /// Role and activity of the owner are those of this instant or a later one.
+    pub as_of: Timestamp,
+}
+
+/// Its hash is nobody's business.
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiKey").field("id", &self.id).field("user_id", &self.user_id).finish_non_exhaustive()
+    }
+}
+
+/// A key was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKeyUse {
+    /// Which one.
+    pub id: ApiKeyId,
+    /// When, to the minute.
+    pub at: Timestamp,
+}
+
+/// The most uses that [`AuthPort::note_api_key_uses`] takes at once.
+pub const MAX_USES: usize = 500;
+
+/// The port that verification stands on. Reads, and one note that may be made twice.
 #[async_trait]
 pub trait AuthPort: Send + Sync {
     /// Every key whose tokens may still be valid.
@@ -74,6 +115,12 @@ pub trait AuthPort: Send + Sync {
 
     /// What was revoked and could still be presented.
     async fn revoked(&self) -> Result<Revoked, PortError<NoRefusal>>;
+
+    /// A key that is valid now; `None` for every other id, whatever became of it.
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, PortError<NoRefusal>>;
+
+    /// Remembers when keys were last used; at most [`MAX_USES`], and an earlier use than the known one changes nothing.
+    async fn note_api_key_uses(&self, uses: Vec<ApiKeyUse>) -> Result<(), PortError<NoRefusal>>;
 }
 
 /// One session ended (logout).
@@ -196,6 +243,23 @@ pub struct PasswordChanged {
 
 impl Event for PasswordChanged {
     const TYPE: &'static str = "auth.password_changed";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.user_id.uuid()
+    }
+}
+
+/// A key was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKeyRevoked {
+    /// Which one.
+    pub api_key_id: ApiKeyId,
+    /// Whose.
+    pub user_id: UserId,
+}
+
+impl Event for ApiKeyRevoked {
+    const TYPE: &'static str = "auth.api_key_revoked";
 
     fn aggregate_id(&self) -> Uuid {
         self.user_id.uuid()

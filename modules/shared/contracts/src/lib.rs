@@ -12,5 +12,6 @@ pub mod modules;
 pub mod orders;
 pub mod payments;
 pub mod port;
+pub mod scopes;
 pub mod subscriptions;
 pub mod users;

@@ -8,8 +8,8 @@
 //! with the handlers of the whole shop.
 
 use crate::auth::{
-    EmailVerificationRequested, PasswordChanged, PasswordResetRequested, SessionEnded, SigningKeysChanged,
-    UserSessionsEnded,
+    ApiKeyRevoked, EmailVerificationRequested, PasswordChanged, PasswordResetRequested, SessionEnded,
+    SigningKeysChanged, UserSessionsEnded,
 };
 use crate::catalog::ProductChanged;
 use crate::event::Event;
@@ -35,6 +35,7 @@ const fn route<E: Event>(from: &'static str, to: &'static [&'static str]) -> Rou
 
 /// Every type of event.
 pub const ROUTES: &[Route] = &[
+    route::<ApiKeyRevoked>("auth", &[]),
     route::<EmailVerificationRequested>("auth", &["notifications"]),
     route::<PasswordChanged>("auth", &["notifications"]),
     route::<PasswordResetRequested>("auth", &["notifications"]),

@@ -45,6 +45,9 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// How much time the caller has left, in milliseconds.
 const TIMEOUT_HEADER: &str = "souk-timeout-ms";
 
+/// Where all operations are served; for whoever decides what a server lets in. [`Gate`] decides the rest.
+pub const ROUTES: &str = "/internal/{module}/{operation}";
+
 /// Where an operation is served.
 fn path_of(module: &str, operation: &str) -> String {
     format!("/internal/{module}/{operation}")

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpServer, ResponseError, web};
 use contracts::event::{Envelope, Event};
 use kernel::EventId;
-use platform::access::TokenVerifier;
+use platform::access::policy::Policies;
+use platform::access::{Admission, TokenVerifier};
 use platform::bus::{EventBus, LocalBus, PublishError};
 use platform::client_address::TrustedProxies;
 use platform::module::Module;
+use platform::problem::{Problem, codes};
 use platform::rate_limit::RateLimiter;
 use platform::relay::{Relay, RelaySettings};
 use reqwest::Method;
@@ -134,12 +136,16 @@ impl EventBus for RecordingBus {
 }
 
 /// As the server does it.
-async fn identified<B: MessageBody + 'static>(
+async fn admitted<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
-    platform::access::identify(request.request()).await;
-    next.call(request).await
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let refused = match platform::access::admit(request.request()).await {
+        Ok(Admission::Granted) => return Ok(next.call(request).await?.map_into_boxed_body()),
+        Ok(Admission::NoOperation) => Problem::new(codes::NOT_FOUND, "There is nothing at this path."),
+        Err(problem) => problem,
+    };
+    Ok(request.into_response(refused.error_response()))
 }
 
 impl TestApp {
@@ -170,15 +176,21 @@ impl TestApp {
         let module: Arc<dyn Module> = Arc::new(module);
         let served = module.clone();
         let verifier = web::Data::from(verifier);
+        let (_, document) =
+            App::new().into_utoipa_app().configure(|config| module.routes(config)).split_for_parts();
+        let mut policies = Policies::default();
+        policies.add_all(&document).unwrap();
+        let policies = web::Data::new(policies);
         let server = HttpServer::new(move || {
             let (module, data) = (served.clone(), data.clone());
             App::new()
                 .into_utoipa_app()
                 .app_data(verifier.clone())
+                .app_data(policies.clone())
                 .configure(data)
                 .configure(|config: &mut ServiceConfig<'_>| module.routes(config))
                 .into_app()
-                .wrap(from_fn(identified))
+                .wrap(from_fn(admitted))
         })
         .workers(2)
         .disable_signals()

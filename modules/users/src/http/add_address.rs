@@ -13,13 +13,14 @@ use crate::http::list_addresses::BookedAddress;
 /// Add an address to your book
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["users:write"])),
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to send this again")),
     request_body = Address,
     responses(
         (status = 201, body = BookedAddress),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "Not an address"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `users:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "The account is gone"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_addresses`, or the key is still in use"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "The key was used for another request"),

@@ -11,11 +11,12 @@ use crate::http::TAG;
 /// Take an address out of your book
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["users:write"])),
     params(("id" = AddressId, Path, description = "The address")),
     responses(
         (status = 204, description = "It is gone"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `users:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such address of yours"),
     ),
 )]

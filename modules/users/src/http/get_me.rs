@@ -11,12 +11,13 @@ use crate::store::users;
 /// Your own profile
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["users:read"])),
     params(("If-None-Match" = Option<String>, Header, description = "An `ETag` that you have: 304 if it still holds")),
     responses(
         (status = 200, body = User, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "You have it"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `users:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "The account is gone"),
     ),
 )]

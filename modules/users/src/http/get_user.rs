@@ -12,11 +12,12 @@ use crate::store::users;
 /// One user: yourself, or anyone for an admin
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["users:read"])),
     params(("id" = UserId, Path, description = "The user")),
     responses(
         (status = 200, body = User),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `users:read`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such user, or someone else"),
     ),
 )]

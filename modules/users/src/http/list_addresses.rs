@@ -42,12 +42,13 @@ pub(crate) struct ListAddresses {
 /// Your address book, oldest first
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["users:read"])),
     params(ListAddresses),
     responses(
         (status = 200, body = Page<BookedAddress>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `users:read`"),
     ),
 )]
 #[get("/users/me/addresses")]

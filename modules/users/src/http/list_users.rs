@@ -31,12 +31,13 @@ pub(crate) struct ListUsers {
 /// Users in the order in which they joined: all for an admin, only yourself for a customer
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["users:read"])),
     params(ListUsers),
     responses(
         (status = 200, body = Page<User>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `users:read`"),
     ),
 )]
 #[get("/users")]

@@ -30,13 +30,14 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 /// Change your name or preferences
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["users:write"])),
     params(("If-Match" = Option<String>, Header, description = "The `ETag` that you read: 412 if it has changed")),
     request_body = PatchMe,
     responses(
         (status = 200, body = User, headers(("ETag" = String, description = "Its version"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "A name or preferences that do not fit"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `users:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "The account is gone"),
         (status = 412, body = ProblemBody, content_type = "application/problem+json", description = "It has changed since you read it"),
     ),

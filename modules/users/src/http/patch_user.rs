@@ -25,14 +25,14 @@ pub(crate) struct PatchUser {
 /// The user's sessions end; what they may do from now on is in the token of their next login.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "users:write"])),
     params(("id" = UserId, Path, description = "The user")),
     request_body = PatchUser,
     responses(
         (status = 200, body = User),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown role"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `users:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such user"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`own_access`: another admin has to do that"),
     ),

@@ -12,13 +12,14 @@ use crate::http::list_addresses::BookedAddress;
 /// Replace an address in your book
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = ["users:write"])),
     params(("id" = AddressId, Path, description = "The address")),
     request_body = Address,
     responses(
         (status = 200, body = BookedAddress),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "Not an address"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key without the scope `users:write`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No such address of yours"),
     ),
 )]

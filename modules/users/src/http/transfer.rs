@@ -13,13 +13,13 @@ use crate::http::TAG;
 /// leaves what is there. Imported users have no password.
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "users:write"])),
     request_body(content = String, content_type = "text/csv", example = "email,name,role\nada@example.com,Ada Lovelace,customer\n"),
     responses(
         (status = 200, body = ImportSummary, description = "What was done; refused lines are listed"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`csv_malformed`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `users:write`"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Neither `text/csv` nor a form"),
     ),
 )]
@@ -35,11 +35,11 @@ pub(crate) async fn import_users(
 /// Export users as CSV
 #[utoipa::path(
     tag = TAG,
-    security(("bearer" = [])),
+    security(("bearer" = ["admin"]), ("api_key" = ["admin", "users:read"])),
     responses(
         (status = 200, body = String, content_type = "text/csv", example = "email,username,name,role,active\nada@example.com,,Ada Lovelace,customer,true\n"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Not an admin, or an API key without the scope `users:read`"),
     ),
 )]
 #[get("/users/export")]

@@ -11,14 +11,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use contracts::auth::{ACCESS_TOKEN_TYPE, AUDIENCE, AccessClaims, AuthPort, ISSUER, PublicKey, Revoked};
+use contracts::auth::{
+    ACCESS_TOKEN_TYPE, AUDIENCE, AccessClaims, ApiKey, AuthPort, ISSUER, MAX_USES, PublicKey, Revoked,
+};
 use contracts::port::{NoRefusal, PortError};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
-use kernel::{Clock, SessionId, Timestamp, UserId};
+use kernel::{ApiKeyId, Clock, SessionId, Timestamp, UserId};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::access::{Principal, Refusal};
+use crate::access::api_keys::{KeyRing, LookUp};
+use crate::access::{Caller, Refusal, api_keys};
 use crate::problem::chain;
 
 /// Tolerated difference between clocks, seconds.
@@ -27,6 +30,8 @@ const LEEWAY_S: u64 = 5;
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// How long a request waits for the answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// How long a revoked API key is remembered: longer than what was read of it before is kept.
+const REVOKED_FOR: Duration = Duration::from_secs(600);
 /// The longest token that is looked at.
 const MAX_TOKEN: usize = 4_096;
 /// The characters of a key's id: a SHA-256 thumbprint in base64url.
@@ -43,12 +48,15 @@ pub struct TokenVerifier {
     auth: OnceLock<Weak<dyn AuthPort>>,
     /// When `auth` was last asked for an unknown key; held while the question is under way.
     asked_at: Mutex<Option<Timestamp>>,
+    api_keys: KeyRing,
 }
 
 #[derive(Default)]
 struct Revocations {
     sessions: HashMap<SessionId, Timestamp>,
     users: HashMap<UserId, (Timestamp, Timestamp)>,
+    /// Until when nothing that was read before can be believed any more.
+    api_keys: HashMap<ApiKeyId, Timestamp>,
 }
 
 /// What a token says: ours say the claims, and are valid from the first moment. Whoever signs otherwise is taken at their word.
@@ -84,6 +92,7 @@ impl TokenVerifier {
             revocations: RwLock::default(),
             auth: OnceLock::new(),
             asked_at: Mutex::default(),
+            api_keys: KeyRing::new(),
         }
     }
 
@@ -146,8 +155,35 @@ impl TokenVerifier {
         }
     }
 
-    /// Who shows this token. Asks `auth` only for a key that is not known yet, and bounded.
-    pub(crate) async fn recognise(&self, token: &str) -> Result<Principal, Refusal> {
+    /// An API key is refused from now on.
+    pub async fn revoke_api_key(&self, id: ApiKeyId) {
+        let now = self.clock.now();
+        {
+            let mut known = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
+            known.api_keys.retain(|_, until| *until > now);
+            known.api_keys.insert(id, now.plus(REVOKED_FOR));
+        }
+        self.api_keys.forget(id).await;
+    }
+
+    /// Whatever is known of API keys may be out of date: revocations were missed.
+    pub fn forget_api_keys(&self) {
+        self.api_keys.forget_all();
+    }
+
+    /// Tells `auth` which API keys were used. What cannot be told is forgotten: it is a mark of time, and the next use makes another.
+    pub async fn report_api_key_uses(&self, auth: &dyn AuthPort) -> Result<(), PortError<NoRefusal>> {
+        for uses in self.api_keys.take_uses().chunks(MAX_USES) {
+            auth.note_api_key_uses(uses.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// Who shows this token or API key. Asks `auth` only for what is not known yet, and bounded.
+    pub(crate) async fn recognise(&self, token: &str) -> Result<Caller, Refusal> {
+        if token.starts_with(api_keys::PREFIX) {
+            return self.recognise_api_key(token).await;
+        }
         if !self.is_ready() {
             return Err(Refusal::KeysUnknown);
         }
@@ -156,9 +192,42 @@ impl TokenVerifier {
             look = self.look(token);
         }
         match look {
-            Look::Valid(claims) => Ok(claims.into()),
+            Look::Valid(claims) => Ok(Caller { principal: claims.into(), scopes: None }),
             Look::Refused | Look::UnknownKey => Err(Refusal::Invalid),
         }
+    }
+
+    async fn recognise_api_key(&self, text: &str) -> Result<Caller, Refusal> {
+        let sent = api_keys::read(text).ok_or(Refusal::Invalid)?;
+        let auth = self.auth().ok_or(Refusal::KeysUnknown)?;
+        // Once more if what is known was read before the owner's access changed.
+        for _ in 0..2 {
+            let key = match self.api_keys.get(sent.id, auth.as_ref()).await {
+                Ok(key) => key,
+                Err(LookUp::Unknown) => return Err(Refusal::Invalid),
+                Err(LookUp::Silent) => return Err(Refusal::KeyNotLookedUp),
+            };
+            // Both are hashes of random bits: how long it takes to compare them tells nothing of the secret.
+            if key.secret_hash != sent.secret_hash || self.is_over(&key) {
+                return Err(Refusal::Invalid);
+            }
+            if !self.is_outdated(&key) {
+                self.api_keys.use_at(key.id, self.clock.now());
+                return Ok(Caller { principal: key.as_ref().into(), scopes: Some(key.scopes.clone()) });
+            }
+            self.api_keys.forget(sent.id).await;
+        }
+        Err(Refusal::Invalid)
+    }
+
+    fn is_over(&self, key: &ApiKey) -> bool {
+        let known = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+        key.expires_at <= self.clock.now() || known.api_keys.contains_key(&key.id)
+    }
+
+    fn is_outdated(&self, key: &ApiKey) -> bool {
+        let known = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+        known.users.get(&key.user_id).is_some_and(|(changed_at, _)| key.as_of <= *changed_at)
     }
 
     /// The claims of a token that is valid as far as is known here; `None` for every other, whatever is wrong with it.
@@ -259,6 +328,7 @@ mod tests {
     use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
     use async_trait::async_trait;
+    use contracts::auth::ApiKeyUse;
 
     use super::*;
 
@@ -285,6 +355,16 @@ mod tests {
         async fn revoked(&self) -> Result<Revoked, PortError<NoRefusal>> {
             Ok(Revoked::default())
         }
+
+        async fn api_key(&self, _: ApiKeyId) -> Result<Option<ApiKey>, PortError<NoRefusal>> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            Ok(None)
+        }
+
+        async fn note_api_key_uses(&self, _: Vec<ApiKeyUse>) -> Result<(), PortError<NoRefusal>> {
+            Ok(())
+        }
     }
 
     #[tokio::test]
@@ -309,6 +389,20 @@ mod tests {
         clock.0.fetch_sub(500_000, Ordering::SeqCst);
         assert!(verifier.ask_for_keys().await);
         assert_eq!(asked(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_guessed_api_key_is_looked_up_once_by_however_many() {
+        let counting = Arc::new(Counting::default());
+        let port: Arc<dyn AuthPort> = counting.clone();
+        let verifier = TokenVerifier::new(Arc::new(Hand(AtomicI64::new(1_000_000))));
+        verifier.ask(&port);
+        let guess = api_keys::write(ApiKeyId(uuid::Uuid::from_u128(7)), &[0; 32]);
+        let crowd = (0..50).map(|_| verifier.recognise(&guess));
+        assert!(futures_util::future::join_all(crowd).await.iter().all(Result::is_err));
+        assert!(verifier.recognise(&guess).await.is_err());
+        assert!(verifier.recognise("souk_0123").await.is_err());
+        assert_eq!(counting.0.load(Ordering::SeqCst), 1);
     }
 
     #[test]
