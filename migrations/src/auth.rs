@@ -5,7 +5,29 @@ use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![credentials_and_sessions(), session_families(), mailed_tokens()]
+    vec![credentials_and_sessions(), session_families(), mailed_tokens(), second_factors()]
+}
+
+/// Authenticator apps, and the codes for whoever has lost one.
+fn second_factors() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0005_second_factors",
+        up: "
+            CREATE TABLE second_factors (
+                user_id {uuid} NOT NULL PRIMARY KEY REFERENCES credentials (user_id),
+                sealed_secret {bytes} NOT NULL CHECK (length(sealed_secret) BETWEEN 40 AND 255),
+                confirmed_at_ms {bigint},
+                last_step {bigint} NOT NULL CHECK (last_step >= 0),
+                created_at_ms {bigint} NOT NULL
+            ) {strict};
+            CREATE TABLE recovery_codes (
+                user_id {uuid} NOT NULL REFERENCES second_factors (user_id) ON DELETE CASCADE,
+                code_hash {bytes} NOT NULL CHECK (length(code_hash) = 32),
+                PRIMARY KEY (user_id, code_hash)
+            ) {strict};
+        ",
+        down: "DROP TABLE recovery_codes; DROP TABLE second_factors;",
+    })
 }
 
 /// What is mailed to prove who owns an address, and which clients an owner has logged in from.

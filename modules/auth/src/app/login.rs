@@ -7,6 +7,7 @@ use crate::Context;
 use crate::app::access::current_access;
 use crate::app::attempts::{self, Attempts};
 use crate::app::open_session::{Device, TokenPair, open_session};
+use crate::app::second_factor::{demand_second_factor, limit_admin};
 use crate::domain::login_name::LoginName;
 use crate::domain::password::Password;
 use crate::error::AuthError;
@@ -16,6 +17,7 @@ pub(crate) async fn login(
     context: &Context,
     name: &LoginName,
     password: Password,
+    code: Option<&str>,
     device: &Device,
 ) -> Result<TokenPair, AuthError> {
     let attempts = Attempts::of(context, name, device.address).await?;
@@ -37,10 +39,11 @@ pub(crate) async fn login(
         attempts.remember_failure().await?;
         return Err(AuthError::InvalidCredentials);
     };
-    let Some(access) = current_access(context, profile.id).await? else {
+    let Some(mut access) = current_access(context, profile.id).await? else {
         attempts.remember_failure().await?;
         return Err(AuthError::InvalidCredentials);
     };
+    let has_factor = demand_second_factor(context, profile.id, code).await?;
     if failed_before {
         attempts.forget_failures().await?;
     }
@@ -50,5 +53,7 @@ pub(crate) async fn login(
             .await?;
     }
     attempts::know(context, &profile, device.address).await?;
-    open_session(context, access, credential.password_version, device).await
+    let must_enrol = limit_admin(context, &mut access, has_factor, profile.role);
+    let pair = open_session(context, access, credential.password_version, device).await?;
+    Ok(TokenPair { must_enrol, ..pair })
 }

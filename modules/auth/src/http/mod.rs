@@ -4,7 +4,9 @@
 //! second one is told that it is taken, and logs in. Storing the answer for a replay would put tokens, which are
 //! secrets, into the database.
 
+mod begin_totp;
 mod change_password;
+mod confirm_totp;
 mod device;
 mod end_session;
 mod forgot_password;
@@ -15,6 +17,7 @@ mod login;
 mod logout;
 mod refresh;
 mod register;
+mod remove_totp;
 mod request_email_verification;
 mod reset_password;
 mod tokens;
@@ -52,5 +55,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
         .service(verify_email::verify_email)
         .service(request_email_verification::request_email_verification)
         .service(get_account::get_account)
+        .service(begin_totp::begin_totp)
+        .service(confirm_totp::confirm_totp)
+        .service(remove_totp::remove_totp)
         .service(jwks::jwks);
 }
