@@ -3,6 +3,8 @@
 //! Nobody learns which names exist: an unknown name, a wrong password and an account that is switched off give the same
 //! answer, after the same work, and are throttled alike.
 
+use kernel::UserId;
+
 use crate::Context;
 use crate::app::access::current_access;
 use crate::app::attempts::{self, Attempts};
@@ -26,10 +28,9 @@ pub(crate) async fn login(
         Some(name) => context.users.find_by_login(name).await?,
         None => None,
     };
-    let credential = match &profile {
-        Some(profile) => credentials::of(context.db.reader(), profile.id).await?,
-        None => None,
-    };
+    // Nobody has a fresh id: who does not exist is looked up as well, because that takes time too.
+    let user_id = profile.as_ref().map_or_else(|| UserId(context.db.system().id()), |profile| profile.id);
+    let credential = credentials::of(context.db.reader(), user_id).await?;
     let stored = credential.as_ref().map(|credential| credential.password_hash.clone());
     let comparison = context.hasher.compare(password, stored).await?;
     // Of many guesses at once all pass the first check. Here those that come after the last allowed failure are turned
