@@ -5,7 +5,14 @@ use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![credentials_and_sessions(), key_states(), session_families(), mailed_tokens(), api_keys()]
+    vec![
+        credentials_and_sessions(),
+        key_states(),
+        session_families(),
+        mailed_tokens(),
+        api_keys(),
+        second_factors(),
+    ]
 }
 
 /// Keys by which machines act for their owners.
@@ -74,6 +81,28 @@ fn key_states() -> Box<dyn MigrationTrait> {
             ALTER TABLE signing_keys_before RENAME TO signing_keys;
             CREATE UNIQUE INDEX signing_keys_one_active ON signing_keys (state) WHERE state = 'active';
         ",
+    })
+}
+
+/// Authenticator apps, and the codes for whoever has lost one.
+fn second_factors() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0007_second_factors",
+        up: "
+            CREATE TABLE second_factors (
+                user_id {uuid} NOT NULL PRIMARY KEY REFERENCES credentials (user_id),
+                sealed_secret {bytes} NOT NULL CHECK (length(sealed_secret) BETWEEN 40 AND 255),
+                confirmed_at_ms {bigint},
+                last_step {bigint} NOT NULL CHECK (last_step >= 0),
+                created_at_ms {bigint} NOT NULL
+            ) {strict};
+            CREATE TABLE recovery_codes (
+                user_id {uuid} NOT NULL REFERENCES second_factors (user_id) ON DELETE CASCADE,
+                code_hash {bytes} NOT NULL CHECK (length(code_hash) = 32),
+                PRIMARY KEY (user_id, code_hash)
+            ) {strict};
+        ",
+        down: "DROP TABLE recovery_codes; DROP TABLE second_factors;",
     })
 }
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::domain::api_key::{ApiKeyFault, MAX_KEYS};
 use crate::domain::password::PasswordRefused;
 use crate::hashing::HashingError;
+use crate::sealing::SealingError;
 
 pub(crate) const INVALID_CREDENTIALS: ErrorCode =
     ErrorCode::new("invalid_credentials", 401, "The login name or the password is wrong");
@@ -27,6 +28,20 @@ pub(crate) const INVALID_MAILED_TOKEN: ErrorCode =
 pub(crate) const WRONG_PASSWORD: ErrorCode =
     ErrorCode::new("wrong_password", 403, "The current password is another one");
 
+pub(crate) const SECOND_FACTOR_REQUIRED: ErrorCode =
+    ErrorCode::new("second_factor_required", 401, "This account needs a code as well");
+pub(crate) const INVALID_SECOND_FACTOR: ErrorCode =
+    ErrorCode::new("invalid_second_factor", 401, "The code is not good or no longer good");
+pub(crate) const INVALID_CODE: ErrorCode = ErrorCode::new("invalid_code", 400, "This is not a code of now");
+pub(crate) const NO_ENROLMENT: ErrorCode =
+    ErrorCode::new("no_enrolment", 409, "No second factor is being set up");
+pub(crate) const SECOND_FACTOR_IN_FORCE: ErrorCode =
+    ErrorCode::new("second_factor_in_force", 409, "There is a second factor");
+pub(crate) const NO_SECOND_FACTOR: ErrorCode =
+    ErrorCode::new("no_second_factor", 409, "There is no second factor");
+pub(crate) const SECOND_FACTOR_NEEDED: ErrorCode =
+    ErrorCode::new("second_factor_needed", 409, "Admins need a second factor");
+
 /// The codes of this module.
 pub(crate) const CODES: &[ErrorCode] = &[
     INVALID_CREDENTIALS,
@@ -36,6 +51,13 @@ pub(crate) const CODES: &[ErrorCode] = &[
     INVALID_MAILED_TOKEN,
     WRONG_PASSWORD,
     TOO_MANY_API_KEYS,
+    SECOND_FACTOR_REQUIRED,
+    INVALID_SECOND_FACTOR,
+    INVALID_CODE,
+    NO_ENROLMENT,
+    SECOND_FACTOR_IN_FORCE,
+    NO_SECOND_FACTOR,
+    SECOND_FACTOR_NEEDED,
 ];
 
 /// When to come back if the hashing queue is full, seconds: it empties within some.
@@ -106,6 +128,24 @@ pub(crate) enum AuthError {
     /// Unknown, used, expired, or replaced by a later one.
     #[error("the mailed token is not valid")]
     InvalidMailedToken,
+    /// The password is right, and a code of the second factor is missing.
+    #[error("a code is needed as well")]
+    SecondFactorRequired,
+    #[error("the code of the second factor is not good")]
+    InvalidSecondFactor,
+    /// What was shown to put a second factor into force.
+    #[error("this is not a code of now")]
+    WrongCode,
+    #[error("no second factor is being set up")]
+    NoEnrolment,
+    #[error("there is a second factor")]
+    SecondFactorInForce,
+    #[error("there is no second factor")]
+    NoSecondFactor,
+    #[error("admins need a second factor")]
+    SecondFactorNeeded,
+    #[error("a secret could not be sealed or opened")]
+    Sealing(#[from] SealingError),
     /// Too many letters wait to be prepared.
     #[error("too many letters wait to be prepared")]
     Busy,
@@ -173,6 +213,33 @@ impl From<AuthError> for Problem {
                 "The token is unknown, used, expired or replaced by a later one. Ask for another one.",
             )
             .at("/token", "is not valid or no longer valid"),
+            AuthError::SecondFactorRequired => Problem::new(
+                SECOND_FACTOR_REQUIRED,
+                "Log in again with `code`: what your authenticator app shows now, or a recovery code.",
+            )
+            .header(header::WWW_AUTHENTICATE, "Bearer"),
+            AuthError::InvalidSecondFactor => Problem::new(
+                INVALID_SECOND_FACTOR,
+                "The code is wrong, expired or used. Wait for the next one, or use a recovery code.",
+            )
+            .header(header::WWW_AUTHENTICATE, "Bearer"),
+            AuthError::WrongCode => Problem::new(
+                INVALID_CODE,
+                "That is not what the app shows now. Check the clock of the device and try the next code.",
+            )
+            .at("/code", "is not a code of now"),
+            AuthError::NoEnrolment => {
+                Problem::new(NO_ENROLMENT, "Nothing is being set up. POST /auth/totp begins it.")
+            }
+            AuthError::SecondFactorInForce => Problem::new(
+                SECOND_FACTOR_IN_FORCE,
+                "There is a second factor. DELETE /auth/totp takes it away, then set up another one.",
+            ),
+            AuthError::NoSecondFactor => Problem::new(NO_SECOND_FACTOR, "There is no second factor."),
+            AuthError::SecondFactorNeeded => Problem::new(
+                SECOND_FACTOR_NEEDED,
+                "In this shop an admin needs a second factor, so it cannot be taken away.",
+            ),
             AuthError::Busy => Problem::new(
                 codes::UNAVAILABLE,
                 "Very many letters are being written. Try again in some seconds.",
@@ -187,7 +254,9 @@ impl From<AuthError> for Problem {
             AuthError::Hashing(error) => error.into(),
             AuthError::Users(error) => Problem::unavailable(&error),
             AuthError::Database(error) => error.into(),
-            AuthError::Signing(_) | AuthError::Random(_) | AuthError::CutOff(_) => Problem::internal(&error),
+            AuthError::Signing(_) | AuthError::Random(_) | AuthError::CutOff(_) | AuthError::Sealing(_) => {
+                Problem::internal(&error)
+            }
         }
     }
 }

@@ -16,6 +16,7 @@
 //!   each failure costs a bcrypt, so there cannot be more than the hashing threads can make until the next purge;
 //! - a mailed token is good once, for a while, and only the last one of its kind; its hash is kept here, and the letter is written by
 //!   `notifications`;
+//! - a code of a second factor, or for its recovery, is good once (conditional update, primary key); its secret is sealed at rest;
 //! - no session outlives the password that opened it: replacing one and opening one wait for each other;
 //! - an API key is stored as a hash, acts as its owner with the role of the moment and within its scopes, lives a year at most, and
 //!   an owner has a bounded number of them (unique index over numbered slots).
@@ -37,6 +38,7 @@ mod error;
 mod hashing;
 mod http;
 mod port;
+mod sealing;
 mod secret_token;
 mod signing;
 mod store;
@@ -71,6 +73,7 @@ pub use crate::hashing::HashingError;
 use crate::derived_key::DerivedKey;
 use crate::domain::throttle::Throttle;
 use crate::hashing::{Bounds, Hasher};
+use crate::sealing::Sealer;
 use crate::signing::Signer;
 
 /// The codes of this module's errors.
@@ -100,6 +103,8 @@ pub struct Settings {
     pub max_failures_per_account_in_all: u32,
     /// How long a wrong password counts, seconds.
     pub throttle_window_s: u64,
+    /// Whether an admin without a second factor may do what a customer may, and no more.
+    pub require_second_factor_for_admins: bool,
     /// The page that resets a password, with `{token}` in its address; empty: the letter has the token alone.
     pub reset_url: String,
     /// The page that verifies an email address, with `{token}` in its address; empty: the letter has the token alone.
@@ -119,6 +124,7 @@ impl Default for Settings {
             max_failures_per_account: 10,
             max_failures_per_account_in_all: 100,
             throttle_window_s: 5 * 60,
+            require_second_factor_for_admins: false,
             reset_url: String::new(),
             verify_url: String::new(),
         }
@@ -139,6 +145,7 @@ impl std::fmt::Debug for Settings {
             .field("max_failures_per_account", &self.max_failures_per_account)
             .field("max_failures_per_account_in_all", &self.max_failures_per_account_in_all)
             .field("throttle_window_s", &self.throttle_window_s)
+            .field("require_second_factor_for_admins", &self.require_second_factor_for_admins)
             .field("reset_url", &self.reset_url)
             .field("verify_url", &self.verify_url)
             .finish()
@@ -218,6 +225,12 @@ struct Context {
     throttle_in_all: Throttle,
     /// Of letters to one address.
     throttle_of_letters: Throttle,
+    /// Of codes of one user's second factor, from everywhere: only who knows the password gets as far.
+    throttle_of_codes: Throttle,
+    sealer: Sealer,
+    /// Hashes recovery codes.
+    recovery_key: DerivedKey,
+    admins_need_second_factor: bool,
     /// Requests whose letters are being prepared.
     letters: Arc<Semaphore>,
     reset_url: String,
@@ -231,13 +244,16 @@ struct Context {
 impl Context {
     /// How long any failure counts at most.
     fn longest_window(&self) -> Duration {
-        let all = [self.throttle, self.throttle_in_all, self.throttle_of_letters];
+        let all = [self.throttle, self.throttle_in_all, self.throttle_of_letters, self.throttle_of_codes];
         all.iter().map(|throttle| throttle.window).max().unwrap_or_default()
     }
 }
 
 /// Letters with a token that one address may be sent in a while.
 const LETTERS: Throttle = Throttle { max_failures: 3, window: Duration::from_secs(15 * 60) };
+/// Wrong codes of one user's second factor in a while. Three in a million are good at a time, so whoever has the password and guesses
+/// day and night for a week is right with a chance of one in two hundred.
+const CODES: Throttle = Throttle { max_failures: 10, window: Duration::from_secs(60 * 60) };
 /// Requests for a letter that are worked on at once, after their answer; whoever comes then is told to come back.
 const MAX_LETTERS_IN_WORK: usize = 64;
 
@@ -271,6 +287,10 @@ impl Auth {
             throttle: Throttle { max_failures: settings.max_failures_per_account, window },
             throttle_in_all: Throttle { max_failures: settings.max_failures_per_account_in_all, window },
             throttle_of_letters: LETTERS,
+            throttle_of_codes: CODES,
+            sealer: Sealer::new(&DerivedKey::of(&settings.pepper, "secrets of authenticator apps")?),
+            recovery_key: DerivedKey::of(&settings.pepper, "recovery codes")?,
+            admins_need_second_factor: settings.require_second_factor_for_admins,
             letters: Arc::new(Semaphore::new(MAX_LETTERS_IN_WORK)),
             reset_url: settings.reset_url.clone(),
             verify_url: settings.verify_url.clone(),

@@ -20,6 +20,7 @@ use contracts::users::{Profile, Role, UserAccessChanged, UserRegistered, UsersPo
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use futures_util::future::{join, join_all};
+use hmac::{Hmac, Mac};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use kernel::{EmailAddress, EventId, UserId};
 use platform::access::{FollowRevocations, TokenVerifier};
@@ -28,6 +29,7 @@ use platform::module::Module;
 use platform::rate_limit::{self as limits, RateLimiter};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
+use sha1::Sha1;
 use testkit::fakes::FakeUsers;
 use testkit::{Bench, Engine, Response, TestApp, TestUser};
 
@@ -174,6 +176,60 @@ impl Gate {
         self.app.post("/auth/password/change").by(&client.user).json(body).send().await
     }
 
+    /// Sets up an authenticator app; gives its secret and the recovery codes.
+    async fn enrol(&self, client: &Client) -> (Vec<u8>, Vec<String>) {
+        let secret = self.begin_totp(client).await;
+        let code = self.code(&secret, 0);
+        let confirmed = self.confirm_totp(client, &code).await.expect(200);
+        assert_eq!(confirmed.header("cache-control"), "no-store");
+        let codes = confirmed.json["recovery_codes"].as_array().unwrap();
+        (secret, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
+    }
+
+    async fn begin_totp(&self, client: &Client) -> Vec<u8> {
+        let begun = self
+            .app
+            .post("/auth/totp")
+            .by(&client.user)
+            .json(json!({"password": PASSWORD}))
+            .send()
+            .await
+            .expect(200);
+        assert_eq!(begun.header("cache-control"), "no-store");
+        let secret = begun.json["secret"].as_str().unwrap();
+        assert!(begun.json["otpauth_uri"].as_str().unwrap().contains(&format!("secret={secret}&")));
+        unbase32(secret)
+    }
+
+    async fn confirm_totp(&self, client: &Client, code: &str) -> Response {
+        self.app.post("/auth/totp/confirm").by(&client.user).json(json!({"code": code})).send().await
+    }
+
+    /// What an app shows some steps from now.
+    fn code(&self, secret: &[u8], steps: i64) -> String {
+        let step = self.bench.system.now().ms() / 30_000 + steps;
+        let mut mac = Hmac::<Sha1>::new_from_slice(secret).unwrap();
+        mac.update(&u64::try_from(step).unwrap().to_be_bytes());
+        let digest = mac.finalize().into_bytes();
+        let offset = usize::from(digest[19] & 15);
+        let number = u32::from_be_bytes(digest[offset..offset + 4].try_into().unwrap()) & 0x7fff_ffff;
+        format!("{:06}", number % 1_000_000)
+    }
+
+    async fn login_with(&self, email: &str, code: &str) -> Response {
+        self.app
+            .post("/auth/login")
+            .json(json!({"email": email, "password": PASSWORD, "code": code}))
+            .send()
+            .await
+    }
+
+    /// Moves the clock to the next code, and to its beginning, so that a slow test stays within it.
+    fn next_code(&self) {
+        let into = u64::try_from(self.bench.system.now().ms() % 30_000).unwrap();
+        self.bench.clock.advance(Duration::from_millis(30_001 - into));
+    }
+
     async fn account(&self, client: &Client) -> Value {
         self.app.get("/auth/account").by(&client.user).send().await.expect(200).json
     }
@@ -212,6 +268,22 @@ impl Gate {
     async fn execute(&self, sql: &str) -> Result<(), sea_orm::DbErr> {
         self.auth.db().writer().execute_unprepared(sql).await.map(|_| ())
     }
+}
+
+fn unbase32(text: &str) -> Vec<u8> {
+    let bits: String = text
+        .bytes()
+        .map(|byte| {
+            format!(
+                "{:05b}",
+                b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|digit| *digit == byte).unwrap()
+            )
+        })
+        .collect();
+    bits.as_bytes()
+        .chunks_exact(8)
+        .map(|bits| u8::from_str_radix(std::str::from_utf8(bits).unwrap(), 2).unwrap())
+        .collect()
 }
 
 fn account(email: &str, password: &str, role: Role) -> NewAccount {
@@ -616,6 +688,145 @@ testkit::on_every_database! {
         assert_eq!((gate.count("known_clients").await, gate.count("login_failures").await), (0, 0));
     }
 
+    async fn a_second_factor_is_asked_for_once_it_is_in_force(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        gate.next_code();
+        gate.app.post("/auth/totp").json(json!({"password": PASSWORD})).send().await.expect_problem(401, "unauthenticated");
+        gate.app.post("/auth/totp").by(&client.user).json(json!({"password": "wrong"})).send().await.expect_problem(403, "wrong_password");
+        gate.confirm_totp(&client, "123456").await.expect_problem(409, "no_enrolment");
+        // Begun and not confirmed, it is asked of nobody; begun again, the first secret is void.
+        let void = gate.begin_totp(&client).await;
+        gate.login(EMAIL).await;
+        let secret = gate.begin_totp(&client).await;
+        gate.confirm_totp(&client, &gate.code(&void, 0)).await.expect_problem(400, "invalid_code");
+        gate.confirm_totp(&client, &gate.code(&secret, 9)).await.expect_problem(400, "invalid_code");
+        let confirmed = gate.confirm_totp(&client, &gate.code(&secret, 0)).await.expect(200);
+        assert_eq!(confirmed.json["recovery_codes"].as_array().unwrap().len(), 10);
+        gate.app.post("/auth/totp").by(&client.user).json(json!({"password": PASSWORD})).send().await.expect_problem(409, "second_factor_in_force");
+        let account = gate.account(&client).await;
+        assert_eq!((&account["second_factor"], &account["recovery_codes"]), (&json!(true), &json!(10)));
+
+        gate.next_code();
+        let code = gate.code(&secret, 0);
+        let required = gate.try_login(EMAIL, PASSWORD).await.expect_problem(401, "second_factor_required");
+        assert!(required.json["access_token"].is_null());
+        gate.login_with(EMAIL, "").await.expect_problem(401, "second_factor_required");
+        gate.login_with(EMAIL, "000000").await.expect_problem(401, "invalid_second_factor");
+        let wrong = json!({"email": EMAIL, "password": "wrong", "code": code});
+        gate.app.post("/auth/login").json(wrong).send().await.expect_problem(401, "invalid_credentials");
+        let back = Client::of(&gate.login_with(EMAIL, &code).await.expect(200));
+        gate.verify(&back.user).await.expect(200);
+        gate.refresh(&back).await;
+        gate.verify(&client.user).await.expect(200);
+        // A reset by mail does not go around it.
+        let token = gate.forgot(EMAIL).await;
+        gate.reset(&token, NEW_PASSWORD).await.expect(204);
+        gate.try_login(EMAIL, NEW_PASSWORD).await.expect_problem(401, "second_factor_required");
+        gate.app.assert_healthy().await;
+    }
+
+    async fn a_code_is_good_once_and_for_a_moment(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        gate.next_code();
+        let (secret, _) = gate.enrol(&client).await;
+        gate.login_with(EMAIL, &gate.code(&secret, 0)).await.expect_problem(401, "invalid_second_factor");
+        gate.next_code();
+        let code = gate.code(&secret, 0);
+        let answers = join_all((0..8).map(|_| gate.login_with(EMAIL, &code))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+        assert_eq!(answers.iter().filter(|answer| answer.code() == "invalid_second_factor").count(), 7);
+        // One step early is good, and then what came before is spent.
+        gate.bench.clock.advance(Duration::from_secs(3_600));
+        gate.next_code();
+        gate.login_with(EMAIL, &gate.code(&secret, -2)).await.expect_problem(401, "invalid_second_factor");
+        gate.login_with(EMAIL, &gate.code(&secret, 2)).await.expect_problem(401, "invalid_second_factor");
+        gate.login_with(EMAIL, &format!(" {} ", gate.code(&secret, 1))).await.expect(200);
+        gate.login_with(EMAIL, &gate.code(&secret, 0)).await.expect_problem(401, "invalid_second_factor");
+    }
+
+    async fn guesses_of_a_code_are_throttled_wherever_they_come_from(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        gate.next_code();
+        let (secret, codes) = gate.enrol(&client).await;
+        gate.next_code();
+        let answers = join_all((0..30).map(|_| gate.login_with(EMAIL, "000000"))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.code() == "invalid_second_factor").count(), 10);
+        assert_eq!(answers.iter().filter(|answer| answer.code() == "too_many_requests").count(), 20);
+        gate.login_with(EMAIL, &gate.code(&secret, 0)).await.expect_problem(429, "too_many_requests");
+        gate.login_with(EMAIL, &codes[0]).await.expect_problem(429, "too_many_requests");
+        gate.bench.clock.advance(Duration::from_secs(3_600));
+        gate.app.work("auth.purge").await;
+        gate.login_with(EMAIL, &gate.code(&secret, 0)).await.expect(200);
+        assert_eq!(gate.count("login_failures").await, 0);
+    }
+
+    async fn a_recovery_code_is_good_once(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let (client, eve) = (gate.register(EMAIL).await, gate.register("eve@example.com").await);
+        gate.next_code();
+        let (_, codes) = gate.enrol(&client).await;
+        let (_, eves) = gate.enrol(&eve).await;
+        gate.login_with(EMAIL, &eves[0]).await.expect_problem(401, "invalid_second_factor");
+        let answers = join_all((0..5).map(|_| gate.login_with(EMAIL, &codes[0]))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+        gate.login_with(EMAIL, &codes[1].replace('-', " ").to_lowercase()).await.expect(200);
+        assert_eq!(gate.account(&client).await["recovery_codes"], 8);
+        let db = gate.auth.db();
+        for table in ["second_factors", "recovery_codes"] {
+            let sql = format!("SELECT * FROM {table}");
+            for row in db.reader().query_all_raw(Statement::from_string(db.backend(), sql)).await.unwrap() {
+                assert!(!format!("{row:?}").contains(&codes[2]));
+            }
+        }
+
+        let remove = |client: &Client, password: &str, code: &str| {
+            gate.app.call("DELETE", "/auth/totp").by(&client.user).json(json!({"password": password, "code": code})).send()
+        };
+        remove(&client, "wrong", &codes[2]).await.expect_problem(403, "wrong_password");
+        remove(&client, PASSWORD, "000000").await.expect_problem(401, "invalid_second_factor");
+        remove(&client, PASSWORD, &codes[2]).await.expect(204);
+        remove(&client, PASSWORD, &codes[3]).await.expect_problem(409, "no_second_factor");
+        gate.login(EMAIL).await;
+        assert_eq!(gate.count("recovery_codes").await, 10, "those of the other account");
+        gate.try_login("eve@example.com", PASSWORD).await.expect_problem(401, "second_factor_required");
+    }
+
+    async fn an_admin_without_the_second_factor_that_is_needed_is_a_customer(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        gate.auth.create_account(account(EMAIL, PASSWORD, Role::Admin)).await.unwrap();
+        let before = gate.login(EMAIL).await;
+        assert_eq!(before.user.role, Role::Admin);
+        let gate = gate.restart(Settings { require_second_factor_for_admins: true, ..cheap() }).await;
+        let refreshed = gate.try_refresh(&before.refresh_token).await.expect(200);
+        assert_eq!((&refreshed.json["user"]["role"], &refreshed.json["second_factor_enrolment_required"]), (&json!("customer"), &json!(true)));
+        let login = gate.try_login(EMAIL, PASSWORD).await.expect(200);
+        assert_eq!((&login.json["user"]["role"], &login.json["second_factor_enrolment_required"]), (&json!("customer"), &json!(true)));
+        let limited = Client::of(&login);
+        assert_eq!(gate.verify(&limited.user).await.expect(200).json["role"], "customer");
+        // Nothing of a customer's changes.
+        let customer = gate.register("customer@example.com").await;
+        assert!(gate.try_login("customer@example.com", PASSWORD).await.expect(200).json.get("second_factor_enrolment_required").is_none());
+        gate.refresh(&customer).await;
+
+        gate.next_code();
+        let (secret, codes) = gate.enrol(&limited).await;
+        // The session that began without it does not grow.
+        let same = gate.refresh(&limited).await;
+        assert_eq!(same.user.role, Role::Customer);
+        let changed = gate.change_password(&same, PASSWORD, NEW_PASSWORD).await.expect(200);
+        assert_eq!(changed.json["user"]["role"], "customer");
+        gate.next_code();
+        let body = json!({"email": EMAIL, "password": NEW_PASSWORD, "code": gate.code(&secret, 0)});
+        let full = Client::of(&gate.app.post("/auth/login").json(body).send().await.expect(200));
+        assert_eq!(gate.verify(&full.user).await.expect(200).json["role"], "admin");
+        assert_eq!(gate.refresh(&full).await.user.role, Role::Admin);
+        let remove = json!({"password": NEW_PASSWORD, "code": codes[0]});
+        gate.app.call("DELETE", "/auth/totp").by(&full.user).json(remove).send().await.expect_problem(409, "second_factor_needed");
+    }
+
     async fn long_passwords_count_to_their_last_character(engine: Engine) {
         let gate = Gate::open(engine).await;
         let long = "a".repeat(72);
@@ -1000,7 +1211,7 @@ testkit::on_every_database! {
         let answers = join_all((0..40).map(|_| gate.try_login(EMAIL, "wrong"))).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 10);
         assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 30);
-        assert_eq!(gate.count("login_failures").await, 10);
+        assert_eq!(gate.count("login_failures").await, 20, "ten of the client, and the same ten of the name in all");
     }
 
     async fn a_right_guess_behind_too_many_wrong_ones_is_not_told(engine: Engine) {
@@ -1316,10 +1527,10 @@ testkit::on_every_database! {
         gate.app.post("/auth/logout").by(&gone.user).send().await.expect(204);
         gate.try_login(EMAIL, "wrong").await.expect(401);
         gate.app.work("auth.purge").await;
-        assert_eq!((gate.count("sessions").await, gate.count("login_failures").await), (2, 1));
+        assert_eq!((gate.count("sessions").await, gate.count("login_failures").await), (2, 2));
         gate.verify(&gone.user).await.expect_problem(401, "unauthenticated");
 
-        gate.bench.clock.advance(Duration::from_secs(1_000));
+        gate.bench.clock.advance(Duration::from_secs(3_601));
         gate.app.work("auth.purge").await;
         assert_eq!((gate.count("sessions").await, gate.count("login_failures").await), (1, 0));
         let client = gate.refresh(&client).await;
@@ -1329,9 +1540,9 @@ testkit::on_every_database! {
         gate.app.deliver(gate.bench.system.id(), &off).await.unwrap();
         assert_eq!(gate.count("user_revocations").await, 1);
         assert_eq!(gate.app.published::<UserSessionsEnded>().await.len(), 1);
-        gate.bench.clock.advance(Duration::from_secs(31 * 86_400));
+        gate.bench.clock.advance(Duration::from_secs(91 * 86_400));
         gate.app.work("auth.purge").await;
-        for table in ["sessions", "spent_refresh_tokens", "user_revocations", "login_failures"] {
+        for table in ["sessions", "spent_refresh_tokens", "user_revocations", "login_failures", "known_clients"] {
             assert_eq!(gate.count(table).await, 0, "{table}");
         }
         gate.login(EMAIL).await;

@@ -46,6 +46,21 @@ pub async fn each_step_of_a_purchase_is_told_by_mail(shop: &Shop) {
     shop.get("/notifications").send().await.expect_problem(401, "unauthenticated");
 }
 
+pub async fn who_forgot_a_password_gets_a_letter(shop: &Shop) {
+    let ada = shop.newcomer("ada").await;
+    let nobody = shop.email("nobody");
+    let mut answers = Vec::new();
+    for email in [&ada.email, &nobody] {
+        let forgot = shop.post("/auth/password/forgot").json(json!({"email": email}));
+        answers.push(forgot.send().await.expect(202).text);
+    }
+    assert_eq!(answers, ["", ""], "nobody learns who has an account");
+    let told = ["welcome", "verify_email", "reset_password"];
+    shop.until("/notifications", &ada, |page| sent(page, &told)).await;
+    let wrong = json!({"token": "x", "new_password": "seven red boats at noon"});
+    shop.post("/auth/password/reset").json(wrong).send().await.expect_problem(400, "invalid_mailed_token");
+}
+
 pub async fn an_endpoint_is_told_of_every_event(shop: &Shop) {
     let (admin, ada) = (shop.admin().await, shop.newcomer("ada").await);
     shop.offer(&admin, "HOOK-MUG", 850, 5).await;

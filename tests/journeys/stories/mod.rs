@@ -72,6 +72,7 @@ pub const JOURNEYS: &[Journey] = journeys! {
         only_a_signed_word_of_the_provider_counts;
     mails:
         each_step_of_a_purchase_is_told_by_mail,
+        who_forgot_a_password_gets_a_letter,
         an_endpoint_is_told_of_every_event;
     tables:
         products_and_stock_go_in_and_out_as_tables,

@@ -31,8 +31,10 @@ const RENEWED_AFTER: Duration = Duration::from_secs(86_400);
 pub(crate) struct Attempts<'a> {
     context: &'a Context,
     client_key: Vec<u8>,
-    /// `None` for a client from which this name was let in before.
-    name_key: Option<Vec<u8>>,
+    name_key: Vec<u8>,
+    /// Whether this name was let in from this client before. The same is read and written either way, so that the time
+    /// it takes does not tell.
+    is_known: bool,
 }
 
 impl<'a> Attempts<'a> {
@@ -44,16 +46,15 @@ impl<'a> Attempts<'a> {
         let client_key = client_key(name, address);
         let seen_at = known_clients::seen_at(context.db.reader(), &client_key).await?;
         let is_known = seen_at.is_some_and(|at| at.plus(CLIENT_KNOWN_FOR) > context.db.system().now());
-        let name_key = (!is_known).then(|| Sha256::digest(name.as_bytes()).to_vec());
-        Ok(Self { context, client_key, name_key })
+        let name_key = Sha256::digest(name.as_bytes()).to_vec();
+        Ok(Self { context, client_key, name_key, is_known })
     }
 
     /// Refuses if there were too many failures; says whether this client had any.
     pub(crate) async fn admit(&self) -> Result<bool, AuthError> {
         let context = self.context;
-        if let Some(name_key) = &self.name_key {
-            admit(context, &context.throttle_in_all, name_key).await?;
-        }
+        let in_all = admit(context, &context.throttle_in_all, &self.name_key).await;
+        self.unless_known(in_all.map(|_| ()))?;
         admit(context, &context.throttle, &self.client_key).await
     }
 
@@ -62,9 +63,14 @@ impl<'a> Attempts<'a> {
     pub(crate) async fn remember_failure(&self) -> Result<(), AuthError> {
         let context = self.context;
         remember_failure(context, &context.throttle, &self.client_key).await?;
-        match &self.name_key {
-            Some(name_key) => remember_failure(context, &context.throttle_in_all, name_key).await,
-            None => Ok(()),
+        self.unless_known(remember_failure(context, &context.throttle_in_all, &self.name_key).await)
+    }
+
+    /// What strangers have used up is nothing to a known client.
+    fn unless_known(&self, in_all: Result<(), AuthError>) -> Result<(), AuthError> {
+        match in_all {
+            Err(AuthError::Throttled { .. }) if self.is_known => Ok(()),
+            outcome => outcome,
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct TokenPair {
     pub(crate) access_token: String,
     pub(crate) expires_in_s: u64,
     pub(crate) refresh_token: String,
+    /// An admin who may do what a customer may, until there is a second factor.
+    pub(crate) must_enrol: bool,
 }
 
 /// What a request says of the client it comes from; people know their sessions by it.
@@ -68,5 +70,6 @@ pub(crate) async fn open_session(
         access_token: token.text,
         expires_in_s: context.signer.lifetime_s(),
         refresh_token: refresh_token.text(),
+        must_enrol: false,
     })
 }

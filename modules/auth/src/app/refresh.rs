@@ -5,18 +5,20 @@
 //! thief who repeats a token within the grace holds what its owner holds, and the first of both who is behind the other by more than
 //! the grace gives the theft away. Any other repetition ends the session for both, because nobody can tell which is the thief.
 
+use contracts::users::Role;
 use kernel::{SessionId, Timestamp};
 
 use crate::Context;
 use crate::app::access::{Access, current_access};
 use crate::app::end_session::end_session;
 use crate::app::open_session::TokenPair;
+use crate::app::second_factor::limit_admin;
 use crate::error::AuthError;
 use crate::secret_token::{Nonce, SecretToken};
 use crate::signing::SignedToken;
 use crate::store::sessions::{EndReason, Rotation};
 use crate::store::spent_refresh_tokens::Spent;
-use crate::store::{sessions, spent_refresh_tokens};
+use crate::store::{second_factors, sessions, spent_refresh_tokens};
 
 /// If the answer is lost, the client has the grace to ask again; after that its next try ends the session, and it logs in.
 pub(crate) async fn refresh(context: &Context, text: &str) -> Result<TokenPair, AuthError> {
@@ -30,7 +32,7 @@ pub(crate) async fn refresh(context: &Context, text: &str) -> Result<TokenPair, 
         return Err(AuthError::InvalidRefreshToken);
     }
     let session_id = SessionId(session.id);
-    let Some(access) = current_access(context, session.ended().user_id).await? else {
+    let Some((access, must_enrol)) = access_of(context, &session).await? else {
         return Err(AuthError::InvalidRefreshToken);
     };
 
@@ -60,7 +62,23 @@ pub(crate) async fn refresh(context: &Context, text: &str) -> Result<TokenPair, 
     spent_refresh_tokens::insert(tx.conn(), spent, now).await?;
     tx.commit().await?;
     tracing::info!(user.id = %access.profile.id, session.id = %session_id, "refreshed a session");
-    Ok(pair(context, access, token, &next))
+    Ok(TokenPair { must_enrol, ..pair(context, access, token, &next) })
+}
+
+/// What the owner of a session may do now, and whether they are an admin without the second factor that they need. A session
+/// that began without one does not grow into an admin's.
+async fn access_of(
+    context: &Context,
+    session: &sessions::Model,
+) -> Result<Option<(Access, bool)>, AuthError> {
+    let user_id = session.ended().user_id;
+    let Some(mut access) = current_access(context, user_id).await? else {
+        return Ok(None);
+    };
+    let has_factor = second_factors::confirmed(context.db.reader(), user_id).await?.is_some();
+    let held = Role::parse(&session.role).unwrap_or(Role::Customer);
+    let must_enrol = limit_admin(context, &mut access, has_factor, held);
+    Ok(Some((access, must_enrol)))
 }
 
 /// A token that is no living session's current one. If it was spent a moment ago and its successor waits to be used, it gives that
@@ -74,7 +92,7 @@ async fn answer_again(context: &Context, spent: &SecretToken) -> Result<TokenPai
     let age = now.since(Timestamp::from_ms(row.spent_at_ms));
     if let Some(nonce) = row.successor_nonce.filter(|_| age < context.refresh_grace) {
         let next = spent.successor(&context.successor_key, &Nonce::stored(nonce));
-        let Some(access) = current_access(context, user_id).await? else {
+        let Some((access, must_enrol)) = access_of(context, &session).await? else {
             return Err(AuthError::InvalidRefreshToken);
         };
         // The role has changed since: the session is about to end, but not for theft.
@@ -86,7 +104,7 @@ async fn answer_again(context: &Context, spent: &SecretToken) -> Result<TokenPai
         let hash = next.hash();
         if sessions::give_again(context.db.writer(), &hash, role, as_of, token.impossible_from, now).await? {
             tracing::info!(user.id = %user_id, session.id = %session_id, "answered a repeated refresh");
-            return Ok(pair(context, access, token, &next));
+            return Ok(TokenPair { must_enrol, ..pair(context, access, token, &next) });
         }
     }
     tracing::warn!(user.id = %user_id, session.id = %session_id, "a spent refresh token came again");
@@ -100,5 +118,6 @@ fn pair(context: &Context, access: Access, token: SignedToken, next: &SecretToke
         access_token: token.text,
         expires_in_s: context.signer.lifetime_s(),
         refresh_token: next.text(),
+        must_enrol: false,
     }
 }

@@ -4,3 +4,4 @@ pub(crate) mod api_key;
 pub(crate) mod login_name;
 pub(crate) mod password;
 pub(crate) mod throttle;
+pub(crate) mod totp;

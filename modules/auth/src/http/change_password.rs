@@ -58,7 +58,7 @@ pub(crate) async fn change_password(
     let new = body.new_password;
     let pair = system
         .to_the_end(async move {
-            crate::app::change_password::change_password(&context, caller.user_id, current, new, &device)
+            crate::app::change_password::change_password(&context, caller.actor(), current, new, &device)
                 .await
         })
         .await

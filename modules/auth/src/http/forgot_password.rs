@@ -41,7 +41,7 @@ pub(crate) async fn forgot_password(
     let turn = context.letters.clone().try_acquire_owned().map_err(|_| AuthError::Busy)?;
     let system = context.db.system().clone();
     // Nobody waits for it: how long it takes would tell whether the account exists.
-    actix_web::rt::spawn(async move {
+    tokio::spawn(async move {
         let work = async move {
             let mailed = crate::app::forgot_password::forgot_password(&context, &body.email).await;
             drop(turn);

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::Context;
 use crate::http::TAG;
-use crate::store::{credentials, verified_emails};
+use crate::store::{credentials, recovery_codes, second_factors, verified_emails};
 
 /// How safe your account is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -16,6 +16,12 @@ pub(crate) struct Account {
     /// Whether you have shown that its address is yours.
     #[schema(example = true)]
     email_verified: bool,
+    /// Whether a login needs a code as well.
+    #[schema(example = true)]
+    second_factor: bool,
+    /// Recovery codes that are left.
+    #[schema(example = 10)]
+    recovery_codes: u64,
     /// When the password was chosen.
     password_changed_at: Timestamp,
 }
@@ -41,6 +47,8 @@ pub(crate) async fn get_account(
     let changed_at_ms = credential.password_changed_at_ms.unwrap_or(credential.created_at_ms);
     Ok(ok(&Account {
         email_verified: verified_emails::has(reader, caller.user_id).await?,
+        second_factor: second_factors::confirmed(reader, caller.user_id).await?.is_some(),
+        recovery_codes: recovery_codes::count(reader, caller.user_id).await?,
         password_changed_at: Timestamp::from_ms(changed_at_ms),
     }))
 }

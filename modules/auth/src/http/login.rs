@@ -24,11 +24,15 @@ pub(crate) struct Login {
     username: Option<String>,
     #[schema(example = "correct horse battery staple", format = Password)]
     password: String,
+    /// What the authenticator app shows now, or a recovery code, if the account has a second factor.
+    #[schema(example = json!(null))]
+    code: Option<String>,
 }
 
 /// Log in
 ///
-/// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself.
+/// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself. If the account has a
+/// second factor, the answer to the right password alone is `second_factor_required`; nothing is kept between the two requests.
 #[utoipa::path(
     tag = TAG,
     security(()),
@@ -37,7 +41,7 @@ pub(crate) struct Login {
     responses(
         (status = 200, body = Tokens),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`: no name, or two"),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_credentials`, alike for an unknown name, a wrong password and an account that is switched off"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_credentials`, alike for an unknown name, a wrong password and an account that is switched off; `second_factor_required`: the password is right, send it again with `code`; `invalid_second_factor`: the code is not good"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),
         (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many failures with this name, or too many logins from your address; see `Retry-After`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`: too many passwords wait to be compared; see `Retry-After`"),
@@ -55,7 +59,8 @@ pub(crate) async fn login(
 
 /// Log in; the same as `POST /auth/login`
 ///
-/// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself.
+/// Of a name only failures are counted: after too many wrong passwords it has to wait, each client for itself. If the account has a
+/// second factor, the answer to the right password alone is `second_factor_required`; nothing is kept between the two requests.
 #[utoipa::path(
     tag = TAG,
     security(()),
@@ -64,7 +69,7 @@ pub(crate) async fn login(
     responses(
         (status = 200, body = Tokens),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`: no name, or two"),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_credentials`, alike for an unknown name, a wrong password and an account that is switched off"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_credentials`, alike for an unknown name, a wrong password and an account that is switched off; `second_factor_required`: the password is right, send it again with `code`; `invalid_second_factor`: the code is not good"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),
         (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many failures with this name, or too many logins from your address; see `Retry-After`"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`: too many passwords wait to be compared; see `Retry-After`"),
@@ -96,6 +101,6 @@ async fn respond(
     };
     // Not to the end: a login whose client has gone is dropped, and its place in the hashing queue with it.
     let password = Password::typed(body.password);
-    let pair = crate::app::login::login(&context, &name, password, &device).await?;
+    let pair = crate::app::login::login(&context, &name, password, body.code.as_deref(), &device).await?;
     Ok(Tokens::from(pair).respond(StatusCode::OK))
 }

@@ -4,7 +4,9 @@
 //! second one is told that it is taken, and logs in. Storing the answer for a replay would put tokens, which are
 //! secrets, into the database.
 
+mod begin_totp;
 mod change_password;
+mod confirm_totp;
 mod create_api_key;
 mod delete_api_key;
 mod device;
@@ -18,6 +20,7 @@ mod login;
 mod logout;
 mod refresh;
 mod register;
+mod remove_totp;
 mod request_email_verification;
 mod reset_password;
 mod tokens;
@@ -58,5 +61,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
         .service(create_api_key::create_api_key)
         .service(list_api_keys::list_api_keys)
         .service(delete_api_key::delete_api_key)
+        .service(begin_totp::begin_totp)
+        .service(confirm_totp::confirm_totp)
+        .service(remove_totp::remove_totp)
         .service(jwks::jwks);
 }

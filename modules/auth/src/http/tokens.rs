@@ -39,6 +39,11 @@ pub(crate) struct Tokens {
     /// Gives a new pair, once: `POST /auth/refresh`. Keep it secret.
     #[schema(example = "mTtWm4mTnkPZ0Zq0Hf9zUq0w6rjRr1v4e0bY8m2xqkE")]
     refresh_token: String,
+    /// True, and otherwise absent, for an admin who needs a second factor and has none: `user.role` is `customer` until one is
+    /// in force (`POST /auth/totp`) and the admin has logged in with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, example = true)]
+    second_factor_enrolment_required: bool,
 }
 
 impl From<TokenPair> for Tokens {
@@ -57,6 +62,7 @@ impl From<TokenPair> for Tokens {
             token_type: "Bearer",
             expires_in: pair.expires_in_s,
             refresh_token: pair.refresh_token,
+            second_factor_enrolment_required: pair.must_enrol,
         }
     }
 }

@@ -5,6 +5,8 @@ pub(crate) mod credentials;
 pub(crate) mod known_clients;
 pub(crate) mod login_failures;
 pub(crate) mod mailed_tokens;
+pub(crate) mod recovery_codes;
+pub(crate) mod second_factors;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
 pub(crate) mod spent_refresh_tokens;

@@ -1,0 +1,32 @@
+//! A user does without the second factor from now on.
+
+use contracts::users::Role;
+use kernel::UserId;
+
+use crate::Context;
+use crate::app::confirm_password::confirm_password;
+use crate::app::open_session::Device;
+use crate::app::second_factor::demand_second_factor;
+use crate::domain::password::Password;
+use crate::error::AuthError;
+use crate::store::second_factors;
+
+/// Needs both factors once more. Sessions go on.
+pub(crate) async fn remove_totp(
+    context: &Context,
+    user_id: UserId,
+    password: Password,
+    code: &str,
+    device: &Device,
+) -> Result<(), AuthError> {
+    let (profile, _) = confirm_password(context, user_id, password, device).await?;
+    if context.admins_need_second_factor && profile.role == Role::Admin {
+        return Err(AuthError::SecondFactorNeeded);
+    }
+    if !demand_second_factor(context, user_id, Some(code)).await? {
+        return Err(AuthError::NoSecondFactor);
+    }
+    second_factors::delete(context.db.writer(), user_id).await?;
+    tracing::info!(user.id = %user_id, "took a second factor away");
+    Ok(())
+}
