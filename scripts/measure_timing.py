@@ -69,6 +69,10 @@ def compare(what, client, tries, known, unknown):
     for n, kind in enumerate(order):
         path, body, expected = (known if kind == "known" else unknown)(n)
         status, text, milliseconds = client.post(path, body)
+        while status == 503:
+            # Told to come back, alike for everyone: the work behind the answers has fallen behind.
+            time.sleep(1)
+            status, text, milliseconds = client.post(path, body)
         if status != expected:
             sys.exit(f"{what}, {kind}: {status} instead of {expected}: {text[:300]!r}")
         took[kind].append(milliseconds)
@@ -93,6 +97,7 @@ def compare(what, client, tries, known, unknown):
 def main():
     address = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8080"
     tries = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
+    wanted = sys.argv[3].split(",") if len(sys.argv) > 3 else ["login", "forgot", "registration"]
     client = Client(address)
     run = f"{time.time_ns():x}"
     names = [f"known{n}-{run}@example.com" for n in range(NAMES)]
@@ -108,10 +113,8 @@ def main():
     def forgot(pool):
         return lambda n: ("/auth/password/forgot", {"email": pool[n % NAMES]}, 202)
 
-    alike = [
-        compare("login", client, tries, login(names), login(strangers)),
-        compare("forgot", client, tries, forgot(names), forgot(strangers)),
-    ]
+    judged = {"login": (login(names), login(strangers)), "forgot": (forgot(names), forgot(strangers))}
+    alike = [compare(what, client, tries, *pair) for what, pair in judged.items() if what in wanted]
 
     def taken(n):
         return "/auth/register", {"email": names[n % NAMES], "password": PASSWORD}, 409
@@ -120,7 +123,8 @@ def main():
         return "/auth/register", {"email": f"fresh{n}-{run}@example.com", "password": PASSWORD}, 201
 
     # A new account is stored and logged in, and 409 is told by contract: this one is shown and not judged.
-    compare("registration", client, min(tries, 200), taken, fresh)
+    if "registration" in wanted:
+        compare("registration", client, min(tries, 200), taken, fresh)
     sys.exit(0 if all(alike) else 1)
 
 
