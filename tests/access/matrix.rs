@@ -139,6 +139,7 @@ pub fn story(topology: Topology) -> Result<(), String> {
                 }
             }
         }
+        wrong.extend(scene.spellings().await);
         let tried = scene.tried.load(Ordering::Relaxed);
         let (operations, who, name) = (ROWS.len(), WHO.len(), topology.name());
         report(&format!(
@@ -189,6 +190,27 @@ impl<'a> Scene<'a> {
         let order = shop.order(&owner, "order", SKU, 1).send().await.expect(201).json;
         let (keys, tried) = (std::sync::Mutex::default(), AtomicUsize::new(0));
         Self { shop, owner, other, admin, order, payment, product, keys, tried }
+    }
+
+    /// However a path is written, it is the operation that the router finds, with its policy. What of it is wrong.
+    async fn spellings(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let key = self.api_key(&self.owner, vec!["orders:read".to_owned()]).await;
+        for path in [
+            "/orders/%61nalytics",
+            "/orders/analytics/",
+            "//orders/analytics",
+            "/orders/%65xport",
+            "/orders/./export",
+        ] {
+            for token in [&self.owner.token, &key] {
+                let answer = self.shop.get(path).bearer(token).unrecorded().send().await;
+                if !fits('F', &answer) && !fits('N', &answer) {
+                    wrong.push(format!("{path}: {} {}", answer.status, answer.text));
+                }
+            }
+        }
+        wrong
     }
 
     /// Every operation, with the scopes that an API key needs for it.
