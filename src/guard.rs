@@ -223,15 +223,17 @@ pub async fn unmatched(
     routes: web::Data<crate::route_table::RouteTable>,
 ) -> Result<HttpResponse, Problem> {
     let methods = routes.methods_of(request.path());
+    Err(no_route(request.method(), &methods))
+}
+
+/// The refusal of a path that has these methods.
+pub fn no_route(method: &Method, methods: &[&'static str]) -> Problem {
     if methods.is_empty() {
-        return Err(Problem::new(
-            codes::NOT_FOUND,
-            "There is nothing at this path; /docs lists what there is.",
-        ));
+        return Problem::new(codes::NOT_FOUND, "There is nothing at this path; /docs lists what there is.");
     }
     let allowed = methods.join(", ");
-    let detail = format!("{} is not among the methods of this path: {allowed}.", request.method());
-    Err(Problem::new(codes::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, allowed))
+    let detail = format!("{method} is not among the methods of this path: {allowed}.");
+    Problem::new(codes::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, allowed)
 }
 
 #[cfg(test)]
