@@ -90,8 +90,9 @@ def before_call(context, case, kwargs):
             del body[name]
         if not names:
             body["email"] = "ada@example.com"
-    if path in ("/inventory/{sku}", "/catalog/products/{id}/stock") and body.get("change") == 0:
-        body["change"] = 1  # not zero
+    if path in ("/inventory/{sku}", "/catalog/products/{id}/stock") and isinstance(body.get("change"), (int, float)):
+        # Not zero, and no more than the stock may become, which depends on what is there.
+        body["change"] = max(-1000, min(1000, int(body["change"]))) or 1
     if path == "/orders":  # a line names its product once
         for line in body.get("items") or []:
             if isinstance(line, dict) and line.get("sku") is not None:
@@ -112,8 +113,11 @@ def repair_query(case):
     for name in ("from", "to"):  # a date or a time, of years from 1970 on: two formats, and one can be said
         if name in query:
             query[name] = {"from": "2026-03-01", "to": "2026-04-01T12:00:00Z"}[name]
-    if "page" in query and "limit" in query:  # numbered pages go as far as the product of the two allows
-        query["page"] = min(int(query["page"]), 10_000 // int(query["limit"]))
+    if "page" in query:  # numbered pages go as far as the product of page and limit allows
+        query["page"] = min(int(query["page"]), 10_000 // int(query.get("limit", 20)))
+    if "search" in query:  # at most ten words and 200 characters, without control characters
+        text = "".join(c if c.isprintable() else " " for c in str(query["search"])[:200])
+        query["search"] = " ".join(text.split()[:10])
     if "min_price" in query and "max_price" in query:
         query["max_price"] = max(int(query["min_price"]), int(query["max_price"]))
 
