@@ -22,14 +22,17 @@ use futures_util::Stream;
 use platform::problem::{Problem, codes};
 use tokio::time::Sleep;
 
+use crate::guard::no_route;
 use crate::headers::AnswerRules;
+use crate::route_table::RouteTable;
 
 /// The longest silence inside of a body, and what a slow one gets on top of its pace.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The slowest pace, bytes a second. A telephone at the edge of its network sends more.
 const SLOWEST: u64 = 8 * 1024;
 
-/// Inside of the guard: answers preflights, refuses packed bodies, and sets a pace for the others.
+/// Inside of the guard: answers preflights, refuses methods that a path does not have and bodies that nobody should read, and sets a
+/// pace for the others.
 pub async fn admit<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -37,6 +40,11 @@ pub async fn admit<B: MessageBody + 'static>(
     let rules = request.app_data::<web::Data<AnswerRules>>();
     if rules.is_some_and(|rules| rules.cors.is_preflight(request.method(), request.headers())) {
         return Ok(request.into_response(HttpResponse::NoContent().finish()));
+    }
+    let routes = request.app_data::<web::Data<RouteTable>>();
+    let methods = routes.and_then(|routes| routes.refused(request.method().as_str(), request.path()));
+    if let Some(refusal) = methods.map(|methods| no_route(request.method(), methods)) {
+        return Ok(request.into_response(refusal.error_response()));
     }
     if is_ambiguous(&request) {
         let problem = Problem::new(

@@ -9,9 +9,11 @@ use platform::access::policy::{self, Policies, PolicyError};
 use platform::module::Module;
 use platform::problem::{ErrorCode, Problem, codes};
 use thiserror::Error;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::Config;
 
@@ -110,7 +112,57 @@ pub fn document(module: &dyn Module) -> OpenApi {
     schemes.insert(policy::BEARER.to_owned(), SecurityScheme::Http(bearer).into());
     schemes.insert(policy::API_KEY.to_owned(), SecurityScheme::Http(api_key).into());
     add_default_error(&mut document);
+    bound_keys(&mut document);
+    omit_nothing(&mut document);
     document
+}
+
+/// A body that may be left out is not one that may be `null`.
+fn omit_nothing(document: &mut OpenApi) {
+    let bodies = document.paths.paths.values_mut().flat_map(operations).flat_map(|it| &mut it.request_body);
+    let inline = bodies.filter_map(|body| match body {
+        RefOr::T(body) => Some(body),
+        RefOr::Ref(_) => None,
+    });
+    for content in inline.flat_map(|body| body.content.values_mut()) {
+        let RefOr::T(content) = content else {
+            continue;
+        };
+        if let Some(RefOr::T(Schema::OneOf(choice))) = &content.schema {
+            let is_reference = |item: &RefOr<Schema>| matches!(item, RefOr::Ref(_));
+            if let [RefOr::T(_), body] | [body, RefOr::T(_)] = choice.items.as_slice()
+                && is_reference(body)
+            {
+                content.schema = Some(body.clone());
+            }
+        }
+    }
+}
+
+/// The operations of a path.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// What an `Idempotency-Key` may be is the same wherever one is read. Logins and registrations take any, and read none.
+fn bound_keys(document: &mut OpenApi) {
+    let parameters = document.paths.paths.values_mut().flat_map(operations);
+    for parameter in parameters.flat_map(|operation| &mut operation.parameters).flatten() {
+        let RefOr::T(parameter) = parameter else {
+            continue;
+        };
+        let is_read =
+            !parameter.description.as_ref().is_some_and(|text| text.starts_with("Accepted and not needed"));
+        if parameter.name != "Idempotency-Key" || !is_read {
+            continue;
+        }
+        let key = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(255))
+            .pattern(Some("^[ -~]*[!-~][ -~]*$"));
+        parameter.schema = Some(key.into());
+    }
 }
 
 /// Every operation can also fail in the ways that any request can.
@@ -131,10 +183,7 @@ fn add_default_error(document: &mut OpenApi) {
         .content("application/problem+json", problem)
         .build();
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
-            .into_iter()
-            .flatten();
-        for operation in operations {
+        for operation in operations(item) {
             operation
                 .responses
                 .responses

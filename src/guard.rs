@@ -233,15 +233,20 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
 }
 
-/// What no operation matched: 405 with `Allow` if the path exists with other methods, 404 otherwise.
+/// What no operation matched.
 fn no_operation(request: &HttpRequest) -> Problem {
     let routes = request.app_data::<web::Data<RouteTable>>();
     let methods = routes.map(|routes| routes.methods_of(request.path())).unwrap_or_default();
+    no_route(request.method(), &methods)
+}
+
+/// The refusal of a path that has these methods: 405 with `Allow`, 404 if there are none.
+pub fn no_route(method: &Method, methods: &[&'static str]) -> Problem {
     if methods.is_empty() {
         return Problem::new(codes::NOT_FOUND, "There is nothing at this path; /docs lists what there is.");
     }
     let allowed = methods.join(", ");
-    let detail = format!("{} is not among the methods of this path: {allowed}.", request.method());
+    let detail = format!("{method} is not among the methods of this path: {allowed}.");
     Problem::new(codes::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, allowed)
 }
 

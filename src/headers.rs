@@ -67,12 +67,10 @@ pub async fn headers<B: MessageBody + 'static>(
     }
 }
 
-/// Whether the answer may hold a token: whatever `auth` says, what is made by a request that is not a mere look, and guest carts.
+/// Whether the answer may hold a token: whatever `auth` says, and what is made by a request that is not a mere look.
 fn is_private(request: &ServiceRequest) -> bool {
     let mut segments = request.path().split('/').filter(|segment| !segment.is_empty());
-    segments.next() == Some("auth")
-        || !request.method().is_safe()
-        || request.headers().contains_key(CART_TOKEN)
+    segments.next() == Some("auth") || !request.method().is_safe()
 }
 
 /// Says what the answer has not said itself.
@@ -83,7 +81,10 @@ fn protect(answer: &mut HeaderMap, is_private: bool) {
     say(answer, header::REFERRER_POLICY, NO_REFERRER);
     say(answer, header::X_FRAME_OPTIONS, DENY);
     say(answer, header::CONTENT_SECURITY_POLICY, if is_page { PAGE_POLICY } else { DATA_POLICY });
-    if is_private || answer.contains_key(CART_TOKEN) {
+    // The answer that gives a guest the token of the cart says less than that of itself, as later answers with the cart do.
+    if answer.contains_key(CART_TOKEN) {
+        answer.insert(header::CACHE_CONTROL, NO_STORE);
+    } else if is_private {
         say(answer, header::CACHE_CONTROL, NO_STORE);
     }
 }

@@ -3,9 +3,15 @@
 
 use utoipa::openapi::OpenApi;
 
+use std::collections::BTreeMap;
+
 /// Every path with its methods.
 #[derive(Debug, Default)]
-pub struct RouteTable(Vec<(Vec<Segment>, Vec<&'static str>)>);
+pub struct RouteTable {
+    routes: Vec<(Vec<Segment>, Vec<&'static str>)>,
+    /// Those without parameters.
+    literal: BTreeMap<String, Vec<&'static str>>,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Segment {
@@ -34,7 +40,20 @@ impl RouteTable {
         let segments = path.trim_matches('/').split('/').map(|part| {
             if part.starts_with('{') { Segment::Parameter } else { Segment::Literal(part.to_owned()) }
         });
-        self.0.push((segments.collect(), methods));
+        if !path.contains('{') {
+            let known = self.literal.entry(path.to_owned()).or_default();
+            known.extend(&methods);
+            known.sort_unstable();
+            known.dedup();
+        }
+        self.routes.push((segments.collect(), methods));
+    }
+
+    /// The methods of a path without parameters, if it lacks this one. The router would go on to a path whose parameter takes
+    /// the word: `PATCH /users/import` would look for the user `import`.
+    pub fn refused(&self, method: &str, path: &str) -> Option<&[&'static str]> {
+        let methods = self.literal.get(path)?;
+        (!methods.contains(&method)).then_some(methods)
     }
 
     /// The methods of a path; none if there is no such path. A path with fewer parameters wins, as in routing.
@@ -47,10 +66,12 @@ impl RouteTable {
                     Segment::Parameter => !part.is_empty(),
                 })
         };
-        let mut methods: Vec<&'static str> = self
-            .0
-            .iter()
-            .filter(|(segments, _)| fits(segments))
+        let parameters =
+            |segments: &[Segment]| segments.iter().filter(|segment| **segment == Segment::Parameter).count();
+        let fitting = || self.routes.iter().filter(|(segments, _)| fits(segments));
+        let fewest = fitting().map(|(segments, _)| parameters(segments)).min();
+        let mut methods: Vec<&'static str> = fitting()
+            .filter(|(segments, _)| Some(parameters(segments)) == fewest)
             .flat_map(|(_, methods)| methods.clone())
             .collect();
         methods.sort_unstable();
@@ -71,5 +92,17 @@ mod tests {
         assert_eq!(table.methods_of("/orders"), vec!["GET", "POST"]);
         assert_eq!(table.methods_of("/orders/7/cancel"), vec!["POST"]);
         assert!(table.methods_of("/orders/7").is_empty() && table.methods_of("/").is_empty());
+    }
+
+    #[test]
+    fn a_word_of_its_own_is_no_parameter() {
+        let mut table = RouteTable::default();
+        table.add("/users/{id}", vec!["GET", "PATCH"]);
+        table.add("/users/export", vec!["GET"]);
+        table.add("/users/export", vec!["HEAD"]);
+        assert_eq!(table.methods_of("/users/export"), vec!["GET", "HEAD"]);
+        assert_eq!(table.refused("PATCH", "/users/export"), Some(["GET", "HEAD"].as_slice()));
+        assert_eq!(table.refused("GET", "/users/export"), None);
+        assert_eq!(table.refused("PATCH", "/users/7"), None);
     }
 }

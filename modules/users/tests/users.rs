@@ -213,6 +213,23 @@ testkit::on_every_database! {
         people.app.assert_healthy().await;
     }
 
+    async fn an_import_and_newcomers_may_want_the_same_names_at_once(engine: Engine) {
+        let people = People::open(engine).await;
+        let admin = people.join("boss@example.com", Role::Admin).await;
+        let port = people.module.port();
+        let names: Vec<_> = (0..20).map(|n| format!("name-{n}")).collect();
+        let members: Vec<_> = (0..20).map(|n| profile(&format!("member{n}@example.com"), None, Role::Customer)).collect();
+        join_all(members.into_iter().map(|member| port.create_profile(member))).await;
+        let wanted = names.iter().enumerate().map(|(n, name)| format!("member{n}@example.com,{name}\n")).collect::<String>();
+        let import = people.app.post("/users/import").by(&admin).body("text/csv", format!("email,username\n{wanted}")).send();
+        let newcomers = names.iter().map(|name| port.create_profile(profile(&format!("{name}@example.org"), Some(name.as_str()), Role::Customer)));
+        let (import, newcomers) = join(import, join_all(newcomers)).await;
+        let imported = import.expect(200).json["updated"].as_u64().unwrap();
+        let joined = newcomers.iter().filter(|outcome| outcome.is_ok()).count();
+        assert_eq!(imported + u64::try_from(joined).unwrap(), 20, "each name has one bearer");
+        people.app.assert_healthy().await;
+    }
+
     async fn the_doctor_sees_a_shop_without_an_active_admin(engine: Engine) {
         use sea_orm::ConnectionTrait;
         let people = People::open(engine).await;

@@ -23,7 +23,7 @@ pub(crate) struct Register {
     #[schema(min_length = 8, max_length = 128, example = "correct horse battery staple", format = Password)]
     password: String,
     /// A second name to log in with: 3 to 64 characters of `a-z`, `0-9`, dot, underscore and hyphen.
-    #[schema(example = "ada")]
+    #[schema(min_length = 3, max_length = 64, pattern = "^[A-Za-z0-9._-]+$", example = "ada")]
     username: Option<String>,
     /// What to call you, 1 to 200 characters.
     #[schema(example = "Ada Lovelace")]

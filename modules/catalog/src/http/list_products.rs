@@ -33,7 +33,7 @@ pub(crate) struct ListProducts {
     #[param(minimum = 0, example = 2000)]
     max_price: Option<i64>,
     /// `name` (the default), `-name`, `price`, `-price`, `created_at` or `-created_at`; the hyphen turns it round.
-    #[param(example = "-price")]
+    #[param(pattern = "^-?(name|price|created_at)$", example = "-price")]
     sort: Option<String>,
     /// Items a page, 1 to 100; 20 unless told.
     #[param(minimum = 1, maximum = 100, example = 20)]
@@ -41,7 +41,7 @@ pub(crate) struct ListProducts {
     /// `next_cursor` of the page before, which must have the same sort.
     cursor: Option<String>,
     /// A numbered page instead of a cursor, counted from 1; page times limit is at most 10,000. Adds `pagination`.
-    #[param(minimum = 1, example = 1)]
+    #[param(minimum = 1, maximum = 10000, example = 1)]
     page: Option<u64>,
     /// `false` lists what is retired instead of what is on sale; for admins only.
     active: Option<bool>,

@@ -17,21 +17,21 @@ use crate::product::Product;
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct PatchProduct {
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 64, example = "MUG-BLUE")]
+    #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 64, pattern = r"^[A-Za-z0-9._-]+( [A-Za-z0-9._-]+)*$", example = "MUG-BLUE")]
     sku: Option<String>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 200, example = "Blue mug")]
+    #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$", example = "Blue mug")]
     name: Option<String>,
     /// 0 to 1,000,000.00 in the shop's currency.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Money>, nullable = false)]
     price: Option<Money>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 100, example = "Kitchen")]
+    #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$", example = "Kitchen")]
     category: Option<String>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, max_length = 10000, example = "Stoneware, 0.3 l")]
+    #[schema(value_type = Option<String>, max_length = 10000, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$", example = "Stoneware, 0.3 l")]
     description: Option<Option<String>>,
     /// Replaces all of them.
     #[serde(default, deserialize_with = "given")]
@@ -39,7 +39,7 @@ pub(crate) struct PatchProduct {
     attributes: Option<Map<String, Value>>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, max_length = 2000, example = "https://shop.example/mug.png")]
+    #[schema(value_type = Option<String>, max_length = 2000, pattern = r"^https?://[^\s\x00-\x1f\x7f-\x9f]+$", example = "https://shop.example/mug.png")]
     image_url: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<bool>, nullable = false)]

@@ -14,11 +14,16 @@ use crate::http::{TAG, named, to_the_end};
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PatchProductStock {
     /// Pieces that come (positive) or go (negative); not zero.
-    #[schema(example = -2)]
+    #[schema(example = -2, minimum = -1000000000, maximum = 1000000000)]
     change: i64,
     /// Why, 1 to 200 characters.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 200, example = "broken in transit")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "broken in transit"
+    )]
     reason: Option<String>,
 }
 

@@ -20,17 +20,36 @@ use crate::product::{Contents, Product};
 pub(crate) struct WriteProduct {
     /// 1 to 64 characters of A-Z, 0-9, dot, underscore, hyphen and single spaces between them, in either case; not
     /// written like an id.
-    #[schema(min_length = 1, max_length = 64, example = "MUG-BLUE")]
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[A-Za-z0-9._-]+( [A-Za-z0-9._-]+)*$",
+        example = "MUG-BLUE"
+    )]
     sku: String,
-    #[schema(min_length = 1, max_length = 200, example = "Blue mug")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Blue mug"
+    )]
     name: String,
     /// 0 to 1,000,000.00 in the shop's currency.
     price: Money,
-    #[schema(min_length = 1, max_length = 100, example = "Kitchen")]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Kitchen"
+    )]
     category: String,
     /// None unless told.
     #[serde(default)]
-    #[schema(max_length = 10000, example = "Stoneware, 0.3 l")]
+    #[schema(
+        max_length = 10000,
+        pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
+        example = "Stoneware, 0.3 l"
+    )]
     description: Option<String>,
     /// Up to 50 of them, and 8 KiB of JSON; none unless told.
     #[serde(default)]
@@ -38,7 +57,11 @@ pub(crate) struct WriteProduct {
     attributes: Option<Map<String, Value>>,
     /// Begins with `http://` or `https://`; none unless told.
     #[serde(default)]
-    #[schema(max_length = 2000, example = "https://shop.example/mug.png")]
+    #[schema(
+        max_length = 2000,
+        pattern = r"^https?://[^\s\x00-\x1f\x7f-\x9f]+$",
+        example = "https://shop.example/mug.png"
+    )]
     image_url: Option<String>,
     /// Whether it is on sale; true unless told.
     #[serde(default)]

@@ -14,10 +14,15 @@ use crate::http::{TAG, expected_version};
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct PatchStock {
     /// Pieces that come (positive) or go (negative); not zero.
-    #[schema(example = -2)]
+    #[schema(example = -2, minimum = -1000000000, maximum = 1000000000)]
     change: i64,
     /// Why, 1 to 200 characters.
-    #[schema(example = "broken in transit")]
+    #[schema(
+        example = "broken in transit",
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     reason: String,
 }
 

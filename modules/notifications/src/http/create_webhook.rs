@@ -20,6 +20,9 @@ pub(crate) struct NewWebhook {
     #[schema(example = json!(["order.created", "payment.captured"]))]
     events: Vec<String>,
     /// `whsec_` and 24 to 64 bytes in base64; made for you if absent.
+    #[schema(
+        pattern = r"^whsec_(?:(?:[A-Za-z0-9+/]{4}){8,20}(?:[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?|(?:[A-Za-z0-9+/]{4}){21}(?:[A-Za-z0-9+/][AQgw]==)?)$"
+    )]
     secret: Option<String>,
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct GetAnalytics {
     #[param(value_type = Option<String>, example = "2026-04-01")]
     to: Option<Timestamp>,
     /// What the points of the series stand for; `day` unless told.
+    #[param(inline)]
     group_by: Option<GroupBy>,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct PaymentMethod {
     kind: MethodKind,
     /// What the provider gave for the card. The sandbox knows `tok_ok`, `tok_declined`, `tok_insufficient_funds`,
     /// `tok_timeout_then_ok` and `tok_slow`.
-    #[schema(example = "tok_ok", min_length = 1, max_length = 255)]
+    #[schema(example = "tok_ok", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
     token: String,
 }
 

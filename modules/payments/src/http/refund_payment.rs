@@ -22,7 +22,12 @@ pub(crate) struct RefundPayment {
     amount: Option<Money>,
     /// Why, 1 to 200 characters.
     #[serde(default)]
-    #[schema(example = "one mug arrived broken")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "one mug arrived broken"
+    )]
     reason: Option<String>,
 }
 

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Where a parcel goes: one text, or named fields of text.
 ///
 /// No two countries agree on the fields of an address, so none is required. Carriers and analytics look for `name`,
 /// `line1`, `line2`, `city`, `region`, `postal_code`, `country` and `phone`; any other name is kept as it came.
 /// At most 20 fields; names up to 40 and texts up to 500 characters, without control characters but line breaks.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
-#[schema(value_type = Object, example = json!({"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB"}))]
 pub struct Address(Written);
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +35,48 @@ pub enum AddressError {
     Field(String),
 }
 
+/// Written by hand, because a derived schema knows neither the choice nor the bounds.
+impl PartialSchema for Address {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String).max_length(Some(Self::MAX_TEXT));
+        let field = text().pattern(Some(r"^[^\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"));
+        let line = text().pattern(Some(
+            r"^[^\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
+        ));
+        let name = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .max_length(Some(Self::MAX_NAME))
+            .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]*$"));
+        let fields = ObjectBuilder::new()
+            .additional_properties(Some(field))
+            .property_names(Some(name))
+            .min_properties(Some(1))
+            .max_properties(Some(Self::MAX_FIELDS));
+        OneOfBuilder::new()
+            .item(fields)
+            .item(line)
+            .description(Some(
+                "Where a parcel goes: one text, or named fields of text. Carriers and analytics look for `name`, `line1`, `line2`, \
+                 `city`, `region`, `postal_code`, `country` and `phone`; any other name is kept as it came.",
+            ))
+            .examples([serde_json::json!({
+                "name": "Ada Lovelace",
+                "line1": "12 St James's Square",
+                "city": "London",
+                "postal_code": "SW1Y 4JH",
+                "country": "GB",
+            })])
+            .into()
+    }
+}
+
+impl ToSchema for Address {}
+
 impl Address {
+    /// The longest text, characters.
+    const MAX_TEXT: usize = 500;
+    /// The longest name of a field, characters.
+    const MAX_NAME: usize = 40;
     /// The most fields an address may have.
     pub const MAX_FIELDS: usize = 20;
 
@@ -59,7 +101,8 @@ impl TryFrom<Written> for Address {
 
     fn try_from(written: Written) -> Result<Self, Self::Error> {
         let text_fits = |text: &str| {
-            text.chars().count() <= 500 && !text.chars().any(|c| c.is_control() && c != '\n' && c != '\r')
+            text.chars().count() <= Self::MAX_TEXT
+                && !text.chars().any(|c| c.is_control() && c != '\n' && c != '\r')
         };
         match &written {
             Written::Text(text) if text.trim().is_empty() => return Err(AddressError::FieldCount),
@@ -70,7 +113,10 @@ impl TryFrom<Written> for Address {
                     return Err(AddressError::FieldCount);
                 }
                 for (name, text) in fields {
-                    if !text_fits(text) || name.chars().count() > 40 || name.chars().any(char::is_control) {
+                    if !text_fits(text)
+                        || name.chars().count() > Self::MAX_NAME
+                        || name.chars().any(char::is_control)
+                    {
                         return Err(AddressError::Field(name.chars().take(40).collect()));
                     }
                 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// words (`BANK CHARGES`): a single space may stand between two of those characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, example = "MUG-BLUE", min_length = 1, max_length = 64)]
+#[schema(value_type = String, example = "MUG-BLUE", min_length = 1, max_length = 64, pattern = r"^(?!\.{1,2}$)[A-Za-z0-9._-]+( [A-Za-z0-9._-]+)*$")]
 pub struct Sku(String);
 
 /// Why a text is no SKU.

@@ -12,6 +12,7 @@ use kernel::{Cursor, EmailAddress, Limit, UserId};
 use platform::csv::{ImportSummary, Record, Records, Rows, Source, Transfer};
 use platform::db::Tx;
 use platform::problem::Problem;
+use sea_orm::{DbErr, SqlErr};
 use uuid::Uuid;
 
 use crate::Context;
@@ -22,6 +23,8 @@ use crate::store::users;
 
 /// Records that share one transaction.
 const BATCH: usize = 200;
+/// How often a batch is taken again because others took its names meanwhile.
+const MAX_TRIES: u32 = 5;
 
 pub(crate) struct TransferUsers {
     pub(crate) context: Arc<Context>,
@@ -72,7 +75,7 @@ impl Transfer for TransferUsers {
                 None => {}
             }
             if batch.len() >= BATCH || ended {
-                self.take_all(std::mem::take(&mut batch), &mut summary).await?;
+                self.take_all(&std::mem::take(&mut batch), &mut summary).await?;
                 progress(records.rows_read);
             }
             if ended {
@@ -105,7 +108,24 @@ impl Transfer for TransferUsers {
 }
 
 impl TransferUsers {
-    async fn take_all(&self, batch: Vec<Line>, summary: &mut ImportSummary) -> Result<(), Problem> {
+    /// All of a batch or nothing of it. Whoever takes an email or a username between our look and our write makes the database
+    /// refuse the write, and with it the transaction. The next look sees that name, so the batch is taken again.
+    async fn take_all(&self, batch: &[Line], summary: &mut ImportSummary) -> Result<(), Problem> {
+        let mut tries = 1;
+        loop {
+            let mut counted = summary.clone();
+            match self.take_once(batch, &mut counted).await {
+                Err(UsersError::Database(error)) if tries < MAX_TRIES && is_taken(&error) => tries += 1,
+                Err(other) => return Err(other.into()),
+                Ok(()) => {
+                    *summary = counted;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn take_once(&self, batch: &[Line], summary: &mut ImportSummary) -> Result<(), UsersError> {
         let mut tx = self.context.db.begin().await?;
         let mut admins = users::active_admins_for_update(tx.conn()).await?;
         let emails: Vec<&str> = batch.iter().map(|line| line.email.as_str()).collect();
@@ -113,19 +133,23 @@ impl TransferUsers {
         let mut known: HashMap<String, users::Model> =
             known.into_iter().map(|row| (row.email.clone(), row)).collect();
         for line in batch {
-            match take(&mut tx, &mut known, &mut admins, &line).await {
+            match take(&mut tx, &mut known, &mut admins, line).await {
                 Ok(Effect::Created) => summary.created += 1,
                 Ok(Effect::Updated) => summary.updated += 1,
                 Ok(Effect::Unchanged) => summary.unchanged += 1,
                 Err(refusal @ (UsersError::Profile(_) | UsersError::LastAdmin)) => {
                     summary.refuse(line.line, line.email.as_str(), refusal.to_string());
                 }
-                Err(other) => return Err(other.into()),
+                Err(other) => return Err(other),
             }
         }
         tx.commit().await?;
         Ok(())
     }
+}
+
+fn is_taken(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
 /// Creates or updates one user; later lines of the batch see what it did.

@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use crate::http::objects::Objects;
 use crate::problem::{Problem, codes};
 
 /// The largest JSON body, bytes.
@@ -103,16 +104,17 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             "The body has the character U+0000, which no text here may hold.",
         ));
     }
-    // serde reads an array into a struct, field by field: what the contract calls an object must be one.
+    // An internally tagged enum may be an array for serde, too; no body is anything but an object.
     let begins_with = body.iter().find(|byte| !byte.is_ascii_whitespace());
     let is_other_json = |first: &u8| !matches!(first, b'{' | b'"') && is_json_text(body);
     if begins_with.is_some_and(is_other_json) {
         return Err(Problem::invalid("", "the body is a JSON object"));
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let pointer = pointer(error.path());
-        let inner = error.into_inner();
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
+    let value = T::deserialize(Objects(tracked)).map_err(|inner| {
+        let pointer = pointer(&track.path());
         // Some mistakes in a value count as syntax for the parser, though the text is JSON.
         if inner.is_data() || is_json_text(body) {
             Problem::invalid(pointer, in_plain_words(&inner.to_string()))
@@ -231,10 +233,27 @@ mod tests {
 
     #[test]
     fn what_is_json_but_no_object_is_an_invalid_body() {
-        for body in ["[]", "[[{\"quantity\":1}]]", "null", "7", r#"{"items":null}"#, r#"{"items":[7]}"#] {
+        for body in [
+            "[]",
+            "[[{\"quantity\":1}]]",
+            "null",
+            "7",
+            r#"{"items":null}"#,
+            r#"{"items":[7]}"#,
+            r#"{"items":[[1]]}"#,
+        ] {
             let problem = refusal(body).1;
             assert!(problem.contains("invalid_body") && !problem.contains("struct "), "{body}: {problem}");
         }
+    }
+
+    #[test]
+    fn an_array_is_no_object_at_any_depth() {
+        let (status, problem) = refusal(r#"{"items":[{"quantity":1},[1]]}"#);
+        assert!(
+            status == 400 && problem.contains("/items/1") && problem.contains("expected an object"),
+            "{problem}"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod conditional;
 mod json;
 mod keys;
 mod list;
+mod objects;
 mod path;
 mod query;
 mod respond;
