@@ -10,6 +10,8 @@ use souk::wiring::MODULE_NAMES;
 /// An id that nobody may choose.
 const SENTINEL: &str = "01900000-dead-7000-8000-00000000beef";
 
+const OTHER_PASSWORD: &str = "seven red boats at noon";
+
 /// What is put in. A field that an operation documents is its own business, and left out there.
 fn injected() -> BTreeMap<&'static str, Value> {
     BTreeMap::from([
@@ -157,6 +159,7 @@ async fn attempts(shop: &Shop, admin: &Person, ada: &Person) -> Vec<Attempt> {
     let guest_cart = guest.header("x-cart-token").to_owned();
     let login = json!({"email": ada.email, "password": PASSWORD});
     let spare = shop.log_in(&ada.email, PASSWORD).await;
+    let carol = shop.newcomer("carol").await;
     let newcomer = |name: &str| json!({"email": shop.email(name), "password": PASSWORD});
     let goods = json!({"sku": "MASS-CUP", "name": "A cup", "price": pence(900), "category": "cups"});
     let mut attempts = Vec::new();
@@ -179,6 +182,22 @@ async fn attempts(shop: &Shop, admin: &Person, ada: &Person) -> Vec<Attempt> {
     add("POST", "/auth/login", none(), None, login.clone(), 200);
     add("POST", "/users/login", none(), None, login, 200);
     add("POST", "/auth/refresh", none(), None, json!({"refresh_token": spare.refresh_token}), 200);
+    add("POST", "/auth/password/forgot", none(), None, json!({"email": carol.email}), 202);
+    let unknown = "mTtWm4mTnkPZ0Zq0Hf9zUq0w6rjRr1v4e0bY8m2xqkE";
+    add(
+        "POST",
+        "/auth/password/reset",
+        none(),
+        None,
+        json!({"token": unknown, "new_password": OTHER_PASSWORD}),
+        400,
+    );
+    add("POST", "/auth/email/verify", none(), None, json!({"token": unknown}), 400);
+    add("POST", "/auth/totp", none(), Some(&carol), json!({"password": PASSWORD}), 200);
+    add("POST", "/auth/totp/confirm", none(), Some(&carol), json!({"code": "000000"}), 400);
+    add("DELETE", "/auth/totp", none(), Some(&carol), json!({"password": PASSWORD, "code": "000000"}), 409);
+    let change = json!({"current_password": PASSWORD, "new_password": OTHER_PASSWORD});
+    add("POST", "/auth/password/change", none(), Some(&carol), change, 200);
     add("POST", "/auth/api-keys", none(), Some(ada), json!({"name": "x", "scopes": ["cart:read"]}), 201);
     add("PATCH", "/users/me", none(), Some(ada), json!({"name": "Ada"}), 200);
     add("POST", "/users/me/addresses", none(), Some(ada), address.clone(), 201);

@@ -37,13 +37,25 @@ const MINE: Verdicts = "UNANAFAU";
 
 const ROWS: &[(&str, &str, Verdicts)] = &[
     ("GET", "/auth/.well-known/jwks.json", EVERYONE),
+    ("GET", "/auth/account", PEOPLE),
     ("GET", "/auth/api-keys", PEOPLE),
     ("POST", "/auth/api-keys", PEOPLE),
     ("DELETE", "/auth/api-keys/{id}", "UNAAFFFU"),
+    ("POST", "/auth/email/verification", PEOPLE),
+    ("POST", "/auth/email/verify", EVERYONE),
     ("POST", "/auth/login", EVERYONE),
     ("POST", "/auth/logout", PEOPLE),
+    ("POST", "/auth/password/change", PEOPLE),
+    ("POST", "/auth/password/forgot", EVERYONE),
+    ("POST", "/auth/password/reset", EVERYONE),
     ("POST", "/auth/refresh", EVERYONE),
     ("POST", "/auth/register", EVERYONE),
+    ("GET", "/auth/sessions", PEOPLE),
+    // Their own only, admins too.
+    ("DELETE", "/auth/sessions/{id}", "UNANFFFU"),
+    ("POST", "/auth/totp", PEOPLE),
+    ("DELETE", "/auth/totp", PEOPLE),
+    ("POST", "/auth/totp/confirm", PEOPLE),
     ("POST", "/auth/verify", KNOWN),
     ("GET", "/cart", GUESTS),
     ("DELETE", "/cart", GUESTS),
@@ -299,6 +311,7 @@ impl<'a> Scene<'a> {
     async fn path(&self, method: &str, path: &str, verdict: char) -> String {
         let matters = matches!(verdict, 'A' | 'N');
         let id = match path.split('/').nth(1).unwrap_or_default() {
+            "auth" if path.contains("sessions") && matters => self.another_session_of_the_owner().await,
             "auth" if matters => {
                 self.made("/auth/api-keys", &self.owner, json!({"name": "x", "scopes": ["cart:read"]})).await
             }
@@ -326,6 +339,14 @@ impl<'a> Scene<'a> {
             .replace("{sku}", SKU)
             .replace("{provider}", "sandbox")
             .replace("{delivery_id}", NOWHERE)
+    }
+
+    async fn another_session_of_the_owner(&self) -> String {
+        let token = self.shop.log_in(&self.owner.email, deployments::PASSWORD).await.token;
+        let sessions =
+            self.shop.get("/auth/sessions").bearer(&token).unrecorded().send().await.expect(200).json;
+        let its_own = sessions["items"].as_array().unwrap().iter().find(|one| one["current"] == true);
+        its_own.unwrap()["id"].as_str().unwrap().to_owned()
     }
 
     async fn made(&self, list: &str, by: &Person, body: Value) -> String {

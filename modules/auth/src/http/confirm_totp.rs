@@ -37,6 +37,7 @@ pub(crate) struct RecoveryCodes {
         (status = 200, body = RecoveryCodes),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_code`: not a code of now; `invalid_body`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key: only a person may"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`no_enrolment`: nothing is being set up"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json", description = "Not JSON"),
         (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_requests`: too many wrong passwords or codes, or too many tries from your address; see `Retry-After`"),

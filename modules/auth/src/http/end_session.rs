@@ -19,6 +19,7 @@ use crate::store::sessions::EndReason;
     responses(
         (status = 204, description = "The session has ended"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key: only a person may"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "No session of yours that goes on"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`"),
     ),

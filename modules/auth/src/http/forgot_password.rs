@@ -20,6 +20,7 @@ pub(crate) struct ForgotPassword {
 /// The answer is the same, and as fast, whether there is such an account or not. At most three letters go to one address in fifteen minutes.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: a later token makes an earlier one void")),
     request_body = ForgotPassword,
     responses(

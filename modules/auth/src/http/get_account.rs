@@ -33,6 +33,7 @@ pub(crate) struct Account {
     responses(
         (status = 200, body = Account),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key: only a person may"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`"),
     ),
 )]

@@ -66,6 +66,7 @@ impl Session {
         (status = 200, body = Page<Session>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "An unknown or wrong parameter"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key: only a person may"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`"),
     ),
 )]

@@ -14,6 +14,7 @@ use crate::http::TAG;
     responses(
         (status = 202, description = "A letter is on its way, if one is needed"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "No valid access token"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "An API key: only a person may"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`unavailable`; see `Retry-After`"),
     ),
 )]

@@ -26,6 +26,7 @@ pub(crate) struct ResetPassword {
 /// Ends every session; log in with the new password. A second factor stays as it is.
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: a token is good once")),
     request_body = ResetPassword,
     responses(

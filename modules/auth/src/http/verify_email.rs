@@ -19,6 +19,7 @@ pub(crate) struct VerifyEmail {
 /// Show that the address of an account is yours, with a token from a letter
 #[utoipa::path(
     tag = TAG,
+    security(()),
     params(("Idempotency-Key" = Option<String>, Header, description = "Accepted and not needed: a token is good once")),
     request_body = VerifyEmail,
     responses(
