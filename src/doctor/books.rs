@@ -95,7 +95,7 @@ impl Comparison {
                 "all stock that is held is held for an order, or for a placement under way"
             }
             Self::OrdersKnowTheirPayment => {
-                "an order's payment, its status and what was refunded are those of its payment"
+                "an order's payment, its customer, its status and what was refunded are those of its payment"
             }
             Self::PaidOrdersAreConfirmed => {
                 "the order of a payment exists, and is confirmed or later if money was taken, or cancelled"
@@ -311,6 +311,10 @@ fn payment_of(order: &OrderEntry, payments: &[PaymentEntry], intended: &BTreeSet
             status => suspect(format!("is {status} by payment {id}, which is none of this order")),
         };
     };
+    if order.user_id != Some(payment.user_id) {
+        let whose = order.user_id.map_or("nobody".to_owned(), |user| format!("user {user}"));
+        return suspect(format!("belongs to {whose}, payment {id} to user {}", payment.user_id));
+    }
     let expected = match payment.status.as_str() {
         "pending" => "in_progress",
         status => status,

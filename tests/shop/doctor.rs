@@ -345,6 +345,13 @@ fn between_modules() -> Vec<Plant> {
             "is authorized by payment {paid_payment}, which is captured",
         ),
         plant(
+            "orders",
+            "shop.orders_know_their_payment",
+            "",
+            "UPDATE orders SET user_id = {id} WHERE id = {id:paid}",
+            "belongs to user {stranger}, payment {paid_payment} to user {ada}",
+        ),
+        plant(
             "payments",
             "shop.paid_orders_are_confirmed",
             "",

@@ -94,6 +94,7 @@ fn entry(pieces: Pieces, row: orders::Model) -> OrderEntry {
     OrderEntry {
         id: row.id,
         number: row.number,
+        user_id: row.user_id,
         cart_id: row.cart_id,
         status: row.status,
         payment_status: row.payment_status,

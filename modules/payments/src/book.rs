@@ -69,6 +69,7 @@ fn entry(is_moving: bool, row: payments::Model) -> PaymentEntry {
     PaymentEntry {
         id: row.id,
         order_id: row.order_id,
+        user_id: row.user_id,
         status: row.status,
         currency: row.currency,
         amount_minor: row.amount_minor,

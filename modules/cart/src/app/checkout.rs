@@ -86,12 +86,20 @@ async fn write_down(context: &Context, request: &Checkout, request_hash: &str) -
         let tx = context.db.begin().await?;
         let known = checkouts::find(tx.conn(), request.customer, &request.key).await?;
         let Some(mut row) = known else {
-            let cart =
-                carts::open_of(tx.conn(), request.customer, For::Update).await?.ok_or(CartError::Empty)?;
-            let basket = cart_lines::of(tx.conn(), cart.id).await?;
-            if basket.is_empty() {
-                return Err(CartError::Empty);
-            }
+            let cart = carts::open_of(tx.conn(), request.customer, For::Update).await?;
+            let basket = match &cart {
+                Some(cart) => Some(cart_lines::of(tx.conn(), cart.id).await?),
+                None => None,
+            };
+            let full = cart.zip(basket.filter(|basket| !basket.is_empty()));
+            let Some((cart, basket)) = full else {
+                // Since the look for the key a twin may have written it down, ordered the cart and closed it.
+                if checkouts::find(tx.conn(), request.customer, &request.key).await?.is_none() {
+                    return Err(CartError::Empty);
+                }
+                tx.rollback().await?;
+                continue;
+            };
             let row = checkouts::Model {
                 user_id: request.customer.uuid(),
                 idempotency_key: request.key.clone(),

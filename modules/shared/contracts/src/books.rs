@@ -22,6 +22,7 @@ pub type Pieces = BTreeMap<String, i64>;
 pub struct OrderEntry {
     pub id: Uuid,
     pub number: String,
+    pub user_id: Option<Uuid>,
     pub cart_id: Option<Uuid>,
     pub status: String,
     pub payment_status: String,
@@ -54,6 +55,7 @@ pub struct ReservationEntry {
 pub struct PaymentEntry {
     pub id: Uuid,
     pub order_id: Uuid,
+    pub user_id: Uuid,
     pub status: String,
     pub currency: String,
     pub amount_minor: i64,

@@ -78,6 +78,12 @@ pub(crate) async fn open_read_only(
     }
 }
 
+/// The server ends a transaction in which nothing was asked for so long, in milliseconds. None of ours waits for anybody but the
+/// server, so its process hangs, and others wait for the rows that it holds. Less than the gateway waits for a replica.
+fn abandoned_after() -> (&'static str, String) {
+    ("idle_in_transaction_session_timeout", "10000".to_owned())
+}
+
 const READ_ONLY: (&str, &str) = ("default_transaction_read_only", "on");
 
 async fn connect(
@@ -97,7 +103,7 @@ async fn connect_as(
     more: &[(&'static str, &str)],
 ) -> Result<DatabaseConnection, DbErr> {
     // Options of the address come first, and stay: sqlx appends to them.
-    let mut startup = vec![("search_path", module.to_owned())];
+    let mut startup = vec![("search_path", module.to_owned()), abandoned_after()];
     startup.extend(role.map(|role| ("role", role.to_owned())));
     startup.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let mut connect = ConnectOptions::new(url);

@@ -391,8 +391,8 @@ impl Outage {
     /// By appendix A of PostgreSQL's manual.
     fn of_postgres(code: &str) -> Option<Self> {
         match code {
-            // The server is shutting down or starting; it has too many connections.
-            "57P01" | "57P02" | "57P03" | "53300" => Some(Self::OutOfReach),
+            // The server is shutting down or starting; it has too many connections; it has ended a transaction that nobody went on with.
+            "57P01" | "57P02" | "57P03" | "53300" | "25P03" => Some(Self::OutOfReach),
             "53100" => Some(Self::Full),
             // A transaction that may only read, such as every one of a standby; an error of the disk.
             "25006" | "58030" => Some(Self::NotWritable),
