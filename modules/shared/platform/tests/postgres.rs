@@ -95,6 +95,9 @@ fn a_module_works_as_its_role_and_cannot_use_another_schema() {
         let catalog = migrated("catalog", url).await;
         assert_eq!(ask(&catalog, "SELECT current_user::text").await, "souk_catalog");
         assert_eq!(ask(&catalog, "SELECT current_schema()::text").await, "catalog");
+        // A process that hangs in the middle of a transaction keeps its rows no longer than this.
+        let abandoned = "SELECT current_setting('idle_in_transaction_session_timeout')";
+        assert_eq!(ask(&catalog, abandoned).await, "10s");
         assert_eq!(ask(&orders, "SELECT COUNT(*)::text FROM orders.orders").await, "0");
         for forbidden in [
             "SELECT * FROM orders.orders",
