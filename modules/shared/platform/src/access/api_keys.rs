@@ -3,10 +3,10 @@
 //! A key is `souk_`, the id of its row, the secret, and a checksum, all in hexadecimal. The prefix lets scanners for leaked
 //! secrets find it, the checksum lets them, and us, tell it from a typing error without asking anyone.
 //!
-//! What `auth` says of a key is kept for [`KEPT_FOR`], so that a request needs no call. Before that a key is out of use
+//! What `auth` says of a key is kept for `KEPT_FOR`, so that a request needs no call. Before that a key is out of use
 //! when `auth` says so by an event: a revoked one by its id, one of a user whose access changed by the instant as of which it
 //! was read. An id that `auth` does not know is remembered, too, for a moment and up to a bound; to go round that one
-//! needs another id a request, and then each costs `auth` one read by key, of which [`LOOK_UPS`] run at a time.
+//! needs another id a request, and then each costs `auth` one read by key, of which `LOOK_UPS` run at a time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
