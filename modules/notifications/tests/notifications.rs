@@ -162,6 +162,7 @@ testkit::on_every_database! {
         }
         post.app.deliver(fresh_id(), &verify).await.unwrap();
         post.app.deliver(fresh_id(), &PasswordChanged { user_id: ada.id, changed_at: Timestamp::EPOCH }).await.unwrap();
+        post.app.work("notifications.send").await;
         let mails = post.mails();
         assert_eq!((mails.len(), mails.iter().filter(|mail| mail.contains("tOkEnOfAda")).count()), (3, 2));
         assert!(mails.iter().all(|mail| mail.contains(&format!("To: {}\r\n", ada.email))));
