@@ -4,6 +4,8 @@
 #
 #   scripts/attack-api.sh [--max-examples N] [--binary FILE] [--report FOLDER] [MODULE...]
 #
+# SOUK_ATTACK_SEED chooses other cases than the usual ones (1).
+#
 #   --max-examples N    cases an operation and phase; 200 unless told
 #   --binary FILE       target/release/souk, or target/debug/souk where there is none
 #   --report FOLDER     keeps the output of every run there
@@ -63,6 +65,8 @@ fi
 
 # The process says where it listens.
 export SOUK__LIMITS__LOGIN_PER_MINUTE=0 SOUK__LIMITS__REGISTER_PER_MINUTE=0 SOUK__LIMITS__GUEST_CARTS_PER_MINUTE=0
+# Wrong passwords and codes are sent by the hundred, for the one account that the attack needs.
+export SOUK__AUTH__MAX_FAILURES_PER_ACCOUNT=1000 SOUK__AUTH__MAX_FAILURES_PER_ACCOUNT_IN_ALL=10000
 export SOUK__AUTH__BCRYPT_COST=4 SOUK__LOG__FORMAT=text NO_COLOR=1
 start() {
   rm -rf "$scratch/data"
@@ -94,7 +98,7 @@ for role in customer admin; do
       SOUK_ATTACK_ADDRESS=$address SOUK_ATTACK_ROLE=$role SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$folder PYTHONDONTWRITEBYTECODE=1 \
         "$python/bin/schemathesis" --config-file "$folder/schemathesis.toml" run "$address/$module/openapi.json" \
         --phases examples,coverage,fuzzing,stateful --max-examples "$examples" \
-        --continue-on-failure --no-color --request-timeout 30 --generation-database :memory:
+        --seed "${SOUK_ATTACK_SEED:-1}" --continue-on-failure --no-color --request-timeout 30 --generation-database :memory:
     ) >"$log" 2>&1 || verdict=FAILED
     # What no answer shows: an error in the log, or an invariant that no longer holds.
     if grep -E ' ERROR .*(panicked|route=)' "$scratch/log" >>"$log"; then verdict="FAILED: errors in the log"; fi
