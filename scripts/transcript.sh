@@ -179,7 +179,7 @@ ask 200 GET /orders
 # ---- what the customer was told
 
 await '[.items[] | select(.status == "sent").template] | sort == ["order_cancelled", "order_confirmed", "order_created",
-  "payment_captured", "payment_refunded", "payment_refunded", "welcome"]' /notifications
+  "payment_captured", "payment_refunded", "payment_refunded", "verify_email", "welcome"]' /notifications
 
 # ---- and out
 
