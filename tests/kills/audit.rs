@@ -16,6 +16,8 @@ use crate::plan::GOODS;
 /// Errands that are looked at at the same time.
 const AT_ONCE: usize = 8;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A letter that is left queued by a kill must be sent so soon: its lease runs out, and the sender looks every second.
+const SENT_WITHIN: Duration = Duration::from_secs(10);
 /// Of a hundred acknowledged requests so many are sent once more when the shop is quiet.
 const ASKED_AGAIN_PERCENT: u64 = 5;
 
@@ -147,7 +149,7 @@ impl Auditor<'_> {
             let of_order = payments.iter().filter(|payment| payment["order_id"] == errand.order_id());
             check_payments(errand, &of_order.cloned().collect::<Vec<_>>())?;
         }
-        let letters = self.all(&person.token, "/notifications").await?;
+        let letters = self.letters(person).await?;
         let text = |letter: &Value, field: &str| letter[field].as_str().unwrap_or_default().to_owned();
         let found =
             letters.iter().map(|letter| format!("{}: {}", text(letter, "template"), text(letter, "subject")));
@@ -167,6 +169,20 @@ impl Auditor<'_> {
     async fn read(&self, token: &str, path: &str) -> Result<Value, String> {
         let answer = self.client.ask(&Request::get(token, path)).await?;
         if answer.status == 200 { Ok(answer.body) } else { Err(format!("lost: GET {path}: {answer}")) }
+    }
+
+    /// What was written to somebody, when all of it was sent, or when there was time enough: letters leave beside the events.
+    async fn letters(&self, person: &Person) -> Result<Vec<Value>, String> {
+        let give_up_at = Instant::now() + SENT_WITHIN;
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            let letters = self.all(&person.token, "/notifications").await?;
+            let is_sent = letters.iter().all(|letter| letter["status"] == "sent");
+            if is_sent || Instant::now() > give_up_at {
+                return Ok(letters);
+            }
+        }
     }
 
     /// Every item of a list, page by page.
