@@ -81,14 +81,18 @@ pub(super) async fn compare(
     pending.retain(|it| it.since.elapsed() >= settled);
     match explained(&pending, examiners, broker).await {
         // Once more: an event that was handled since the last look explains nothing any more, but has changed what it was about.
-        Ok(explained) => match look_again(&unexplained(pending, &explained), books).await {
-            Ok(still) => pending = still.into_iter().filter(|it| it.since.elapsed() >= settled).collect(),
-            Err((comparison, error)) => {
-                unchecked.push(unread(comparison, &error));
-                made.clear();
-                pending = Vec::new();
+        Ok(explained) => {
+            let left = unexplained(pending, &explained);
+            match look_again(&left, books).await {
+                Ok(still) => pending = still.into_iter().filter(|it| it.since.elapsed() >= settled).collect(),
+                Err((_, error)) => {
+                    let is_left =
+                        |comparison: &Comparison| left.iter().any(|it| it.comparison == *comparison);
+                    unchecked.extend(made.extract_if(.., |it| is_left(it)).map(|it| unread(it, &error)));
+                    pending = Vec::new();
+                }
             }
-        },
+        }
         Err(error) => {
             // An event that nobody could look for may explain all of it.
             let cause = format!("it is unknown which events are on their way: {}", chain(error.as_ref()));
