@@ -1,5 +1,6 @@
 //! The demo shop: three accounts and a few dozen goods, loaded through the same doors as any import.
 
+use contracts::audit::By;
 use contracts::users::Role;
 use futures_util::StreamExt;
 use kernel::{EmailAddress, Sku};
@@ -69,7 +70,8 @@ pub async fn load(shop: &Shop) -> Result<Loaded, AnyError> {
     for transfer in shop.modules.iter().flat_map(|module| module.transfers()) {
         if transfer.resource() == "products" && missing.is_some() {
             let file = missing.clone().unwrap_or_default();
-            loaded.products = transfer.import(Box::pin(std::io::Cursor::new(file)), &|_| {}).await?.created;
+            loaded.products =
+                transfer.import(Box::pin(std::io::Cursor::new(file)), By::Operator, &|_| {}).await?.created;
         }
     }
     tracing::info!(loaded.accounts, loaded.products, "loaded the demo shop");

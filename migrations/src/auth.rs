@@ -1,6 +1,6 @@
 //! The schema of `auth`.
 
-use platform::migration::SqlMigration;
+use platform::migration::{AppendOnly, SqlMigration};
 use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
@@ -12,6 +12,8 @@ pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
         mailed_tokens(),
         api_keys(),
         second_factors(),
+        audit_log(),
+        audit_log_is_append_only(),
     ]
 }
 
@@ -237,4 +239,37 @@ fn credentials_and_sessions() -> Box<dyn MigrationTrait> {
             DROP TABLE signing_keys;
         ",
     })
+}
+
+/// Who did what. Each filter of the list has its index, in the order of the list.
+fn audit_log() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0008_audit_log",
+        up: "
+            CREATE TABLE audit_log (
+                -- Of what came as an event, the event's.
+                id {uuid} NOT NULL PRIMARY KEY,
+                at_ms {bigint} NOT NULL,
+                by_kind TEXT NOT NULL CHECK (by_kind IN ('user', 'api_key', 'operator', 'shop')),
+                user_id {uuid},
+                api_key_id {uuid},
+                action TEXT NOT NULL CHECK (length(action) BETWEEN 1 AND 64),
+                target_kind TEXT NOT NULL CHECK (length(target_kind) BETWEEN 1 AND 64),
+                target TEXT NOT NULL CHECK (length(target) BETWEEN 1 AND 200),
+                details {json} NOT NULL,
+                trace_id TEXT,
+                CONSTRAINT somebody_is_named CHECK ((by_kind IN ('user', 'api_key')) = (user_id IS NOT NULL)),
+                CONSTRAINT a_machine_has_a_key CHECK ((by_kind = 'api_key') = (api_key_id IS NOT NULL))
+            ) {strict};
+            CREATE INDEX audit_log_by_age ON audit_log (at_ms, id);
+            CREATE INDEX audit_log_of_user ON audit_log (user_id, at_ms, id);
+            CREATE INDEX audit_log_of_action ON audit_log (action, at_ms, id);
+            CREATE INDEX audit_log_of_target ON audit_log (target, at_ms, id);
+        ",
+        down: "DROP TABLE audit_log;",
+    })
+}
+
+fn audit_log_is_append_only() -> Box<dyn MigrationTrait> {
+    Box::new(AppendOnly { name: "m0009_audit_log_is_append_only", table: "audit_log" })
 }

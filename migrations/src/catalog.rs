@@ -9,7 +9,7 @@ use sea_orm_migration::MigrationTrait;
 /// of letters beyond ASCII; `name_key` is bytes, so that both sort it alike. Every list is of products on sale or of
 /// retired ones, hence each of its indexes begins with `active`, and ends with `id`, which breaks ties.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![products(), stock_changes()]
+    vec![products(), stock_changes(), keys_of_stock_changes()]
 }
 
 fn products() -> Box<dyn MigrationTrait> {
@@ -62,5 +62,13 @@ fn stock_changes() -> Box<dyn MigrationTrait> {
             ) {strict};
         ",
         down: "DROP TABLE stock_changes;",
+    })
+}
+
+fn keys_of_stock_changes() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0004_keys_of_stock_changes",
+        up: "ALTER TABLE stock_changes ADD COLUMN api_key_id {uuid};",
+        down: "ALTER TABLE stock_changes DROP COLUMN api_key_id;",
     })
 }

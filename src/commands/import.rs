@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use contracts::audit::By;
 use indicatif::{ProgressBar, ProgressStyle};
 use platform::csv::{ImportSummary, Source, Transfer};
 use platform::module::AnyError;
@@ -27,7 +28,8 @@ pub(crate) async fn import(settings: &Settings, resource: &str, file: &Path) -> 
     };
     // Drawn on a terminal only.
     bar.set_style(ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {msg}")?);
-    let summary = transfer.import(source, &|rows| bar.set_message(format!("{rows} rows"))).await;
+    let summary =
+        transfer.import(source, By::Operator, &|rows| bar.set_message(format!("{rows} rows"))).await;
     bar.finish_and_clear();
     let summary = summary?;
     close_shop(shop, databases).await?;

@@ -38,6 +38,7 @@ const MINE: Verdicts = "UNANAFAU";
 const ROWS: &[(&str, &str, Verdicts)] = &[
     ("GET", "/auth/.well-known/jwks.json", EVERYONE),
     ("GET", "/auth/account", PEOPLE),
+    ("GET", "/auth/audit", ADMINS),
     ("GET", "/auth/api-keys", PEOPLE),
     ("POST", "/auth/api-keys", PEOPLE),
     ("DELETE", "/auth/api-keys/{id}", "UNAAFFFU"),

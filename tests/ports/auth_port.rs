@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{Auth, Deps, Settings};
+use contracts::audit::By;
 use contracts::auth::{ApiKeyUse, AuthPort};
 use contracts::users::{Role, UserAccessChanged};
 use kernel::{ApiKeyId, SessionId, Timestamp, UserId};
@@ -96,7 +97,14 @@ async fn users_whose_access_changed_are_told(stage: Stage) {
     let ada = stage.register("ada@example.com").await;
     let user_id: UserId = text(&ada, "/user/id").parse().unwrap();
     let changed_at = stage.bench.system.now();
-    let changed = UserAccessChanged { user_id, role: Role::Admin, active: true, changed_at };
+    let changed = UserAccessChanged {
+        user_id,
+        role: Role::Admin,
+        active: true,
+        changed_at,
+        before: None,
+        by: By::Shop,
+    };
     stage.app.deliver(fresh_id(), &changed).await.unwrap();
     let revoked = stage.port.revoked().await.unwrap();
     let ended: Vec<_> = revoked.users.iter().map(|ended| (ended.user_id, ended.issued_until)).collect();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use contracts::audit::By;
 use contracts::inventory::{
     AdjustRefusal, AdjustStock, InventoryPort, OpeningStock, ReleaseRefusal, ReserveRefusal, ReserveStock,
     Shortage, StockLevel, StockLine,
@@ -81,7 +82,7 @@ fn adjustment(text: &str, change: i64, reason: &str) -> AdjustStock {
         sku: sku(text),
         change,
         reason: reason.to_owned(),
-        actor_id: Some(UserId(fresh_id())),
+        by: By::User { user_id: UserId(fresh_id()) },
     }
 }
 
@@ -205,7 +206,7 @@ async fn an_adjustment_is_made_once(stage: Stage) {
         assert_eq!(level, stage.level("MUG").await);
     }
     // A SKU without a record gets one.
-    let new = AdjustStock { actor_id: None, ..adjustment("SOFA", 2, &"x".repeat(200)) };
+    let new = AdjustStock { by: By::Shop, ..adjustment("SOFA", 2, &"x".repeat(200)) };
     assert_eq!(stage.port.adjust(new).await.unwrap().on_hand, 2);
     stage.app.assert_healthy().await;
 }

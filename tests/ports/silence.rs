@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use contracts::audit::By;
 use contracts::auth::AuthPort;
 use contracts::catalog::CatalogPort;
 use contracts::inventory::{AdjustStock, InventoryPort, ReserveStock};
@@ -56,7 +57,7 @@ async fn every_operation_is_silent(address: &str) {
             sku: sku("MUG"),
             change: 1,
             reason: "came".to_owned(),
-            actor_id: None,
+            by: By::Shop,
         }),
         "inventory": inventory().open(Vec::new()),
         "orders": orders().place(PlaceOrder {
@@ -75,6 +76,7 @@ async fn every_operation_is_silent(address: &str) {
             username: None,
             name: None,
             role: Role::Customer,
+            by: By::Operator,
         }),
         "users": users().find_by_login("ada"),
         "users": users().profile(user_id),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use contracts::audit::By;
 use contracts::users::{CreateProfileRefusal, NewProfile, Profile, Role, UsersPort};
 use futures_util::future::join_all;
 use kernel::{EmailAddress, UserId};
@@ -37,6 +38,7 @@ fn new(email: &str, username: Option<&str>, name: Option<&str>) -> NewProfile {
         username: username.map(str::to_owned),
         name: name.map(str::to_owned),
         role: Role::Customer,
+        by: By::Operator,
     }
 }
 

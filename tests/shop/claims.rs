@@ -39,6 +39,7 @@ const CONTRACT: &[(&str, &str, Who)] = &[
     ("POST", "/auth/email/verify", All),
     ("POST", "/auth/email/verification", Bearer),
     ("GET", "/auth/account", Bearer),
+    ("GET", "/auth/audit", Admin),
     ("POST", "/auth/totp", Bearer),
     ("POST", "/auth/totp/confirm", Bearer),
     ("DELETE", "/auth/totp", Bearer),
@@ -188,7 +189,7 @@ testkit::on_every_database! {
         let hook = shop.post("/notifications/webhooks").bearer(&admin.token).json(hook).send().await.expect(201).json;
         let lists = [
             "/catalog/products".to_owned(), "/products".to_owned(), "/inventory".to_owned(), "/inventory/MUG-BLUE/movements".to_owned(),
-            "/orders".to_owned(), format!("/orders/user/{}", admin.id), "/payments".to_owned(), "/pay".to_owned(), "/users".to_owned(),
+            "/auth/audit".to_owned(), "/orders".to_owned(), format!("/orders/user/{}", admin.id), "/payments".to_owned(), "/pay".to_owned(), "/users".to_owned(),
             "/auth/sessions".to_owned(), "/users/me/addresses".to_owned(), "/auth/api-keys".to_owned(), "/notifications".to_owned(), "/notifications/webhooks".to_owned(),
             format!("/notifications/webhooks/{}/deliveries", hook["id"].as_str().unwrap()),
         ];

@@ -19,7 +19,9 @@
 //! - a code of a second factor, or for its recovery, is good once (conditional update, primary key); its secret is sealed at rest;
 //! - no session outlives the password that opened it: replacing one and opening one wait for each other;
 //! - an API key is stored as a hash, acts as its owner with the role of the moment and within its scopes, lives a year at most, and
-//!   an owner has a bounded number of them (unique index over numbered slots).
+//!   an owner has a bounded number of them (unique index over numbered slots);
+//! - what somebody did to an account, key, price, stock or payment is kept for good: an entry of the audit log commits with the change,
+//!   or with its event's inbox row, and none can be changed or deleted (triggers).
 //!
 //! A session ends by logout, by reuse, by expiry, or because the user's role or activity changed: a refresh does not carry a
 //! session over such a change, so the user logs in anew, and every token of before is refused at once. `users`
@@ -49,6 +51,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use contracts::audit::By;
 use contracts::auth::AuthPort;
 use contracts::users::UsersPort;
 use platform::access::TokenVerifier;
@@ -62,6 +65,7 @@ use tokio::sync::Semaphore;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use crate::app::create_account::{AccountCreated, NewAccount};
+use crate::app::keep_audit_log::KeepAuditLog;
 pub use crate::app::list_keys::ListedKey;
 use crate::app::mail_token::PLACE_OF_TOKEN;
 use crate::app::on_user_access_changed::OnUserAccessChanged;
@@ -326,7 +330,7 @@ impl Auth {
 
     /// Creates an account with any role; for the command line and the demo shop. Nothing changes if it exists.
     pub async fn create_account(&self, account: NewAccount) -> Result<AccountCreated, AccountError> {
-        app::create_account::create_account(&self.context, account).await
+        app::create_account::create_account(&self.context, account, Some(By::Operator)).await
     }
 }
 
@@ -351,6 +355,7 @@ impl Module for Auth {
     fn handlers(&self) -> Vec<Arc<dyn EventHandler>> {
         let context = &self.context;
         vec![
+            Arc::new(KeepAuditLog { context: context.clone() }),
             Arc::new(OnUserAccessChanged { context: context.clone() }),
             Arc::new(OnUserRegistered { context: context.clone() }),
         ]

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use contracts::audit::By;
 use contracts::auth::{EmailVerificationRequested, MailedToken, PasswordChanged, PasswordResetRequested};
 use contracts::orders::{Order, OrderCreated, OrderItem, OrderStatus, OrderStatusChanged, PaymentStatus};
 use contracts::payments::{PaymentCaptured, PaymentFacts};
@@ -122,7 +123,7 @@ testkit::on_every_database! {
         let post = Post::open(engine).await;
         let ada = post.customer("Ada\r\nBcc: eve@example.com");
         let order = post.order(Some(ada.id));
-        let welcome = UserRegistered { user_id: ada.id, email: EmailAddress::parse(&ada.email).unwrap(), name: None };
+        let welcome = UserRegistered { user_id: ada.id, email: EmailAddress::parse(&ada.email).unwrap(), name: None, role: None, by: By::Shop };
         post.app.deliver(fresh_id(), &welcome).await.unwrap();
         post.app.deliver(fresh_id(), &order).await.unwrap();
         let payment = PaymentFacts {

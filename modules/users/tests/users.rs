@@ -5,6 +5,7 @@
     reason = "a story that goes wrong stops where it does"
 )]
 
+use contracts::audit::By;
 use contracts::port::PortError;
 use contracts::users::{CreateProfileRefusal, NewProfile, Role, UserAccessChanged, UserRegistered};
 use futures_util::future::{join, join_all};
@@ -26,6 +27,7 @@ fn profile(email: &str, username: Option<&str>, role: Role) -> NewProfile {
         username: username.map(str::to_owned),
         name: Some("Ada".to_owned()),
         role,
+        by: By::Operator,
     }
 }
 

@@ -2,6 +2,7 @@
 //! shop runs.
 
 mod accounts;
+mod audit;
 mod buying;
 mod carts;
 mod catalogue;
@@ -48,6 +49,8 @@ pub const JOURNEYS: &[Journey] = journeys! {
         a_new_role_reaches_every_module,
         an_account_that_is_switched_off_is_out,
         a_profile_and_its_addresses_are_their_owners;
+    audit:
+        the_audit_log_names_who_did_what;
     catalogue:
         a_guest_browses_searches_and_pages,
         what_has_changed_meanwhile_is_not_overwritten,

@@ -9,6 +9,7 @@ use crate::app::confirm_password::confirm_password;
 use crate::app::open_session::{Device, TokenPair, open_session};
 use crate::app::replace_password::replace_password;
 use crate::app::second_factor::limit_admin;
+use crate::domain::audit::Action;
 use crate::domain::password::Password;
 use crate::error::AuthError;
 use crate::store::{credentials, second_factors};
@@ -35,7 +36,7 @@ pub(crate) async fn change_password(
         tx.rollback().await?;
         return Err(AuthError::WrongPassword);
     }
-    let revoked = replace_password(context, &mut tx, user_id, new_hash).await?;
+    let revoked = replace_password(context, &mut tx, user_id, new_hash, Action::PasswordChanged).await?;
     tx.commit().await?;
     context.verifier.revoke(revoked);
     tracing::info!(user.id = %user_id, "changed a password");

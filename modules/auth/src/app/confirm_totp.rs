@@ -1,11 +1,14 @@
 //! A user shows a code of the authenticator app that was set up: it is in force from now on.
 
+use contracts::audit::By;
 use kernel::UserId;
 use rand::RngCore;
 use rand::rngs::OsRng;
 
 use crate::Context;
+use crate::app::audit::{Entry, note};
 use crate::app::second_factor::{count_try, recovery_hash};
+use crate::domain::audit::Action;
 use crate::domain::totp::{base32, matching_step};
 use crate::error::AuthError;
 use crate::store::{login_failures, recovery_codes, second_factors};
@@ -36,6 +39,8 @@ pub(crate) async fn confirm_totp(
     let hashes = codes.iter().map(|code| recovery_hash(context, code)).collect();
     recovery_codes::insert_all(tx.conn(), user_id, hashes).await?;
     login_failures::clear(tx.conn(), &key).await?;
+    let by = By::User { user_id };
+    note(&tx, Entry::of_account(by, Action::SecondFactorAdded, user_id)).await?;
     tx.commit().await?;
     tracing::info!(user.id = %user_id, "put a second factor into force");
     Ok(codes)

@@ -1,5 +1,6 @@
 //! Creates an account: the credential here, the profile in `users`.
 
+use contracts::audit::By;
 use contracts::port::{NoRefusal, PortError};
 use contracts::users::{CreateProfileRefusal, NewProfile, Profile, Role};
 use kernel::{EmailAddress, UserId};
@@ -36,10 +37,11 @@ pub struct AccountCreated {
     pub user: Profile,
 }
 
-/// Not idempotent by itself: the email address is the key, and a second call finds it taken.
+/// `by` is who creates it; none: whoever it is for. Not idempotent by itself: the email address is the key, and a second call finds it taken.
 pub(crate) async fn create_account(
     context: &Context,
     new: NewAccount,
+    by: Option<By>,
 ) -> Result<AccountCreated, AccountError> {
     let password = Password::choose(new.password)?;
     // First, so that the answer takes as long whether the names are taken or not.
@@ -60,8 +62,14 @@ pub(crate) async fn create_account(
     // harmless, because a login starts from the profile and its id was given to nobody. The other way round, a profile
     // without a password would keep its email address taken for ever.
     credentials::insert(context.db.writer(), user_id, password_hash, system.now()).await?;
-    let profile =
-        NewProfile { id: user_id, email: new.email, username: new.username, name: new.name, role: new.role };
+    let profile = NewProfile {
+        id: user_id,
+        email: new.email,
+        username: new.username,
+        name: new.name,
+        role: new.role,
+        by: by.unwrap_or(By::User { user_id }),
+    };
     match context.users.create_profile(profile).await {
         Ok(user) => {
             tracing::info!(user.id = %user.id, user.role = user.role.as_str(), "created an account");

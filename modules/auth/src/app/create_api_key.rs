@@ -1,13 +1,17 @@
 //! A person makes a key by which a machine acts for them. Its secret leaves here once and is kept as a hash only.
 
+use contracts::audit::By;
 use contracts::users::Actor;
 use kernel::{ApiKeyId, Timestamp};
 use platform::access::api_keys::{SECRET_BYTES, hash, write};
 use rand::RngCore;
 use rand::rngs::OsRng;
+use serde_json::json;
 
 use crate::Context;
+use crate::app::audit::{Entry, note};
 use crate::domain::api_key::{ApiKeyFault, MAX_KEYS, expiry, parse_name, parse_scopes};
+use crate::domain::audit::Action;
 use crate::error::AuthError;
 use crate::store::api_keys;
 
@@ -54,7 +58,16 @@ pub(crate) async fn create_api_key(context: &Context, new: CreateApiKey) -> Resu
         let held = api_keys::slots_of(context.db.writer(), new.owner.user_id).await?;
         let free = (0..MAX_KEYS).find(|slot| !held.contains(slot));
         row.slot = free.ok_or(AuthError::TooManyApiKeys)?;
-        if api_keys::insert(context.db.writer(), row.clone()).await? {
+        let tx = context.db.begin().await?;
+        if api_keys::insert(tx.conn(), row.clone()).await? {
+            let entry = Entry {
+                by: By::User { user_id: new.owner.user_id },
+                action: Action::ApiKeyCreated,
+                target: row.id.to_string(),
+                details: json!({ "owner": row.user_id, "name": row.name, "scopes": row.scopes, "expires_at": expires_at }),
+            };
+            note(&tx, entry).await?;
+            tx.commit().await?;
             tracing::info!(user.id = %new.owner.user_id, api_key.id = %id, "created an API key");
             return Ok(CreatedApiKey { row, text: write(id, &secret) });
         }

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod announce_ended;
 pub(crate) mod attempts;
+pub(crate) mod audit;
 pub(crate) mod begin_totp;
 pub(crate) mod change_password;
 pub(crate) mod confirm_password;
@@ -12,6 +13,7 @@ pub(crate) mod create_api_key;
 pub(crate) mod end_session;
 pub(crate) mod find_api_key;
 pub(crate) mod forgot_password;
+pub(crate) mod keep_audit_log;
 pub(crate) mod list_keys;
 pub(crate) mod login;
 pub(crate) mod mail_token;

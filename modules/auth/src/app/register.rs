@@ -18,7 +18,7 @@ pub(crate) async fn register(
     let names: Vec<&str> =
         [Some(new.email.as_str()), new.username.as_deref()].into_iter().flatten().collect();
     Password::choose_for(&names, new.password.clone()).map_err(AccountError::from)?;
-    let created = create_account(context, new).await?;
+    let created = create_account(context, new, None).await?;
     attempts::know(context, &created.user, device.address).await?;
     match current_access(context, created.user.id).await? {
         Some(access) => open_session(context, access, FIRST_PASSWORD, device).await,

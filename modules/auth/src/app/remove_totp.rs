@@ -1,12 +1,15 @@
 //! A user does without the second factor from now on.
 
+use contracts::audit::By;
 use contracts::users::Role;
 use kernel::UserId;
 
 use crate::Context;
+use crate::app::audit::{Entry, note};
 use crate::app::confirm_password::confirm_password;
 use crate::app::open_session::Device;
 use crate::app::second_factor::demand_second_factor;
+use crate::domain::audit::Action;
 use crate::domain::password::Password;
 use crate::error::AuthError;
 use crate::store::second_factors;
@@ -26,7 +29,11 @@ pub(crate) async fn remove_totp(
     if !demand_second_factor(context, user_id, Some(code)).await? {
         return Err(AuthError::NoSecondFactor);
     }
-    second_factors::delete(context.db.writer(), user_id).await?;
+    let tx = context.db.begin().await?;
+    second_factors::delete(tx.conn(), user_id).await?;
+    let by = By::User { user_id };
+    note(&tx, Entry::of_account(by, Action::SecondFactorRemoved, user_id)).await?;
+    tx.commit().await?;
     tracing::info!(user.id = %user_id, "took a second factor away");
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::Context;
 use crate::app::attempts;
 use crate::app::open_session::Device;
 use crate::app::replace_password::replace_password;
+use crate::domain::audit::Action;
 use crate::domain::password::Password;
 use crate::error::AuthError;
 use crate::secret_token::SecretToken;
@@ -34,7 +35,7 @@ pub(crate) async fn reset_password(
         tx.rollback().await?;
         return Err(AuthError::InvalidMailedToken);
     }
-    let revoked = replace_password(context, &mut tx, user_id, new_hash).await?;
+    let revoked = replace_password(context, &mut tx, user_id, new_hash, Action::PasswordReset).await?;
     verified_emails::insert(tx.conn(), user_id, now).await?;
     tx.commit().await?;
     context.verifier.revoke(revoked);

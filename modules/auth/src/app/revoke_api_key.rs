@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use contracts::audit::By;
 use contracts::auth::ApiKeyRevoked;
 use contracts::users::Actor;
 use kernel::{ApiKeyId, UserId};
 use platform::db::Committed;
 use sea_orm::DbErr;
+use serde_json::json;
 
 use crate::Context;
+use crate::app::audit::{Entry, note};
+use crate::domain::audit::Action;
 use crate::error::AuthError;
 use crate::store::api_keys;
 
@@ -29,6 +33,13 @@ pub(crate) async fn revoke_api_key(
         tx.rollback().await?;
         return Err(AuthError::NoApiKey);
     };
+    let entry = Entry {
+        by: By::User { user_id: by.user_id },
+        action: Action::ApiKeyRevoked,
+        target: id.to_string(),
+        details: json!({ "owner": row.user_id, "name": row.name }),
+    };
+    note(&tx, entry).await?;
     tx.emit(&ApiKeyRevoked { api_key_id: id, user_id: UserId(row.user_id) }).await?;
     let committed = tx.commit().await?;
     // The event says so to every process; here it need not be waited for.

@@ -4,10 +4,14 @@
 //! Its private part goes with the same statement: nothing signs with it any more. A process that still has it in memory looks
 //! for a new one every second.
 
+use contracts::audit::By;
 use contracts::auth::SigningKeysChanged;
 use kernel::Timestamp;
+use serde_json::json;
 
 use crate::Context;
+use crate::app::audit::{Entry, note};
+use crate::domain::audit::Action;
 use crate::error::KeyError;
 use crate::signing::{create_key, verifies_until};
 use crate::store::signing_keys;
@@ -42,6 +46,13 @@ pub(crate) async fn rotate_keys(context: &Context, at_once: bool) -> Result<Rota
     }
     let kid = next.kid.clone();
     signing_keys::insert(tx.conn(), next).await?;
+    let entry = Entry {
+        by: By::Operator,
+        action: Action::SigningKeyRotated,
+        target: kid.clone(),
+        details: json!({ "before": old.kid, "before_verifies_until": until, "at_once": at_once }),
+    };
+    note(&tx, entry).await?;
     tx.emit(&SigningKeysChanged { kid: kid.clone(), changed_at: now }).await?;
     tx.commit().await?;
     tracing::info!(key.id = %kid, at_once, "rotated the signing key");

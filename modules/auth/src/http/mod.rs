@@ -15,6 +15,7 @@ mod forgot_password;
 mod get_account;
 mod jwks;
 mod list_api_keys;
+mod list_audit;
 mod list_sessions;
 mod login;
 mod logout;
@@ -60,6 +61,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
         .service(get_account::get_account)
         .service(create_api_key::create_api_key)
         .service(list_api_keys::list_api_keys)
+        .service(list_audit::list_audit)
         .service(delete_api_key::delete_api_key)
         .service(begin_totp::begin_totp)
         .service(confirm_totp::confirm_totp)

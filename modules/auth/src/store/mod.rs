@@ -1,6 +1,7 @@
 //! Tables and their named queries. Queries run on the connection they are given and never commit.
 
 pub(crate) mod api_keys;
+pub(crate) mod audit_log;
 pub(crate) mod credentials;
 pub(crate) mod known_clients;
 pub(crate) mod login_failures;

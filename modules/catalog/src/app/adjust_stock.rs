@@ -9,10 +9,10 @@
 //!
 //! Who never retries leaves the rest to the worker, [`super::finish_stock_changes`].
 
+use contracts::audit::By;
 use contracts::catalog::ProductRef;
 use contracts::inventory::{AdjustStock, StockLevel};
 use contracts::port::PortError;
-use kernel::UserId;
 use platform::http::Answer;
 use platform::idempotency::{self, Begin, KeyedRequest, Ticket, begin};
 use platform::lease::LEASE;
@@ -32,7 +32,7 @@ pub(crate) struct StockChange {
     pub(crate) product: ProductRef,
     pub(crate) change: i64,
     pub(crate) reason: Option<String>,
-    pub(crate) actor_id: UserId,
+    pub(crate) by: By,
 }
 
 /// What a key remembers.
@@ -61,7 +61,7 @@ pub(crate) async fn adjust_stock(
         sku: row.shown()?.product.sku,
         change: wanted.change,
         reason: wanted.reason.unwrap_or_else(|| NO_REASON.to_owned()),
-        actor_id: Some(wanted.actor_id),
+        by: wanted.by,
     };
     if !is_keyed {
         return Ok(Answer::fresh(context.inventory.adjust(asked).await?));

@@ -1,5 +1,6 @@
 //! Changes some fields of a product and leaves the others.
 
+use contracts::audit::By;
 use contracts::catalog::ProductRef;
 use kernel::{Currency, Money};
 use serde_json::{Map, Value};
@@ -48,9 +49,10 @@ pub(crate) async fn change(
     context: &Context,
     reference: &ProductRef,
     expected_version: Option<i64>,
+    by: By,
     changes: Changes,
 ) -> Result<Versioned, CatalogError> {
     let shop = context.settings.currency;
-    edit(context, reference, expected_version, |row, now| Ok(row.changed(&changes.over(row, shop)?, now)))
+    edit(context, reference, expected_version, by, |row, now| Ok(row.changed(&changes.over(row, shop)?, now)))
         .await
 }

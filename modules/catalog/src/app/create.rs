@@ -1,10 +1,11 @@
 //! Puts a new product into the catalogue.
 
+use contracts::audit::By;
 use platform::http::Answer;
 use platform::idempotency::{Begin, KeyedRequest, Ticket, begin};
 
 use crate::Context;
-use crate::app::{announce, commit};
+use crate::app::{announce, announce_price, commit};
 use crate::error::CatalogError;
 use crate::product::{Contents, Versioned};
 use crate::store::products;
@@ -13,13 +14,14 @@ use crate::store::products;
 pub(crate) async fn create(
     context: &Context,
     request: Option<KeyedRequest>,
+    by: By,
     contents: &Contents,
 ) -> Result<Answer<Versioned>, CatalogError> {
     let ticket = match begin::<Versioned>(&context.db, request).await? {
         Begin::Work(ticket) => ticket,
         Begin::Replay(shown) => return Ok(Answer::replayed(shown)),
     };
-    match create_now(context, &ticket, contents).await {
+    match create_now(context, &ticket, by, contents).await {
         Ok(shown) => Ok(Answer::fresh(shown)),
         Err(error) => {
             // Nothing was written, so the key may come again. If this fails too, its lease runs out instead.
@@ -34,6 +36,7 @@ pub(crate) async fn create(
 async fn create_now(
     context: &Context,
     ticket: &Ticket,
+    by: By,
     contents: &Contents,
 ) -> Result<Versioned, CatalogError> {
     let mut tx = context.db.begin().await?;
@@ -47,6 +50,7 @@ async fn create_now(
     };
     let shown = row.shown()?;
     announce(&mut tx, &shown.product).await?;
+    announce_price(&mut tx, None, &shown.product, by).await?;
     ticket.complete(&tx, &shown).await?;
     commit(context, tx).await?;
     tracing::info!(product.id = %row.id, sku = %row.sku, "created product");

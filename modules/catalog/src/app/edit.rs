@@ -1,10 +1,11 @@
 //! Turns a product into its next version.
 
+use contracts::audit::By;
 use contracts::catalog::ProductRef;
 use kernel::Timestamp;
 
 use crate::Context;
-use crate::app::{announce, commit};
+use crate::app::{announce, announce_price, commit};
 use crate::error::CatalogError;
 use crate::product::Versioned;
 use crate::store::products::{self, Row};
@@ -15,6 +16,7 @@ pub(crate) async fn edit(
     context: &Context,
     reference: &ProductRef,
     expected_version: Option<i64>,
+    by: By,
     next: impl FnOnce(&Row, Timestamp) -> Result<Option<Row>, CatalogError> + Send,
 ) -> Result<Versioned, CatalogError> {
     let mut tx = context.db.begin().await?;
@@ -32,6 +34,7 @@ pub(crate) async fn edit(
     products::update(tx.conn(), &changed).await?;
     let shown = changed.shown()?;
     announce(&mut tx, &shown.product).await?;
+    announce_price(&mut tx, Some(row.shown()?.product.price), &shown.product, by).await?;
     commit(context, tx).await?;
     tracing::info!(product.id = %changed.id, version = changed.version, "changed product");
     Ok(shown)

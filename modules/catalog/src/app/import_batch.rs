@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use contracts::audit::By;
+use contracts::catalog::ProductsImported;
 use contracts::inventory::OpeningStock;
 use kernel::{Sku, Timestamp};
 use platform::db::Tx;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 
 use crate::Context;
 use crate::app::change::Changes;
-use crate::app::{announce, commit};
+use crate::app::{announce, announce_price, commit};
 use crate::domain::slug;
 use crate::error::CatalogError;
 use crate::product::Contents;
@@ -42,11 +44,15 @@ pub(crate) struct Imported {
 /// Power fails before the commit: nothing of the batch is there. Power fails or inventory is silent after it: the
 /// products are there without their stock, and importing the file again hands over the stock, because inventory is
 /// asked for unchanged products too and only opens what it does not know.
-pub(crate) async fn import_batch(context: &Context, mut batch: Vec<Line>) -> Result<Imported, Problem> {
+pub(crate) async fn import_batch(
+    context: &Context,
+    mut batch: Vec<Line>,
+    by: By,
+) -> Result<Imported, Problem> {
     // Rows are taken in SKU order, so that two imports at once wait for each other and do not deadlock.
     batch.sort_by(|left, right| left.sku.cmp(&right.sku));
     let mut done = Imported::default();
-    write(context, &batch, &mut done).await?;
+    write(context, &batch, by, &mut done).await?;
     let refused: HashSet<u64> = done.refused.iter().map(|(number, _, _)| *number).collect();
     let opening: Vec<OpeningStock> = batch
         .into_iter()
@@ -67,7 +73,7 @@ pub(crate) async fn import_batch(context: &Context, mut batch: Vec<Line>) -> Res
     Ok(done)
 }
 
-async fn write(context: &Context, batch: &[Line], done: &mut Imported) -> Result<(), CatalogError> {
+async fn write(context: &Context, batch: &[Line], by: By, done: &mut Imported) -> Result<(), CatalogError> {
     let mut tx = context.db.begin().await?;
     let now = tx.system().now();
     let skus: Vec<&str> = batch.iter().map(|line| line.sku.as_str()).collect();
@@ -87,12 +93,14 @@ async fn write(context: &Context, batch: &[Line], done: &mut Imported) -> Result
             None => done.unchanged += 1,
             Some(changed) => {
                 products::update(tx.conn(), &changed).await?;
-                announce(&mut tx, &changed.shown()?.product).await?;
+                let product = changed.shown()?.product;
+                announce(&mut tx, &product).await?;
+                announce_price(&mut tx, Some(row.shown()?.product.price), &product, by).await?;
                 done.updated += 1;
             }
         }
     }
-    create_new(&mut tx, &new, now, done).await?;
+    create_new(&mut tx, &new, now, by, done).await?;
     commit(context, tx).await?;
     Ok(())
 }
@@ -116,6 +124,7 @@ async fn create_new(
     tx: &mut Tx,
     new: &[&Line],
     now: Timestamp,
+    by: By,
     done: &mut Imported,
 ) -> Result<(), CatalogError> {
     let mut rows = with_free_slugs(tx, new, now).await?;
@@ -142,7 +151,13 @@ async fn create_new(
     for (_, row) in &rows {
         announce(tx, &row.shown()?.product).await?;
     }
-    done.created += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let created = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let skus = || rows.iter().map(|(line, _)| &line.sku);
+    if let (Some(first), Some(last)) = (skus().min(), skus().max()) {
+        let (first_sku, last_sku) = (first.clone(), last.clone());
+        tx.emit(&ProductsImported { batch_id: tx.system().id(), created, first_sku, last_sku, by }).await?;
+    }
+    done.created += created;
     Ok(())
 }
 

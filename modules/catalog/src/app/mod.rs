@@ -16,7 +16,9 @@ pub(crate) mod replace;
 pub(crate) mod retire;
 pub(crate) mod transfer_products;
 
-use contracts::catalog::ProductChanged;
+use contracts::audit::By;
+use contracts::catalog::{PriceChanged, ProductChanged};
+use kernel::Money;
 use platform::db::Tx;
 use sea_orm::DbErr;
 
@@ -29,6 +31,15 @@ pub(crate) const MAX_PRODUCTS_A_CALL: usize = 100;
 /// Publishes what a product is now.
 async fn announce(tx: &mut Tx, product: &Product) -> Result<(), DbErr> {
     tx.emit(&ProductChanged { product: product.known_to_others() }).await
+}
+
+/// Publishes who gave a product its price, if it is another than before.
+async fn announce_price(tx: &mut Tx, before: Option<Money>, product: &Product, by: By) -> Result<(), DbErr> {
+    if before == Some(product.price) {
+        return Ok(());
+    }
+    let (product_id, sku) = (product.id, product.sku.clone());
+    tx.emit(&PriceChanged { product_id, sku, before, price: product.price, by }).await
 }
 
 /// Commits, and forgets what was read before, also if the commit failed: it may have reached the disk all the same.

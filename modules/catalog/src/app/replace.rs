@@ -1,5 +1,6 @@
 //! Writes a product anew.
 
+use contracts::audit::By;
 use contracts::catalog::ProductRef;
 
 use crate::Context;
@@ -11,7 +12,8 @@ pub(crate) async fn replace(
     context: &Context,
     reference: &ProductRef,
     expected_version: Option<i64>,
+    by: By,
     contents: &Contents,
 ) -> Result<Versioned, CatalogError> {
-    edit(context, reference, expected_version, |row, now| Ok(row.changed(contents, now))).await
+    edit(context, reference, expected_version, by, |row, now| Ok(row.changed(contents, now))).await
 }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use contracts::audit::By;
 use futures_util::{StreamExt, TryStreamExt};
 use kernel::{Currency, Money, Sku};
 use platform::csv::{ImportSummary, Record, Records, Rows, Source, Transfer};
@@ -56,6 +57,7 @@ impl Transfer for TransferProducts {
     async fn import(
         &self,
         source: Source<'_>,
+        by: By,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<ImportSummary, Problem> {
         let mut records = Records::open(source, &["sku", "name", "category", "price"]).await?;
@@ -73,13 +75,13 @@ impl Transfer for TransferProducts {
             // One statement cannot write the same SKU twice: the earlier line goes in first.
             if batch.len() >= BATCH || skus.contains(&line.sku) {
                 skus.clear();
-                self.flush(std::mem::take(&mut batch), &mut summary).await?;
+                self.flush(std::mem::take(&mut batch), by, &mut summary).await?;
                 progress(records.rows_read);
             }
             skus.insert(line.sku.clone());
             batch.push(line);
         }
-        self.flush(batch, &mut summary).await?;
+        self.flush(batch, by, &mut summary).await?;
         progress(records.rows_read);
         summary.rows_read = records.rows_read;
         summary.refusals.sort_by_key(|refusal| refusal.line);
@@ -106,13 +108,13 @@ impl Transfer for TransferProducts {
 
 impl TransferProducts {
     /// Writes a batch to its end, even if the client goes away meanwhile.
-    async fn flush(&self, batch: Vec<Line>, summary: &mut ImportSummary) -> Result<(), Problem> {
+    async fn flush(&self, batch: Vec<Line>, by: By, summary: &mut ImportSummary) -> Result<(), Problem> {
         if batch.is_empty() {
             return Ok(());
         }
         let context = self.context.clone();
         let done =
-            self.context.db.system().to_the_end(async move { import_batch(&context, batch).await }).await;
+            self.context.db.system().to_the_end(async move { import_batch(&context, batch, by).await }).await;
         let done = done.map_err(|panicked| Problem::internal(&panicked))??;
         summary.created += done.created;
         summary.updated += done.updated;

@@ -29,14 +29,14 @@ use crate::http::{TAG, named, to_the_end};
 #[delete("/catalog/products/{id}")]
 pub(crate) async fn delete_product(
     context: web::Data<Context>,
-    _admin: Admin,
+    Admin(admin): Admin,
     Path(path): Path<String>,
     conditional: Conditional,
 ) -> Result<HttpResponse, Problem> {
     let product = named(&path)?;
     let version = expected_version(&context, &conditional, &product).await?;
-    let context = context.into_inner();
+    let (context, by) = (context.into_inner(), admin.by());
     let at_work = context.clone();
-    to_the_end(&context, async move { retire(&at_work, &product, version).await }).await?;
+    to_the_end(&context, async move { retire(&at_work, &product, version, by).await }).await?;
     Ok(no_content())
 }

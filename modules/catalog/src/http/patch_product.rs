@@ -88,17 +88,17 @@ impl From<PatchProduct> for Changes {
 #[patch("/catalog/products/{id}")]
 pub(crate) async fn patch_product(
     context: web::Data<Context>,
-    _admin: Admin,
+    Admin(admin): Admin,
     Path(path): Path<String>,
     conditional: Conditional,
     Json(body): Json<PatchProduct>,
 ) -> Result<HttpResponse, Problem> {
     let product = named(&path)?;
     let version = expected_version(&context, &conditional, &product).await?;
-    let context = context.into_inner();
+    let (context, by) = (context.into_inner(), admin.by());
     let at_work = context.clone();
     let changes = Changes::from(body);
     let done =
-        to_the_end(&context, async move { change(&at_work, &product, version, changes).await }).await?;
+        to_the_end(&context, async move { change(&at_work, &product, version, by, changes).await }).await?;
     Ok(shown(&done))
 }

@@ -59,7 +59,7 @@ pub(crate) async fn patch_product_stock(
 ) -> Result<HttpResponse, Problem> {
     let product = named(&path)?;
     let request = key.covering(&admin.scope(), &format!("{ROUTE_PREFIX}{product}/stock"), &body);
-    let wanted = StockChange { product, change: body.change, reason: body.reason, actor_id: admin.user_id };
+    let wanted = StockChange { product, change: body.change, reason: body.reason, by: admin.by() };
     let context = context.into_inner();
     let at_work = context.clone();
     let answer = to_the_end(&context, async move { adjust_stock(&at_work, request, wanted).await }).await?;

@@ -111,9 +111,9 @@ pub(crate) async fn post_product(
 ) -> Result<HttpResponse, Problem> {
     let request = key.covering(&admin.scope(), "POST /catalog/products", &body);
     let contents = body.contents(context.settings.currency)?;
-    let context = context.into_inner();
+    let (context, by) = (context.into_inner(), admin.by());
     let at_work = context.clone();
-    let answer = to_the_end(&context, async move { create(&at_work, request, &contents).await }).await?;
+    let answer = to_the_end(&context, async move { create(&at_work, request, by, &contents).await }).await?;
     let (tag, id) = (ETag::of(answer.value.version), answer.value.product.id);
     let mut response = answer.map(|current| current.product).respond(StatusCode::CREATED);
     let headers =

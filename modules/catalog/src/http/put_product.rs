@@ -35,7 +35,7 @@ use crate::product::Product;
 #[put("/catalog/products/{id}")]
 pub(crate) async fn put_product(
     context: web::Data<Context>,
-    _admin: Admin,
+    Admin(admin): Admin,
     Path(path): Path<String>,
     conditional: Conditional,
     Json(body): Json<WriteProduct>,
@@ -43,9 +43,9 @@ pub(crate) async fn put_product(
     let product = named(&path)?;
     let contents = body.contents(context.settings.currency)?;
     let version = expected_version(&context, &conditional, &product).await?;
-    let context = context.into_inner();
+    let (context, by) = (context.into_inner(), admin.by());
     let at_work = context.clone();
-    let done =
-        to_the_end(&context, async move { replace(&at_work, &product, version, &contents).await }).await?;
+    let done = to_the_end(&context, async move { replace(&at_work, &product, version, by, &contents).await })
+        .await?;
     Ok(shown(&done))
 }

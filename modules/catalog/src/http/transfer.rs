@@ -30,10 +30,10 @@ use crate::http::TAG;
 #[post("/catalog/import")]
 pub(crate) async fn import_products(
     context: web::Data<Context>,
-    _admin: Admin,
+    Admin(admin): Admin,
     upload: Upload,
 ) -> Result<HttpResponse, Problem> {
-    respond_import(&TransferProducts { context: context.into_inner() }, upload).await
+    respond_import(&TransferProducts { context: context.into_inner() }, admin.by(), upload).await
 }
 
 /// Export products as CSV

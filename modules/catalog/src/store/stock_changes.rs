@@ -1,7 +1,8 @@
 //! Stock changes that inventory was asked for under an `Idempotency-Key`, until their outcome is known.
 
+use contracts::audit::By;
 use contracts::inventory::AdjustStock;
-use kernel::{Sku, Timestamp, UserId};
+use kernel::{ApiKeyId, Sku, Timestamp, UserId};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -20,6 +21,8 @@ pub(crate) struct Model {
     pub change: i64,
     pub reason: String,
     pub actor_id: Option<Uuid>,
+    /// Of a machine, its key.
+    pub api_key_id: Option<Uuid>,
     pub created_at_ms: i64,
 }
 
@@ -37,7 +40,7 @@ impl Model {
             sku: Sku::parse(&self.sku).map_err(unreadable)?,
             change: self.change,
             reason: self.reason,
-            actor_id: self.actor_id.map(UserId),
+            by: By::known(self.actor_id.map(UserId), self.api_key_id.map(ApiKeyId)),
         })
     }
 }
@@ -57,7 +60,8 @@ pub(crate) async fn write_down(
         sku: asked.sku.as_str().to_owned(),
         change: asked.change,
         reason: asked.reason.clone(),
-        actor_id: asked.actor_id.map(UserId::uuid),
+        actor_id: asked.by.user_id().map(UserId::uuid),
+        api_key_id: asked.by.api_key_id().map(ApiKeyId::uuid),
         created_at_ms: now.ms(),
     };
     Entity::insert(row.into_active_model().reset_all())

@@ -5,7 +5,7 @@ use platform::db::Tx;
 use uuid::Uuid;
 
 use crate::Context;
-use crate::app::announce_if_low;
+use crate::app::{announce_adjusted, announce_if_low};
 use crate::domain::adjustment::{Change, MAX_ON_HAND, Reason};
 use crate::error::InventoryError;
 use crate::store::{movements, refused_movements, stock};
@@ -68,9 +68,10 @@ pub(crate) async fn adjust(
         on_hand_after: row.on_hand,
         reason: reason.into_text(),
         order_id: None,
-        actor_id: request.actor_id.map(kernel::UserId::uuid),
+        actor_id: request.by.user_id().map(kernel::UserId::uuid),
         at_ms: now.ms(),
     };
+    announce_adjusted(&mut tx, sku, &movement, request.by).await?;
     movements::append(tx.conn(), vec![movement]).await?;
     announce_if_low(&mut tx, before.available(), &row).await?;
     tx.commit().await?;

@@ -10,11 +10,26 @@ pub(crate) mod set_level;
 pub(crate) mod ship;
 pub(crate) mod transfer_stock;
 
-use contracts::inventory::StockRanLow;
+use contracts::audit::By;
+use contracts::inventory::{StockAdjusted, StockRanLow};
+use kernel::Sku;
 use platform::db::Tx;
 use sea_orm::DbErr;
 
-use crate::store::stock;
+use crate::store::{movements, stock};
+
+/// Publishes who changed how many pieces there are.
+async fn announce_adjusted(tx: &mut Tx, sku: &Sku, movement: &movements::Model, by: By) -> Result<(), DbErr> {
+    tx.emit(&StockAdjusted {
+        stock_id: movement.stock_id,
+        sku: sku.clone(),
+        change: movement.change,
+        on_hand: movement.on_hand_after,
+        reason: movement.reason.clone(),
+        by,
+    })
+    .await
+}
 
 /// Publishes that a SKU ran low, if it did so just now.
 async fn announce_if_low(tx: &mut Tx, available_before: i64, now: &stock::Model) -> Result<(), DbErr> {

@@ -1,11 +1,12 @@
 //! Sets the stock to a counted number, by writing the difference as a movement.
 
+use contracts::audit::By;
 use contracts::inventory::AdjustRefusal;
 use kernel::{Sku, UserId};
 use platform::db::Tx;
 
 use crate::Context;
-use crate::app::announce_if_low;
+use crate::app::{announce_adjusted, announce_if_low};
 use crate::domain::adjustment::MAX_ON_HAND;
 use crate::error::InventoryError;
 use crate::store::{movements, stock};
@@ -16,7 +17,7 @@ pub(crate) struct SetLevel {
     pub(crate) on_hand: i64,
     /// Left as it is if `None`.
     pub(crate) low_stock_threshold: Option<i64>,
-    pub(crate) actor_id: Option<UserId>,
+    pub(crate) by: By,
     /// The version the client read, if it said so with `If-Match`.
     pub(crate) expected_version: Option<i64>,
 }
@@ -61,7 +62,7 @@ pub(crate) async fn set_level_in(
         on_hand_after: request.on_hand,
         reason: "counted".to_owned(),
         order_id: None,
-        actor_id: request.actor_id.map(UserId::uuid),
+        actor_id: request.by.user_id().map(UserId::uuid),
         at_ms: now.ms(),
     };
     let Some(before) = stock::find_for_update(tx.conn(), &request.sku).await? else {
@@ -84,6 +85,7 @@ pub(crate) async fn set_level_in(
         }
         movement.kind = "opening".to_owned();
         movement.change = request.on_hand;
+        announce_adjusted(tx, &request.sku, &movement, request.by).await?;
         movements::append(tx.conn(), vec![movement]).await?;
         return Ok((row, Effect::Created));
     };
@@ -103,6 +105,7 @@ pub(crate) async fn set_level_in(
     if change != 0 {
         movement.stock_id = row.id;
         movement.change = change;
+        announce_adjusted(tx, &request.sku, &movement, request.by).await?;
         movements::append(tx.conn(), vec![movement]).await?;
     }
     announce_if_low(tx, before.available(), &row).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use contracts::audit::By;
 use futures_util::{StreamExt, TryStreamExt};
 use kernel::{Cursor, Limit, Sku};
 use platform::csv::{ImportSummary, Record, Records, Rows, Source, Transfer};
@@ -33,6 +34,7 @@ impl Transfer for TransferStock {
     async fn import(
         &self,
         source: Source<'_>,
+        by: By,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<ImportSummary, Problem> {
         let mut records = Records::open(source, &["sku", "on_hand"]).await?;
@@ -41,9 +43,9 @@ impl Transfer for TransferStock {
         loop {
             let record = records.next().await?;
             let ended = record.is_none();
-            match record
-                .map(|record| (record.line, record.get("sku").unwrap_or_default().to_owned(), parse(&record)))
-            {
+            match record.map(|record| {
+                (record.line, record.get("sku").unwrap_or_default().to_owned(), parse(&record, by))
+            }) {
                 Some((line, _, Ok(request))) => batch.push((line, request)),
                 Some((line, sku, Err(reason))) => summary.refuse(line, sku, reason),
                 None => {}
@@ -112,7 +114,7 @@ impl TransferStock {
     }
 }
 
-fn parse(record: &Record) -> Result<SetLevel, String> {
+fn parse(record: &Record, by: By) -> Result<SetLevel, String> {
     Ok(SetLevel {
         sku: record.parse("sku", Sku::parse)?,
         on_hand: record.whole_number("on_hand")?,
@@ -120,7 +122,7 @@ fn parse(record: &Record) -> Result<SetLevel, String> {
             .get("low_stock_threshold")
             .map(|_| record.whole_number("low_stock_threshold"))
             .transpose()?,
-        actor_id: None,
+        by,
         expected_version: None,
     })
 }

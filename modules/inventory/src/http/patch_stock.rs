@@ -59,7 +59,7 @@ pub(crate) async fn patch_stock(
         sku,
         change: body.change,
         reason: body.reason,
-        actor_id: Some(admin.user_id),
+        by: admin.by(),
     };
     let row = adjust(&context, request, expected_version, false).await?;
     Ok(HttpResponse::Ok()

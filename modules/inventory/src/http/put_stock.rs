@@ -54,7 +54,7 @@ pub(crate) async fn put_stock(
         sku,
         on_hand: body.on_hand,
         low_stock_threshold: body.low_stock_threshold,
-        actor_id: Some(admin.user_id),
+        by: admin.by(),
         expected_version,
     };
     let (row, _) = set_level(&context, request).await?;

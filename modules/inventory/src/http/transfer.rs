@@ -25,10 +25,10 @@ use crate::http::TAG;
 #[post("/inventory/import")]
 pub(crate) async fn import_stock(
     context: web::Data<Context>,
-    _admin: Admin,
+    Admin(admin): Admin,
     upload: Upload,
 ) -> Result<HttpResponse, Problem> {
-    respond_import(&TransferStock { context: context.into_inner() }, upload).await
+    respond_import(&TransferStock { context: context.into_inner() }, admin.by(), upload).await
 }
 
 /// Export stock levels as CSV

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use contracts::audit::By;
 use contracts::orders::OrderStatus;
 use futures_util::{StreamExt, TryStreamExt};
 use kernel::{Currency, Money, Sku, Timestamp};
@@ -55,6 +56,7 @@ impl Transfer for TransferOrders {
     async fn import(
         &self,
         source: Source<'_>,
+        _by: By,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<ImportSummary, Problem> {
         let mut records = Records::open(source, NEEDED).await?;

@@ -32,10 +32,10 @@ use crate::http::TAG;
 #[post("/orders/import")]
 pub(crate) async fn import_orders(
     context: web::Data<Context>,
-    _admin: Admin,
+    Admin(admin): Admin,
     upload: Upload,
 ) -> Result<HttpResponse, Problem> {
-    respond_import(&TransferOrders { context: context.into_inner() }, upload).await
+    respond_import(&TransferOrders { context: context.into_inner() }, admin.by(), upload).await
 }
 
 /// Export all orders as CSV

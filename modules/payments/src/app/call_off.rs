@@ -1,9 +1,10 @@
 //! Gives back what the payment of a cancelled order holds or took.
 
+use contracts::audit::By;
 use kernel::{PaymentId, Timestamp};
 use platform::db::Tx;
 
-use crate::app::draft;
+use crate::app::{announce_move, draft};
 use crate::domain::movement::Movement;
 use crate::error::PaymentError;
 use crate::store::{attempts, payments};
@@ -35,5 +36,7 @@ pub(crate) async fn plan(
         reason: Some(REASON.to_owned()),
         ..draft(tx.system().id(), id, movement, amount_minor, now, now)
     };
-    Ok(vec![attempts::insert(tx.conn(), attempt).await?])
+    let attempt = attempts::insert(tx.conn(), attempt).await?;
+    announce_move(tx, payment, &attempt, By::Shop).await?;
+    Ok(vec![attempt])
 }

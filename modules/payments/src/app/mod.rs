@@ -17,7 +17,10 @@ pub(crate) mod release_order;
 pub(crate) mod settle;
 pub(crate) mod void;
 
-use kernel::{Money, PaymentId, Timestamp};
+use contracts::audit::By;
+use contracts::payments::{MoneyMove, MoneyMoveRequested};
+use kernel::{Money, OrderId, PaymentId, Timestamp};
+use platform::db::Tx;
 use platform::lease::LEASE;
 use platform::system::System;
 use uuid::Uuid;
@@ -52,6 +55,31 @@ fn draft(
         lease_until_ms: lease_until.ms(),
         ended_at_ms: None,
     }
+}
+
+/// Publishes who wants money of a payment moved. Not that a customer pays: that is no decision of the shop's.
+async fn announce_move(
+    tx: &mut Tx,
+    payment: &payments::Model,
+    attempt: &attempts::Model,
+    by: By,
+) -> Result<(), PaymentError> {
+    let movement = match attempt.movement()? {
+        Movement::Authorize | Movement::Charge => return Ok(()),
+        Movement::Capture => MoneyMove::Capture,
+        Movement::Void => MoneyMove::Void,
+        Movement::Refund => MoneyMove::Refund,
+    };
+    let requested = MoneyMoveRequested {
+        payment_id: PaymentId(payment.id),
+        order_id: OrderId(payment.order_id),
+        movement_id: attempt.id,
+        movement,
+        amount: payment.money(attempt.amount_minor)?,
+        reason: attempt.reason.clone(),
+        by,
+    };
+    Ok(tx.emit(&requested).await?)
 }
 
 /// When work that begins now may be taken over by another.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use contracts::audit::By;
 use kernel::{Money, PaymentId, UserId};
 use platform::db::Tx;
 use platform::http::Answer;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use crate::Context;
 use crate::app::drive::Driven;
 use crate::app::outcome::Outcome;
-use crate::app::{asked_minor, capture, draft, drive, lease_until, refund, void};
+use crate::app::{announce_move, asked_minor, capture, draft, drive, lease_until, refund, void};
 use crate::domain::driving::Manner;
 use crate::domain::movement::Movement;
 use crate::domain::moving::{Heard, Step, next};
@@ -39,7 +40,7 @@ pub(crate) enum Wish {
 pub(crate) struct MoveMoney {
     pub(crate) payment_id: PaymentId,
     pub(crate) wish: Wish,
-    pub(crate) admin: UserId,
+    pub(crate) by: By,
 }
 
 /// Goes on to the end even if the client does not wait for it.
@@ -129,7 +130,7 @@ impl Moving<'_> {
     /// everyone, so that a refusal and the withdrawal of its key are one with what they were decided on.
     async fn open(&mut self) -> Result<Heard, PaymentError> {
         let system = self.context.db.system();
-        let tx = self.context.db.begin().await?;
+        let mut tx = self.context.db.begin().await?;
         let payment = payments::find_for_update(tx.conn(), self.order.payment_id).await?;
         let payment = payment.ok_or(PaymentError::NotFound(self.order.payment_id))?;
         if let Some(attempt) = attempts::find(tx.conn(), self.resource_id).await? {
@@ -142,7 +143,7 @@ impl Moving<'_> {
             Ok((movement, amount_minor)) => {
                 let attempt = attempts::Model {
                     reason: self.reason(),
-                    actor_id: Some(self.order.admin.uuid()),
+                    actor_id: self.order.by.user_id().map(UserId::uuid),
                     ..draft(
                         self.resource_id,
                         PaymentId(payment.id),
@@ -152,7 +153,9 @@ impl Moving<'_> {
                         lease_until(system),
                     )
                 };
-                self.attempt = Some(attempts::insert(tx.conn(), attempt).await?);
+                let attempt = attempts::insert(tx.conn(), attempt).await?;
+                announce_move(&mut tx, &payment, &attempt, self.order.by).await?;
+                self.attempt = Some(attempt);
                 tx.commit().await?;
                 Ok(Heard::Done)
             }

@@ -53,6 +53,6 @@ pub(crate) async fn capture_payment(
     OptionalJson(body): OptionalJson<CapturePayment>,
 ) -> Result<HttpResponse, Problem> {
     let request = key.covering(&admin.scope(), &format!("POST /payments/{payment_id}/capture"), &body);
-    let order = MoveMoney { payment_id, wish: Wish::Capture { amount: body.amount }, admin: admin.user_id };
+    let order = MoveMoney { payment_id, wish: Wish::Capture { amount: body.amount }, by: admin.by() };
     respond(move_money(context.into_inner(), request, order).await?, StatusCode::OK)
 }

@@ -66,7 +66,6 @@ pub(crate) async fn refund_payment(
     let wrong = || Problem::invalid("/reason", "a reason is 1 to 200 characters without control characters");
     let reason = body.reason.as_deref().map(|text| Reason::parse(text).ok_or_else(wrong)).transpose()?;
     let request = key.covering(&admin.scope(), &format!("POST /payments/{payment_id}/refund"), &body);
-    let order =
-        MoveMoney { payment_id, wish: Wish::Refund { amount: body.amount, reason }, admin: admin.user_id };
+    let order = MoveMoney { payment_id, wish: Wish::Refund { amount: body.amount, reason }, by: admin.by() };
     respond(move_money(context.into_inner(), request, order).await?, StatusCode::OK)
 }

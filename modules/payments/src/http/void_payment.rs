@@ -38,6 +38,6 @@ pub(crate) async fn void_payment(
     key: RequiredIdempotencyKey,
 ) -> Result<HttpResponse, Problem> {
     let request = key.covering(&admin.scope(), &format!("POST /payments/{payment_id}/void"), &());
-    let order = MoveMoney { payment_id, wish: Wish::Void, admin: admin.user_id };
+    let order = MoveMoney { payment_id, wish: Wish::Void, by: admin.by() };
     respond(move_money(context.into_inner(), request, order).await?, StatusCode::OK)
 }

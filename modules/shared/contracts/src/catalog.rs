@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::audit::By;
 use crate::event::Event;
 use crate::port::{NoRefusal, PortError};
 
@@ -67,5 +68,45 @@ impl Event for ProductChanged {
 
     fn aggregate_id(&self) -> Uuid {
         self.product.product_id.uuid()
+    }
+}
+
+/// Somebody gave a product its first price, or another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriceChanged {
+    pub product_id: ProductId,
+    pub sku: Sku,
+    /// None: the product is new.
+    pub before: Option<Money>,
+    pub price: Money,
+    pub by: By,
+}
+
+impl Event for PriceChanged {
+    const TYPE: &'static str = "product.price_changed";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.product_id.uuid()
+    }
+}
+
+/// Somebody brought new products in from a file, up to some hundreds at a time; there is no [`PriceChanged`] for each of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductsImported {
+    /// Stands for these products together.
+    pub batch_id: Uuid,
+    /// How many.
+    pub created: u64,
+    /// The first and the last of them, by SKU.
+    pub first_sku: Sku,
+    pub last_sku: Sku,
+    pub by: By,
+}
+
+impl Event for ProductsImported {
+    const TYPE: &'static str = "product.imported";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.batch_id
     }
 }

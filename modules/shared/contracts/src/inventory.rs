@@ -1,12 +1,13 @@
 //! What other modules know of `inventory`: how much there is, and how to hold some of it for an order.
 
 use async_trait::async_trait;
-use kernel::{OrderId, Quantity, ReservationId, Sku, Timestamp, UserId};
+use kernel::{OrderId, Quantity, ReservationId, Sku, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::audit::By;
 use crate::event::Event;
 use crate::port::{NoRefusal, PortError};
 
@@ -85,7 +86,9 @@ pub struct AdjustStock {
     pub change: i64,
     /// Why, 1 to 200 characters.
     pub reason: String,
-    pub actor_id: Option<UserId>,
+    /// Who changes it.
+    #[serde(default)]
+    pub by: By,
 }
 
 /// Why the stock is not changed.
@@ -146,6 +149,27 @@ pub struct StockRanLow {
 
 impl Event for StockRanLow {
     const TYPE: &'static str = "stock.ran_low";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.stock_id
+    }
+}
+
+/// Somebody changed how many pieces there are, by counting or by correcting; what orders take and give back is not among it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockAdjusted {
+    pub stock_id: Uuid,
+    pub sku: Sku,
+    /// Pieces that came (positive) or went (negative).
+    pub change: i64,
+    /// Pieces in the house from then on.
+    pub on_hand: i64,
+    pub reason: String,
+    pub by: By,
+}
+
+impl Event for StockAdjusted {
+    const TYPE: &'static str = "stock.adjusted";
 
     fn aggregate_id(&self) -> Uuid {
         self.stock_id

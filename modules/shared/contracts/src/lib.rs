@@ -3,6 +3,7 @@
 //!
 //! No actix and no sea-orm here: a port reads the same whether its module runs in this process or in another.
 
+pub mod audit;
 pub mod auth;
 pub mod books;
 pub mod catalog;

@@ -4,6 +4,7 @@ use kernel::{Money, OrderId, PaymentId, RefundId, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::audit::By;
 use crate::event::Event;
 
 /// The data that every payment event carries.
@@ -66,5 +67,38 @@ impl Event for PaymentRefunded {
 
     fn aggregate_id(&self) -> Uuid {
         self.payment.payment_id.uuid()
+    }
+}
+
+/// Somebody decided that the money of a payment is to move: whether it did, other events say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoneyMoveRequested {
+    pub payment_id: PaymentId,
+    pub order_id: OrderId,
+    /// Of a refund, the refund's id.
+    pub movement_id: Uuid,
+    pub movement: MoneyMove,
+    pub amount: Money,
+    pub reason: Option<String>,
+    pub by: By,
+}
+
+/// Where money is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoneyMove {
+    /// From the card, where it is held, to the shop.
+    Capture,
+    /// Nowhere: the hold is lifted.
+    Void,
+    /// Back.
+    Refund,
+}
+
+impl Event for MoneyMoveRequested {
+    const TYPE: &'static str = "payment.move_requested";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.payment_id.uuid()
     }
 }

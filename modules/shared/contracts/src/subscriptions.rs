@@ -11,11 +11,13 @@ use crate::auth::{
     ApiKeyRevoked, EmailVerificationRequested, PasswordChanged, PasswordResetRequested, SessionEnded,
     SigningKeysChanged, UserSessionsEnded,
 };
-use crate::catalog::ProductChanged;
+use crate::catalog::{PriceChanged, ProductChanged, ProductsImported};
 use crate::event::Event;
-use crate::inventory::StockRanLow;
+use crate::inventory::{StockAdjusted, StockRanLow};
 use crate::orders::{OrderCreated, OrderStatusChanged, OrderUpdated};
-use crate::payments::{PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided};
+use crate::payments::{
+    MoneyMoveRequested, PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided,
+};
 use crate::users::{UserAccessChanged, UserRegistered};
 
 /// The way of one type of event.
@@ -42,11 +44,15 @@ pub const ROUTES: &[Route] = &[
     route::<SessionEnded>("auth", &[]),
     route::<SigningKeysChanged>("auth", &[]),
     route::<UserSessionsEnded>("auth", &[]),
+    route::<PriceChanged>("catalog", &["auth"]),
     route::<ProductChanged>("catalog", &[]),
+    route::<ProductsImported>("catalog", &["auth"]),
+    route::<StockAdjusted>("inventory", &["auth"]),
     route::<StockRanLow>("inventory", &[]),
     route::<OrderCreated>("orders", &["cart", "notifications"]),
     route::<OrderStatusChanged>("orders", &["inventory", "notifications", "payments"]),
     route::<OrderUpdated>("orders", &["notifications"]),
+    route::<MoneyMoveRequested>("payments", &["auth"]),
     route::<PaymentAuthorized>("payments", &["orders"]),
     route::<PaymentCaptured>("payments", &["notifications", "orders"]),
     route::<PaymentFailed>("payments", &["orders"]),

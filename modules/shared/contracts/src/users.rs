@@ -7,6 +7,7 @@ use thiserror::Error;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::audit::By;
 use crate::event::Event;
 use crate::port::{NoRefusal, PortError};
 
@@ -83,6 +84,9 @@ pub struct NewProfile {
     pub username: Option<String>,
     pub name: Option<String>,
     pub role: Role,
+    /// Who creates it.
+    #[serde(default)]
+    pub by: By,
 }
 
 /// Why a profile was not created.
@@ -117,6 +121,12 @@ pub struct UserRegistered {
     pub user_id: UserId,
     pub email: EmailAddress,
     pub name: Option<String>,
+    /// What they may do; unknown in an event of an older release.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// Who created the account.
+    #[serde(default)]
+    pub by: By,
 }
 
 impl Event for UserRegistered {
@@ -127,6 +137,14 @@ impl Event for UserRegistered {
     }
 }
 
+/// What an account may do, if anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    pub role: Role,
+    /// Whether anybody can log in to it.
+    pub active: bool,
+}
+
 /// A user's role changed, or the account was switched on or off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserAccessChanged {
@@ -135,6 +153,12 @@ pub struct UserAccessChanged {
     pub active: bool,
     /// Tokens issued up to here say what no longer holds.
     pub changed_at: Timestamp,
+    /// What it was before; unknown in an event of an older release.
+    #[serde(default)]
+    pub before: Option<Access>,
+    /// Who changed it.
+    #[serde(default)]
+    pub by: By,
 }
 
 impl Event for UserAccessChanged {

@@ -11,6 +11,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev};
 use async_trait::async_trait;
 use bytes::Bytes;
+use contracts::audit::By;
 use csv_async::{AsyncReader, AsyncReaderBuilder, AsyncWriterBuilder, StringRecord};
 use futures_util::stream::{BoxStream, LocalBoxStream};
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -45,11 +46,12 @@ pub trait Transfer: Send + Sync {
     /// The columns of an export, which are those an import reads.
     fn columns(&self) -> &'static [&'static str];
 
-    /// Creates and updates records. A record that cannot be taken is refused with its line, and the rest goes in. `progress`
+    /// Creates and updates records in somebody's name. A record that cannot be taken is refused with its line, and the rest goes in. `progress`
     /// is called with the number of lines read so far.
     async fn import(
         &self,
         source: Source<'_>,
+        by: By,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<ImportSummary, Problem>;
 
@@ -283,7 +285,11 @@ impl Upload {
 ///
 /// A request's body stays on its worker thread, while an import may run on any: the chunks are carried over, at most eight
 /// ahead of the reader, until either side ends.
-pub async fn respond_import(transfer: &dyn Transfer, upload: Upload) -> Result<HttpResponse, Problem> {
+pub async fn respond_import(
+    transfer: &dyn Transfer,
+    by: By,
+    upload: Upload,
+) -> Result<HttpResponse, Problem> {
     let (sender, receiver) = tokio::sync::mpsc::channel(8);
     let carry = async move {
         let mut chunks = upload.0;
@@ -296,7 +302,7 @@ pub async fn respond_import(transfer: &dyn Transfer, upload: Upload) -> Result<H
     let received = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|chunk| (chunk, receiver))
     });
-    let mut import = transfer.import(Box::pin(StreamReader::new(Box::pin(received))), &|_| {});
+    let mut import = transfer.import(Box::pin(StreamReader::new(Box::pin(received))), by, &|_| {});
     let summary = tokio::select! {
         summary = &mut import => summary,
         () = carry => import.await,

@@ -45,6 +45,64 @@ impl MigrationTrait for SqlMigration {
     }
 }
 
+/// A step that lets rows only be added to a table: from then on the database itself refuses to change or delete any.
+pub struct AppendOnly {
+    pub name: &'static str,
+    /// One that an earlier step has made.
+    pub table: &'static str,
+}
+
+impl MigrationName for AppendOnly {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for AppendOnly {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = self.table;
+        run(
+            manager,
+            &match manager.get_connection().get_database_backend() {
+                DbBackend::Sqlite => format!(
+                    "CREATE TRIGGER {table}_unchanged BEFORE UPDATE ON {table}
+                    BEGIN SELECT RAISE(ABORT, 'rows of {table} are never changed'); END;
+                CREATE TRIGGER {table}_undeleted BEFORE DELETE ON {table}
+                    BEGIN SELECT RAISE(ABORT, 'rows of {table} are never deleted'); END;"
+                ),
+                _ => format!(
+                    "CREATE FUNCTION {table}_is_append_only() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN RAISE EXCEPTION 'rows of {table} are never changed or deleted'; END $$;
+                CREATE TRIGGER {table}_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
+                    FOR EACH STATEMENT EXECUTE FUNCTION {table}_is_append_only();"
+                ),
+            },
+        )
+        .await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = self.table;
+        run(
+            manager,
+            &match manager.get_connection().get_database_backend() {
+                DbBackend::Sqlite => {
+                    format!("DROP TRIGGER {table}_unchanged; DROP TRIGGER {table}_undeleted;")
+                }
+                _ => format!(
+                    "DROP TRIGGER {table}_unchanged ON {table}; DROP FUNCTION {table}_is_append_only();"
+                ),
+            },
+        )
+        .await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
 async fn run(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
     let connection = manager.get_connection();
     let sql = speak(sql, connection.get_database_backend());

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use contracts::users::{Actor, Role, UserAccessChanged};
+use contracts::audit::By;
+use contracts::users::{Access, Role, UserAccessChanged};
 use kernel::UserId;
 use platform::db::Tx;
 
@@ -22,7 +23,7 @@ pub(crate) struct ChangeAccess {
 
 pub(crate) async fn change_access(
     context: &Context,
-    actor: Actor,
+    by: By,
     user_id: UserId,
     change: ChangeAccess,
 ) -> Result<users::Model, UsersError> {
@@ -31,18 +32,18 @@ pub(crate) async fn change_access(
     let admins = users::active_admins_for_update(tx.conn()).await?;
     let row = users::find_for_update(tx.conn(), user_id).await?.ok_or(UsersError::NotFound("user"))?;
     // The actor's token may be older than the actor's demotion; here the database has the word.
-    if !admins.contains(&actor.user_id.uuid()) {
+    if !by.user_id().is_some_and(|actor| admins.contains(&actor.uuid())) {
         return Err(UsersError::NoLongerAdmin);
     }
     let changed = changed(&row, change);
     if changed == row {
         return Ok(row);
     }
-    if actor.user_id == user_id {
+    if by.user_id() == Some(user_id) {
         return Err(UsersError::OwnAccess);
     }
     // The actor is an active admin and not the user: whatever becomes of the user, the shop keeps an admin.
-    let changed = write_in(&mut tx, changed).await?;
+    let changed = write_in(&mut tx, &row, changed, by).await?;
     tx.commit().await?.settle(SETTLE).await;
     tracing::info!(user.id = %user_id, role = %changed.role, active = changed.active, "changed access");
     Ok(changed)
@@ -57,15 +58,26 @@ fn changed(row: &users::Model, change: ChangeAccess) -> users::Model {
 }
 
 /// Writes the row and publishes that its access changed.
-pub(crate) async fn write_in(tx: &mut Tx, mut row: users::Model) -> Result<users::Model, UsersError> {
+pub(crate) async fn write_in(
+    tx: &mut Tx,
+    before: &users::Model,
+    mut row: users::Model,
+    by: By,
+) -> Result<users::Model, UsersError> {
     let now = tx.system().now();
     if !users::update(tx.conn(), &row, now).await? {
         return Err(UsersError::Changed { version: row.version });
     }
     row.version += 1;
     row.updated_at_ms = now.ms();
-    let event =
-        UserAccessChanged { user_id: UserId(row.id), role: row.role(), active: row.active, changed_at: now };
+    let event = UserAccessChanged {
+        user_id: UserId(row.id),
+        role: row.role(),
+        active: row.active,
+        changed_at: now,
+        before: Some(Access { role: before.role(), active: before.active }),
+        by,
+    };
     tx.emit(&event).await?;
     Ok(row)
 }

@@ -26,7 +26,14 @@ pub(crate) async fn create_profile(context: &Context, new: NewProfile) -> Result
     };
     let mut tx = context.db.begin().await?;
     if users::insert(tx.conn(), row.clone()).await? {
-        tx.emit(&UserRegistered { user_id: new.id, email: new.email, name: row.name.clone() }).await?;
+        let registered = UserRegistered {
+            user_id: new.id,
+            email: new.email,
+            name: row.name.clone(),
+            role: Some(new.role),
+            by: new.by,
+        };
+        tx.emit(&registered).await?;
         tx.commit().await?;
         tracing::info!(user.id = %row.id, role = %row.role, "registered a user");
         return Ok(row);

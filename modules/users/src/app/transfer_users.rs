@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use contracts::audit::By;
 use contracts::users::{Role, UserRegistered};
 use futures_util::{StreamExt, TryStreamExt};
 use kernel::{Cursor, EmailAddress, Limit, UserId};
@@ -59,6 +60,7 @@ impl Transfer for TransferUsers {
     async fn import(
         &self,
         source: Source<'_>,
+        by: By,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<ImportSummary, Problem> {
         let mut records = Records::open(source, &["email"]).await?;
@@ -75,7 +77,7 @@ impl Transfer for TransferUsers {
                 None => {}
             }
             if batch.len() >= BATCH || ended {
-                self.take_all(&std::mem::take(&mut batch), &mut summary).await?;
+                self.take_all(&std::mem::take(&mut batch), by, &mut summary).await?;
                 progress(records.rows_read);
             }
             if ended {
@@ -110,11 +112,11 @@ impl Transfer for TransferUsers {
 impl TransferUsers {
     /// All of a batch or nothing of it. Whoever takes an email or a username between our look and our write makes the database
     /// refuse the write, and with it the transaction. The next look sees that name, so the batch is taken again.
-    async fn take_all(&self, batch: &[Line], summary: &mut ImportSummary) -> Result<(), Problem> {
+    async fn take_all(&self, batch: &[Line], by: By, summary: &mut ImportSummary) -> Result<(), Problem> {
         let mut tries = 1;
         loop {
             let mut counted = summary.clone();
-            match self.take_once(batch, &mut counted).await {
+            match self.take_once(batch, by, &mut counted).await {
                 Err(UsersError::Database(error)) if tries < MAX_TRIES && is_taken(&error) => tries += 1,
                 Err(other) => return Err(other.into()),
                 Ok(()) => {
@@ -125,7 +127,7 @@ impl TransferUsers {
         }
     }
 
-    async fn take_once(&self, batch: &[Line], summary: &mut ImportSummary) -> Result<(), UsersError> {
+    async fn take_once(&self, batch: &[Line], by: By, summary: &mut ImportSummary) -> Result<(), UsersError> {
         let mut tx = self.context.db.begin().await?;
         let mut admins = users::active_admins_for_update(tx.conn()).await?;
         let emails: Vec<&str> = batch.iter().map(|line| line.email.as_str()).collect();
@@ -133,7 +135,7 @@ impl TransferUsers {
         let mut known: HashMap<String, users::Model> =
             known.into_iter().map(|row| (row.email.clone(), row)).collect();
         for line in batch {
-            match take(&mut tx, &mut known, &mut admins, line).await {
+            match take(&mut tx, &mut known, &mut admins, line, by).await {
                 Ok(Effect::Created) => summary.created += 1,
                 Ok(Effect::Updated) => summary.updated += 1,
                 Ok(Effect::Unchanged) => summary.unchanged += 1,
@@ -158,9 +160,10 @@ async fn take(
     known: &mut HashMap<String, users::Model>,
     admins: &mut Vec<Uuid>,
     line: &Line,
+    by: By,
 ) -> Result<Effect, UsersError> {
     let (row, effect) = match known.get(line.email.as_str()) {
-        None => (create(tx, line).await?, Effect::Created),
+        None => (create(tx, line, by).await?, Effect::Created),
         Some(row) => {
             let changed = users::Model {
                 username: line.username.clone().or_else(|| row.username.clone()),
@@ -173,7 +176,7 @@ async fn take(
                 return Ok(Effect::Unchanged);
             }
             keep_an_admin(admins, &changed)?;
-            (update(tx, row, changed).await?, Effect::Updated)
+            (update(tx, row, changed, by).await?, Effect::Updated)
         }
     };
     admins.retain(|admin| *admin != row.id);
@@ -191,7 +194,7 @@ fn keep_an_admin(active_admins: &[Uuid], changed: &users::Model) -> Result<(), U
     if is_last && !stays_admin { Err(UsersError::LastAdmin) } else { Ok(()) }
 }
 
-async fn create(tx: &mut Tx, line: &Line) -> Result<users::Model, UsersError> {
+async fn create(tx: &mut Tx, line: &Line, by: By) -> Result<users::Model, UsersError> {
     let now = tx.system().now();
     let row = users::Model {
         id: tx.system().id(),
@@ -208,8 +211,14 @@ async fn create(tx: &mut Tx, line: &Line) -> Result<users::Model, UsersError> {
     if !users::insert(tx.conn(), row.clone()).await? {
         return Err(contracts::users::CreateProfileRefusal::UsernameTaken.into());
     }
-    tx.emit(&UserRegistered { user_id: UserId(row.id), email: line.email.clone(), name: row.name.clone() })
-        .await?;
+    let registered = UserRegistered {
+        user_id: UserId(row.id),
+        email: line.email.clone(),
+        name: row.name.clone(),
+        role: Some(row.role()),
+        by,
+    };
+    tx.emit(&registered).await?;
     Ok(row)
 }
 
@@ -217,6 +226,7 @@ async fn update(
     tx: &mut Tx,
     before: &users::Model,
     changed: users::Model,
+    by: By,
 ) -> Result<users::Model, UsersError> {
     if let Some(username) = changed.username.as_deref().filter(|_| changed.username != before.username)
         && users::find_by_username(tx.conn(), username).await?.is_some()
@@ -224,7 +234,7 @@ async fn update(
         return Err(contracts::users::CreateProfileRefusal::UsernameTaken.into());
     }
     if (&changed.role, changed.active) != (&before.role, before.active) {
-        return write_in(tx, changed).await;
+        return write_in(tx, before, changed, by).await;
     }
     let now = tx.system().now();
     if !users::update(tx.conn(), &changed, now).await? {

@@ -45,6 +45,6 @@ pub(crate) async fn patch_user(
     Json(body): Json<PatchUser>,
 ) -> Result<HttpResponse, Problem> {
     let change = ChangeAccess { role: body.role, active: body.active };
-    let row = change_access(&context, admin.actor(), id, change).await?;
+    let row = change_access(&context, admin.by(), id, change).await?;
     Ok(ok(&User::from(row)))
 }

@@ -26,10 +26,10 @@ use crate::http::TAG;
 #[post("/users/import")]
 pub(crate) async fn import_users(
     context: web::Data<Context>,
-    _admin: Admin,
+    Admin(admin): Admin,
     upload: Upload,
 ) -> Result<HttpResponse, Problem> {
-    respond_import(&TransferUsers { context: context.into_inner() }, upload).await
+    respond_import(&TransferUsers { context: context.into_inner() }, admin.by(), upload).await
 }
 
 /// Export users as CSV

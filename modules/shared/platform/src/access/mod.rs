@@ -16,6 +16,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use async_trait::async_trait;
+use contracts::audit::By;
 use contracts::auth::{
     AccessClaims, ApiKey, ApiKeyRevoked, Revoked, SessionEnded, SigningKeysChanged, UserSessionsEnded,
 };
@@ -90,6 +91,14 @@ impl Principal {
     /// Who acts.
     pub fn actor(&self) -> Actor {
         Actor { user_id: self.user_id, role: self.role }
+    }
+
+    /// Who did it, for the audit log: of a machine also with which key.
+    pub fn by(&self) -> By {
+        match self.credential {
+            Credential::Session => By::User { user_id: self.user_id },
+            Credential::ApiKey(api_key_id) => By::ApiKey { user_id: self.user_id, api_key_id },
+        }
     }
 
     /// The scope of this caller's idempotency keys.

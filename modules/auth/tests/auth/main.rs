@@ -5,12 +5,15 @@
     reason = "a story that goes wrong stops where it does"
 )]
 
+mod audit;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{AccountError, Auth, Deps, KeyError, ListedKey, NewAccount, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contracts::audit::By;
 use contracts::auth::{
     AccessClaims, ApiKeyRevoked, EmailVerificationRequested, PasswordChanged, PasswordResetRequested,
     SessionEnded, SigningKeysChanged, UserSessionsEnded,
@@ -254,7 +257,7 @@ impl Gate {
     async fn change_access(&self, id: UserId, role: Role, active: bool) -> UserAccessChanged {
         let changed_at = self.bench.system.now();
         self.users.put(Profile { role, active, ..self.profile(id).await });
-        UserAccessChanged { user_id: id, role, active, changed_at }
+        UserAccessChanged { user_id: id, role, active, changed_at, before: None, by: By::Shop }
     }
 
     async fn count(&self, table: &str) -> i64 {
@@ -620,7 +623,7 @@ testkit::on_every_database! {
     async fn a_newcomer_is_asked_to_verify_the_address(engine: Engine) {
         let gate = Gate::open(engine).await;
         let (client, eve) = (gate.register(EMAIL).await, gate.register("eve@example.com").await);
-        let event = UserRegistered { user_id: client.user.id, email: EmailAddress::parse(EMAIL).unwrap(), name: None };
+        let event = UserRegistered { user_id: client.user.id, email: EmailAddress::parse(EMAIL).unwrap(), name: None, role: None, by: By::Shop };
         let id = gate.bench.system.id();
         for _redelivery in 0..2 {
             gate.app.deliver(id, &event).await.unwrap();
