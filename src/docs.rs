@@ -8,6 +8,7 @@ use actix_web::{App, HttpRequest, HttpResponse, web};
 use platform::access::policy::{self, Policies, PolicyError};
 use platform::module::Module;
 use platform::problem::{ErrorCode, Problem, codes};
+use platform::routes::Routes;
 use thiserror::Error;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -83,8 +84,10 @@ impl Docs {
 
 /// The OpenAPI document of a module, from the routes that it serves.
 pub fn document(module: &dyn Module) -> OpenApi {
-    let (_, mut document) =
-        App::new().into_utoipa_app().configure(|config| module.routes(config)).split_for_parts();
+    let (_, mut document) = App::new()
+        .into_utoipa_app()
+        .configure(|config| module.routes(&mut Routes::documented(config)))
+        .split_for_parts();
     let license = LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build();
     document.info = InfoBuilder::new()
         .title(format!("Souk: {}", module.name()))

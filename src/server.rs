@@ -15,11 +15,11 @@ use platform::module::{Module, Worker};
 use platform::problem::chain;
 use platform::rate_limit::RateLimiter;
 use platform::relay::Relay;
+use platform::routes::Routes;
 use platform::system::System;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::body::admit;
 use crate::docs::{self, Docs};
@@ -240,7 +240,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
                     internal(config);
                 }
                 for module in &modules {
-                    module.routes(&mut ServiceConfig::new(config));
+                    module.routes(&mut Routes::served(config));
                 }
             })
             .default_service(web::to(unmatched))

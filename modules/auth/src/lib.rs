@@ -60,9 +60,9 @@ use platform::csv::Transfer;
 use platform::db::Db;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
+use platform::routes::Routes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use crate::app::create_account::{AccountCreated, NewAccount};
 use crate::app::keep_audit_log::KeepAuditLog;
@@ -344,8 +344,8 @@ impl Module for Auth {
         &self.context.db
     }
 
-    fn routes(&self, config: &mut ServiceConfig<'_>) {
-        http::routes(config, &self.context);
+    fn routes(&self, routes: &mut Routes<'_, '_>) {
+        http::routes(routes, &self.context);
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {

@@ -37,8 +37,8 @@ use platform::idempotency;
 use platform::lease::LOOK_EVERY;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
+use platform::routes::Routes;
 use serde::{Deserialize, Serialize};
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::app::on_email_verification_requested::OnEmailVerificationRequested;
 use crate::app::on_order_created::OnOrderCreated;
@@ -124,8 +124,8 @@ impl Module for Notifications {
         &self.context.db
     }
 
-    fn routes(&self, config: &mut ServiceConfig<'_>) {
-        http::routes(config, &self.context);
+    fn routes(&self, routes: &mut Routes<'_, '_>) {
+        http::routes(routes, &self.context);
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {

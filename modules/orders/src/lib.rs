@@ -40,8 +40,8 @@ use platform::db::Db;
 use platform::lease::LOOK_EVERY_MS;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
+use platform::routes::Routes;
 use serde::{Deserialize, Serialize};
-use utoipa_actix_web::service_config::ServiceConfig;
 
 /// The codes of this module's errors.
 pub const ERROR_CODES: &[ErrorCode] = error::CODES;
@@ -125,8 +125,8 @@ impl Module for Orders {
         &self.context.db
     }
 
-    fn routes(&self, config: &mut ServiceConfig<'_>) {
-        http::routes(config, &self.context);
+    fn routes(&self, routes: &mut Routes<'_, '_>) {
+        http::routes(routes, &self.context);
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {

@@ -41,8 +41,8 @@ use platform::db::Db;
 use platform::lease::LOOK_EVERY_MS;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
+use platform::routes::Routes;
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::provider::PaymentProvider;
 
@@ -161,8 +161,8 @@ impl Module for Payments {
         &self.context.db
     }
 
-    fn routes(&self, config: &mut ServiceConfig<'_>) {
-        http::routes(config, &self.context);
+    fn routes(&self, routes: &mut Routes<'_, '_>) {
+        http::routes(routes, &self.context);
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {

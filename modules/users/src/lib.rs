@@ -30,8 +30,8 @@ use platform::idempotency;
 use platform::lease::LOOK_EVERY;
 use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
+use platform::routes::Routes;
 use serde::{Deserialize, Serialize};
-use utoipa_actix_web::service_config::ServiceConfig;
 
 /// Settings of this module; it has none yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +81,8 @@ impl Module for Users {
         &self.context.db
     }
 
-    fn routes(&self, config: &mut ServiceConfig<'_>) {
-        http::routes(config, &self.context);
+    fn routes(&self, routes: &mut Routes<'_, '_>) {
+        http::routes(routes, &self.context);
     }
 
     fn error_codes(&self) -> &'static [ErrorCode] {

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use utoipa_actix_web::service_config::ServiceConfig;
+use platform::routes::Routes;
 
 use crate::Context;
 
@@ -41,8 +41,8 @@ const TAG: &str = "auth";
 /// How long an answer waits for the other modules to hear that a session has ended.
 const SETTLE: Duration = Duration::from_millis(500);
 
-pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
-    config
+pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
+    routes
         .app_data(web::Data::from(context.clone()))
         .service(register::register)
         .service(register::register_user)

@@ -13,16 +13,16 @@ mod remove_item;
 use std::sync::Arc;
 
 use actix_web::web;
-use utoipa_actix_web::service_config::ServiceConfig;
+use platform::routes::Routes;
 
 use crate::Context;
 
 /// The tag of every operation here.
 const TAG: &str = "cart";
 
-pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
+pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
     // Fixed paths come before those with a parameter: actix takes the first that matches.
-    config
+    routes
         .app_data(web::Data::from(context.clone()))
         .service(checkout::checkout_cart)
         .service(merge::merge_cart)

@@ -20,7 +20,7 @@ use actix_web::{HttpResponse, web};
 use contracts::catalog::ProductRef;
 use platform::http::ETag;
 use platform::problem::Problem;
-use utoipa_actix_web::service_config::ServiceConfig;
+use platform::routes::Routes;
 
 use crate::Context;
 use crate::error::CatalogError;
@@ -29,9 +29,9 @@ use crate::product::{Versioned, reference};
 /// The tag of every operation here.
 const TAG: &str = "catalog";
 
-pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
+pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
     // Fixed paths come before those with a parameter: actix takes the first that matches.
-    config
+    routes
         .app_data(web::Data::from(context.clone()))
         .service(transfer::import_products)
         .service(transfer::export_products)

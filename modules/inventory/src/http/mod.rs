@@ -13,7 +13,7 @@ use actix_web::web;
 use kernel::Sku;
 use platform::http::{Conditional, ETag};
 use platform::problem::Problem;
-use utoipa_actix_web::service_config::ServiceConfig;
+use platform::routes::Routes;
 
 use crate::Context;
 use crate::store::stock;
@@ -21,9 +21,9 @@ use crate::store::stock;
 /// The tag of every operation here.
 const TAG: &str = "inventory";
 
-pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
+pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
     // Fixed paths come before those with a parameter: actix takes the first that matches.
-    config
+    routes
         .app_data(web::Data::from(context.clone()))
         .service(transfer::import_stock)
         .service(transfer::export_stock)

@@ -10,17 +10,17 @@ mod replay_delivery;
 use std::sync::Arc;
 
 use actix_web::web;
+use platform::routes::Routes;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::Context;
 
 /// The tag of every operation here.
 const TAG: &str = "notifications";
 
-pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
-    config
+pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
+    routes
         .app_data(web::Data::from(context.clone()))
         .service(list_notifications::list_notifications)
         .service(list_webhooks::list_webhooks)

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use actix_web::web;
 use contracts::orders::Order;
 use kernel::Page;
-use utoipa_actix_web::service_config::ServiceConfig;
+use platform::routes::Routes;
 
 use crate::Context;
 use crate::error::OrdersError;
@@ -24,9 +24,9 @@ use crate::store::{lines, orders};
 /// The tag of every operation here.
 const TAG: &str = "orders";
 
-pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
+pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
     // Fixed paths come before those with a parameter: actix takes the first that matches.
-    config
+    routes
         .app_data(web::Data::from(context.clone()))
         .service(transfer::import_orders)
         .service(transfer::export_orders)

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use actix_web::web;
 use contracts::users::Role;
 use platform::access::Principal;
-use utoipa_actix_web::service_config::ServiceConfig;
+use platform::routes::Routes;
 
 use crate::Context;
 use crate::store::payments::Scope;
@@ -23,9 +23,9 @@ use crate::store::payments::Scope;
 /// The tag of every operation here.
 const TAG: &str = "payments";
 
-pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
+pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
     // Fixed paths come before those with a parameter: actix takes the first that matches.
-    config
+    routes
         .app_data(web::Data::from(context.clone()))
         .service(receive_webhook::receive_webhook)
         .service(create_payment::create_payment)

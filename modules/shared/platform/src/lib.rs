@@ -23,6 +23,7 @@ pub mod problem;
 pub mod rabbit;
 pub mod rate_limit;
 pub mod relay;
+pub mod routes;
 pub mod runtime;
 pub mod shared_cache;
 pub mod shared_store;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::routes::Routes;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::bus::EventHandler;
 use crate::csv::Transfer;
@@ -31,7 +31,7 @@ pub trait Module: Send + Sync {
     fn db(&self) -> &Db;
 
     /// Registers its routes, with full paths, in the server and in the module's OpenAPI document.
-    fn routes(&self, config: &mut ServiceConfig<'_>);
+    fn routes(&self, routes: &mut Routes<'_, '_>);
 
     /// Its own error codes, beside [`crate::problem::codes::ALL`].
     fn error_codes(&self) -> &'static [ErrorCode];

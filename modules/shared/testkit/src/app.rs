@@ -16,10 +16,10 @@ use platform::module::Module;
 use platform::problem::{Problem, codes};
 use platform::rate_limit::RateLimiter;
 use platform::relay::{Relay, RelaySettings};
+use platform::routes::Routes;
 use reqwest::Method;
 use serde_json::Value;
 use utoipa_actix_web::AppExt;
-use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use crate::tokens::TestUser;
@@ -162,7 +162,7 @@ impl TestApp {
     ) -> Self {
         let limiter = web::Data::new(limiter);
         let proxies = web::Data::new(TrustedProxies::parse(&["127.0.0.1"]).unwrap());
-        let data = move |config: &mut ServiceConfig<'_>| {
+        let data = move |config: &mut web::ServiceConfig| {
             config.app_data(limiter.clone()).app_data(proxies.clone());
         };
         Self::start_with(module, verifier, data).await
@@ -171,25 +171,25 @@ impl TestApp {
     async fn start_with(
         module: impl Module + 'static,
         verifier: Arc<TokenVerifier>,
-        data: impl Fn(&mut ServiceConfig<'_>) + Clone + Send + 'static,
+        data: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     ) -> Self {
         let module: Arc<dyn Module> = Arc::new(module);
         let served = module.clone();
         let verifier = web::Data::from(verifier);
-        let (_, document) =
-            App::new().into_utoipa_app().configure(|config| module.routes(config)).split_for_parts();
+        let (_, document) = App::new()
+            .into_utoipa_app()
+            .configure(|config| module.routes(&mut Routes::documented(config)))
+            .split_for_parts();
         let mut policies = Policies::default();
         policies.add_all(&document).unwrap();
         let policies = web::Data::new(policies);
         let server = HttpServer::new(move || {
             let (module, data) = (served.clone(), data.clone());
             App::new()
-                .into_utoipa_app()
                 .app_data(verifier.clone())
                 .app_data(policies.clone())
                 .configure(data)
-                .configure(|config: &mut ServiceConfig<'_>| module.routes(config))
-                .into_app()
+                .configure(|config| module.routes(&mut Routes::served(config)))
                 .wrap(from_fn(admitted))
         })
         .workers(2)

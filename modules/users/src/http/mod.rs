@@ -15,16 +15,16 @@ mod user;
 use std::sync::Arc;
 
 use actix_web::web;
-use utoipa_actix_web::service_config::ServiceConfig;
+use platform::routes::Routes;
 
 use crate::Context;
 
 /// The tag of every operation here.
 const TAG: &str = "users";
 
-pub(crate) fn routes(config: &mut ServiceConfig<'_>, context: &Arc<Context>) {
+pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
     // Fixed paths come before those with a parameter: actix takes the first that matches.
-    config
+    routes
         .app_data(web::Data::from(context.clone()))
         .service(transfer::import_users)
         .service(transfer::export_users)
