@@ -239,6 +239,7 @@ split() {
 
 one_process() {
   local since=$SECONDS log=$scratch/shop-$shop_cache.log
+  : >"$log"
   env SOUK__LOG__FORMAT=json "$binary" serve --port 0 "$@" </dev/null >/dev/null 2>"$log" &
   shop_pid=$!
   until shop=$(sed -n 's/.*listening on \(http:[^;"]*\).*/\1/p' "$log" | head -n 1) && [ -n "$shop" ]; do

@@ -105,8 +105,11 @@ impl Client {
 
     async fn receive(&mut self, stream: &mut TcpStream) -> Result<(Answer, bool), Problem> {
         self.read.clear();
+        let mut seen: usize = 0;
         let head_end = loop {
-            let from = self.read.len().saturating_sub(3);
+            // The end may lie across two reads.
+            let from = seen.saturating_sub(3);
+            seen = self.read.len();
             let found =
                 self.read.get(from..).and_then(|rest| rest.windows(4).position(|four| four == b"\r\n\r\n"));
             if let Some(at) = found {
