@@ -95,8 +95,8 @@ async fn register(client: &mut Client, number: u64) -> Result<String, Problem> {
         _ => answer.expect(&asked, 201)?,
     };
     let body: Value = serde_json::from_slice(&body)?;
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let (id, token) = (text(&body["user"]["id"]), text(&body["access_token"]));
+    let text = |place: &str| body.pointer(place).and_then(Value::as_str).map(str::to_owned);
+    let (id, token) = (text("/user/id"), text("/access_token"));
     let (Some(id), Some(token)) = (id, token) else {
         return Err(Problem::other("a login without a user or a token"));
     };
@@ -172,5 +172,6 @@ pub(crate) fn order(token: &str, key: &str, sku: &str) -> Request {
 /// The `id` of what was created.
 pub(crate) fn id_of(body: &[u8]) -> Result<String, Problem> {
     let body: Value = serde_json::from_slice(body)?;
-    body["id"].as_str().map(str::to_owned).ok_or_else(|| Problem::other("an answer without an id"))
+    let id = body.get("id").and_then(Value::as_str);
+    id.map(str::to_owned).ok_or_else(|| Problem::other("an answer without an id"))
 }
