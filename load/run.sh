@@ -67,6 +67,10 @@ leave() {
   trap - EXIT INT TERM
   stop_bare || true
   stop_shop || true
+  if [ -n "$split_folder" ] && [ -d "$split_folder" ]; then
+    # Queues and keys lie in servers that outlive this run.
+    split down --purge >"$scratch/purge.log" 2>&1 || { cat "$scratch/purge.log" >&2; say "something of the split shop is left: see above"; }
+  fi
   if [ -n "$server" ] && [ -z "$postgres_folder" ]; then
     for database in ${databases[@]+"${databases[@]}"}; do ask postgres "DROP DATABASE IF EXISTS $database WITH (FORCE)" || true; done
   fi
@@ -757,6 +761,12 @@ if [ "$topology" != sqlite ]; then
 else
   doctor=(--data-dir "$data/shop")
 fi
-"$binary" doctor "${doctor[@]}" >"$scratch/doctor.txt" 2>&1 || { tail -n 20 "$scratch/doctor.txt" >&2; fail "souk doctor found something after the runs"; }
-say "souk doctor: $(tail -n 1 "$scratch/doctor.txt")"
+say "asking souk doctor"
+status=0
+"$binary" doctor "${doctor[@]}" >"$scratch/doctor.txt" 2>&1 || status=$?
+case $status in
+  0) say "souk doctor: $(tail -n 1 "$scratch/doctor.txt")" ;;
+  2) say "souk doctor found nothing, but could not look at everything: $(tail -n 1 "$scratch/doctor.txt")" ;; # a statement of 30 s is too short for millions of rows
+  *) tail -n 20 "$scratch/doctor.txt" >&2 && fail "souk doctor found something after the runs" ;;
+esac
 report
