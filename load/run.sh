@@ -281,7 +281,7 @@ make_customers() {
   say "registering $customers customers"
   "$yardstick" customers --url "$shop" --customers "$customers" --out "$scratch/customers.tsv" >/dev/null || fail "no customers"
   export LOAD_CUSTOMERS=$scratch/customers.tsv
-  # Some of the past is theirs: up to 50 delivered orders each.
+  # Some of the past is theirs: twelve delivered orders each, which the smallest shop has for 64 customers.
   if [ "$topology" != sqlite ]; then
     cut -f 2 "$scratch/customers.tsv" >"$scratch/ids.txt"
     psql -X -w -q -v ON_ERROR_STOP=1 -d "$(url_of "$name")" <<END
@@ -289,13 +289,13 @@ CREATE TEMP TABLE ids (n serial, id uuid);
 \\copy ids (id) FROM '$scratch/ids.txt'
 WITH theirs AS (
     SELECT id, row_number() OVER (ORDER BY created_at_ms DESC, id) AS place
-    FROM (SELECT id, created_at_ms FROM orders.orders WHERE status = 'delivered' ORDER BY created_at_ms DESC LIMIT 50 * $customers) AS past
+    FROM (SELECT id, created_at_ms FROM orders.orders WHERE status = 'delivered' ORDER BY created_at_ms DESC LIMIT 12 * $customers) AS past
 )
 UPDATE orders.orders SET user_id = ids.id FROM theirs, ids WHERE orders.orders.id = theirs.id AND ids.n = 1 + theirs.place % $customers;
 VACUUM (ANALYZE) orders.orders;
 END
   else
-    "$yardstick" place --url "$shop" --customers "$scratch/customers.tsv" --orders $((customers * 20)) --run past-$$ --out "$scratch/past.tsv" >/dev/null
+    "$yardstick" place --url "$shop" --customers "$scratch/customers.tsv" --orders $((customers * 12)) --run past-$$ --out "$scratch/past.tsv" >/dev/null
   fi
 }
 
