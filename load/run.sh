@@ -23,6 +23,7 @@
 #   LOAD_POSTGRES_URL           a superuser's, of a server to use instead of a private one with default settings
 #   LOAD_DISK=/var/tmp          where the private server and the SQLite files are: a real disk, or nothing is measured
 #   LOAD_PAYABLE                orders that `pay` finds [800 a second of a run]
+#   LOAD_OTHERS_RATE            reads a second in `login-others` [200]
 #   TEST_RABBITMQ_URL, TEST_REDIS_URL       for split
 #   SOUK__SECTION__KEY          any setting of the shop, such as SOUK__DATABASE__MAX_CONNECTIONS; else its defaults are measured, but
 #                               for limits of requests a minute, the life of tokens and the payment window, which are lifted
@@ -577,7 +578,8 @@ scenario_cart() {
   start_shop on
   scenario_kind=cart
   run_shop() { wrk_at "$shop" "$1" cart; }
-  in_turns cart shop
+  run_one() { pgbench_at cart "$1" 1 20; }
+  if [ "$topology" = sqlite ]; then in_turns cart shop; else in_turns cart shop one; fi
 }
 
 before_pay() {
@@ -599,13 +601,14 @@ scenario_pay() {
   in_turns pay shop
 }
 
-hashing_threads() { "$binary" config show --data-dir "$scratch/data" | sed -n 's/^hashing_threads = //p'; }
+# A number among the settings of the shop.
+setting() { "$binary" config show --data-dir "$scratch/data" | sed -n "s/^$1 = //p"; }
 
 scenario_login() {
   start_shop on
   scenario_kind=login
   run_shop() { wrk_at "$shop" "$1" login; }
-  run_hash() { "$yardstick" hash --threads "$(hashing_threads)" --seconds "$1"; }
+  run_hash() { "$yardstick" hash --threads "$(setting hashing_threads)" --cost "$(setting bcrypt_cost)" --seconds "$1"; }
   in_turns login shop hash
 }
 
@@ -613,7 +616,6 @@ scenario_login() {
 scenario_login-others() {
   start_shop on
   scenario_kind=read
-  local rate=${LOAD_OTHERS_RATE:-200}
   others() {
     "$yardstick" drive --url "$shop" --customers "$scratch/customers.tsv" --connections 8 --seconds "$1" --warm-up 1 --rate "${LOAD_OTHERS_RATE:-200}" --products "$products" \
       --run "$LOAD_RUN" --mix product=60,page=30,search=10
@@ -650,14 +652,23 @@ scenario_mix() {
 
 # ---- the report -----------------------------------------------------------------------------------------------------------------------
 
+# How long this disk takes to store a page for good, on average: what a commit cannot be faster than, unless it shares the wait.
+flush_us() {
+  local folder=${LOAD_DISK:-/var/tmp} began took
+  began=$(date +%s%N)
+  dd if=/dev/zero of="$folder/souk-load-flush.$$" bs=8k count=200 oflag=dsync status=none 2>/dev/null || { rm -f "$folder/souk-load-flush.$$" && echo null && return; }
+  took=$(($(date +%s%N) - began))
+  rm -f "$folder/souk-load-flush.$$"
+  echo $((took / 200000))
+}
+
 conditions() {
-  local yard=
   jq -n --arg topology "$topology" --arg at "$(date -u +%FT%TZ)" --arg souk "$("$binary" --version)" --arg commit "$(git rev-parse --short HEAD 2>/dev/null || true)" \
     --arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" --argjson cores "$(nproc)" --arg memory "$(awk '/^MemTotal/ { printf "%d MB", $2 / 1024 }' /proc/meminfo)" \
     --arg kernel "$(uname -sr)" --arg postgres "$([ -z "$server" ] || ask postgres 'SHOW server_version')" --arg load_before "$load_before" \
-    --argjson products "$products" --argjson orders "$orders" --argjson seconds "$seconds" --argjson repeats "$repeats" --argjson connections "$connections" --argjson customers "$customers" \
+    --argjson flush_us "$flush_us" --argjson products "$products" --argjson orders "$orders" --argjson seconds "$seconds" --argjson repeats "$repeats" --argjson connections "$connections" --argjson customers "$customers" \
     --arg settings "$(env | grep '^SOUK__' | grep -v 'SECRET\|PEPPER\|URL' | sort | tr '\n' ' ')" \
-    '{at: $at, topology: $topology, souk: $souk, commit: $commit, cpu: $cpu, cores: $cores, memory: $memory, kernel: $kernel, postgres: $postgres, load_before: $load_before,
+    '{at: $at, topology: $topology, souk: $souk, commit: $commit, cpu: $cpu, cores: $cores, memory: $memory, kernel: $kernel, postgres: $postgres, load_before: $load_before, flush_us: $flush_us,
       products: $products, orders: $orders, seconds: $seconds, repeats: $repeats, connections: $connections, customers: $customers, settings: $settings}'
 }
 
@@ -668,7 +679,7 @@ report() {
   jq -s --slurpfile conditions "$out/conditions.json" --slurpfile settled "$out/settled.jsonl" -f "$here/report.jq" "$out/runs.jsonl" >"$out/report.json"
   {
     jq -r '.conditions | "souk load, \(.topology): \(.souk) \(.commit), \(.at)",
-      "\(.cores) cores (\(.cpu)), \(.memory), \(.kernel); PostgreSQL \(.postgres); load before: \(.load_before)",
+      "\(.cores) cores (\(.cpu)), \(.memory), \(.kernel); PostgreSQL \(.postgres); a flush: \(.flush_us) us; load before: \(.load_before)",
       "\(.products) products, \(.orders) orders; \(.repeats) runs of \(.seconds) s in turns, \(.connections) connections, \(.customers) customers"' "$out/report.json"
     echo
     printf '%-14s %-14s %9s %9s %9s %9s %9s %8s %8s %8s %7s  %s\n' scenario subject "req/s" min max "p50 us" "p99 us" "cpu us" "gate us" "pg us" "RSS MB" "of the yardsticks"
@@ -747,6 +758,7 @@ out=$(cd "$out" && pwd)
 scratch=$(mktemp -d)
 load_before=$(cut -d ' ' -f 1-3 /proc/loadavg)
 [ "$(awk '{ print ($1 > 0.5) }' /proc/loadavg)" = 0 ] || say "THE MACHINE IS NOT QUIET (load $load_before): figures of this run say little"
+flush_us=$(flush_us)
 
 lift
 [ "$topology" = sqlite ] || start_postgres

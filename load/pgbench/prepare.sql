@@ -28,3 +28,11 @@ SELECT lines, yardstick.answer(lines) AS answer, jsonb_build_object('placed', ya
 FROM generate_series(1, 10) AS lines;
 ALTER TABLE yardstick.answers ADD PRIMARY KEY (lines);
 ANALYZE yardstick.answers;
+
+-- A cart for each customer that `cart.sql` changes, with a line.
+INSERT INTO cart.carts (id, user_id, state, version, created_at_ms, touched_at_ms)
+SELECT md5('cart' || n)::uuid, md5('customer' || n)::uuid, 'open', 1, yardstick.now_ms(), yardstick.now_ms() FROM generate_series(1, 64) AS n;
+INSERT INTO cart.cart_lines (cart_id, sku, quantity, added_at_ms)
+SELECT md5('cart' || n)::uuid, 'LOAD-' || lpad(line::text, 7, '0'), 1, yardstick.now_ms() FROM generate_series(1, 64) AS n, generate_series(1, 20) AS line;
+VACUUM (ANALYZE) cart.carts;
+VACUUM (ANALYZE) cart.cart_lines;
