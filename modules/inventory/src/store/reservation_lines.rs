@@ -1,12 +1,15 @@
 //! What each reservation holds.
 
 use kernel::ReservationId;
+use platform::batch::Batch;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait, Related, RelationDef, RelationTrait,
 };
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
+    QueryTrait,
 };
 use uuid::Uuid;
 
@@ -36,9 +39,11 @@ impl Related<stock::Entity> for Entity {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+/// Writes lines beside the claim of their reservation: those of an id that was known before are there already.
+pub(crate) fn insert_all_in(batch: &mut Batch, rows: Vec<Model>) {
     let rows = rows.into_iter().map(|row| row.into_active_model().reset_all());
-    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
+    let unless_known = OnConflict::columns([Column::ReservationId, Column::StockId]).do_nothing().to_owned();
+    batch.insert(Entity::insert_many(rows).into_query().on_conflict(unless_known).to_owned());
 }
 
 /// The lines of a reservation in SKU order: the order in which stock rows are taken.

@@ -1,12 +1,13 @@
 //! Stock held for orders.
 
 use kernel::{OrderId, ReservationId, Timestamp};
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryTrait, Set};
 use uuid::Uuid;
 
 use crate::domain::reservation::State;
@@ -47,6 +48,19 @@ pub(crate) async fn claim(
     state: State,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
+    let mut batch = Batch::default();
+    let claim = claim_in(&mut batch, id, order_id, state, now);
+    Ok(batch.run(conn).await?.of(claim) > 0)
+}
+
+/// The same in a batch: it writes no row if the id is known.
+pub(crate) fn claim_in(
+    batch: &mut Batch,
+    id: ReservationId,
+    order_id: OrderId,
+    state: State,
+    now: Timestamp,
+) -> Place {
     let row = ActiveModel {
         id: Set(id.uuid()),
         order_id: Set(order_id.uuid()),
@@ -54,11 +68,8 @@ pub(crate) async fn claim(
         created_at_ms: Set(now.ms()),
         ended_at_ms: Set((state != State::Held).then_some(now.ms())),
     };
-    let inserted = Entity::insert(row)
-        .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
-        .exec_without_returning(conn)
-        .await?;
-    Ok(inserted > 0)
+    let unless_known = OnConflict::column(Column::Id).do_nothing().to_owned();
+    batch.insert(Entity::insert(row).into_query().on_conflict(unless_known).to_owned())
 }
 
 /// Ends a held reservation. False if it is not held.

@@ -26,6 +26,7 @@ use contracts::orders::{
 };
 use contracts::port::PortError;
 use kernel::{CartId, OrderId, Quantity, ReservationId, UserId};
+use platform::batch::Batch;
 use platform::idempotency::{self, Begin, IdempotencyError, KeyedRequest, Ticket};
 use platform::problem::chain;
 use sea_orm::DbErr;
@@ -280,15 +281,17 @@ async fn write_order(
         tx.rollback().await?;
         return Err(PlaceRefusal::CartAlreadyOrdered.into());
     }
-    lines::insert_all(tx.conn(), line_rows).await?;
     let created = Entry {
         actor_id: Some(request.customer),
         data: Some(serde_json::json!({"number": order.number, "total": order.total})),
         ..Entry::new(order.id, "created", order.created_at)
     };
-    timeline::append(tx.conn(), vec![created]).await?;
-    tx.emit(&OrderCreated { order: order.clone(), cart_id: request.cart_id }).await?;
-    ticket.complete(&tx, &Outcome::Placed(order.clone())).await?;
+    let mut batch = Batch::default();
+    lines::insert_all_in(&mut batch, line_rows);
+    timeline::append_in(&mut batch, created);
+    let completion = ticket.complete_in(&mut batch, &Outcome::Placed(order.clone()))?;
+    let created = OrderCreated { order: order.clone(), cart_id: request.cart_id };
+    completion.check(&tx.run_and_emit(batch, &created).await?)?;
     tx.commit().await?;
     tracing::info!(order.id = %order.id, order.number = %order.number, lines = order.items.len(), "placed order");
     Ok(order)

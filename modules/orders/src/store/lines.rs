@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use contracts::orders::OrderItem;
 use kernel::{Currency, Money, ProductId, Sku};
+use platform::batch::Batch;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
+    QueryTrait,
 };
 use uuid::Uuid;
 
@@ -54,12 +56,25 @@ impl Model {
 }
 
 pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
-    let mut rows = rows.into_iter().map(|row| row.into_active_model().reset_all()).peekable();
-    while rows.peek().is_some() {
-        let some: Vec<ActiveModel> = rows.by_ref().take(LINES_OF_ONE_INSERT).collect();
+    for some in in_parts(rows) {
         Entity::insert_many(some).exec_without_returning(conn).await?;
     }
     Ok(())
+}
+
+/// The same in a batch.
+pub(crate) fn insert_all_in(batch: &mut Batch, rows: Vec<Model>) {
+    for some in in_parts(rows) {
+        batch.insert(Entity::insert_many(some).into_query());
+    }
+}
+
+fn in_parts(rows: Vec<Model>) -> impl Iterator<Item = Vec<ActiveModel>> {
+    let mut rows = rows.into_iter().map(|row| row.into_active_model().reset_all()).peekable();
+    std::iter::from_fn(move || {
+        rows.peek()?;
+        Some(rows.by_ref().take(LINES_OF_ONE_INSERT).collect())
+    })
 }
 
 /// The lines of one order.

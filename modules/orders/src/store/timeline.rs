@@ -2,11 +2,12 @@
 
 use contracts::orders::OrderStatus;
 use kernel::{OrderId, Timestamp, UserId};
+use platform::batch::Batch;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
 };
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set};
 use uuid::Uuid;
 
 use crate::store::ENTRIES_OF_ONE_INSERT;
@@ -55,24 +56,30 @@ impl Entry {
 }
 
 pub(crate) async fn append(conn: &impl ConnectionTrait, entries: Vec<Entry>) -> Result<(), DbErr> {
-    let mut rows = entries
-        .into_iter()
-        .map(|entry| ActiveModel {
-            order_id: Set(entry.order_id.uuid()),
-            kind: Set(entry.kind.to_owned()),
-            at_ms: Set(entry.at.ms()),
-            actor_id: Set(entry.actor_id.map(UserId::uuid)),
-            from_status: Set(entry.change.map(|(from, _)| from.as_str().to_owned())),
-            to_status: Set(entry.change.map(|(_, to)| to.as_str().to_owned())),
-            data: Set(entry.data),
-            ..Default::default()
-        })
-        .peekable();
+    let mut rows = entries.into_iter().map(row).peekable();
     while rows.peek().is_some() {
         let some: Vec<ActiveModel> = rows.by_ref().take(ENTRIES_OF_ONE_INSERT).collect();
         Entity::insert_many(some).exec_without_returning(conn).await?;
     }
     Ok(())
+}
+
+/// Appends one entry in a batch.
+pub(crate) fn append_in(batch: &mut Batch, entry: Entry) {
+    batch.insert(Entity::insert(row(entry)).into_query());
+}
+
+fn row(entry: Entry) -> ActiveModel {
+    ActiveModel {
+        order_id: Set(entry.order_id.uuid()),
+        kind: Set(entry.kind.to_owned()),
+        at_ms: Set(entry.at.ms()),
+        actor_id: Set(entry.actor_id.map(UserId::uuid)),
+        from_status: Set(entry.change.map(|(from, _)| from.as_str().to_owned())),
+        to_status: Set(entry.change.map(|(_, to)| to.as_str().to_owned())),
+        data: Set(entry.data),
+        ..Default::default()
+    }
 }
 
 /// The entries of an order, oldest first.

@@ -13,11 +13,12 @@ use contracts::event::Event;
 use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::Notify;
 
+use crate::batch::{Batch, Done};
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Point};
 use crate::outbox;
@@ -209,18 +210,10 @@ impl Db {
         if self.read_only {
             return Err(DbErr::Custom(format!("the database of {} is open for reading only", self.module)));
         }
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let options = match self.backend() {
-            DbBackend::Sqlite => options,
-            _ => TransactionOptions {
-                sqlite_transaction_mode: None,
-                access_mode: Some(AccessMode::ReadWrite),
-                ..options
-            },
-        };
+        // PostgreSQL is told nothing more: each option is a round trip of its own. A server that only reads refuses the first write.
+        let sqlite_transaction_mode =
+            (self.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
         let inner = self.writer.begin_with_options(options).await?;
         Ok(Tx { inner, db: self.clone(), emitted: Vec::new() })
     }
@@ -300,6 +293,15 @@ impl Tx {
         let stored = outbox::store(&self.inner, &self.db.system, event).await?;
         self.emitted.push(stored);
         Ok(())
+    }
+
+    /// Runs a batch together with what puts an event into the outbox, in one round trip where that is possible.
+    pub async fn run_and_emit<E: Event>(&mut self, mut batch: Batch, event: &E) -> Result<Done, DbErr> {
+        let (event_id, insertion) = outbox::insertion(&self.db.system, event)?;
+        let place = batch.insert_returning(insertion, outbox::SEQ);
+        let done = batch.run(&self.inner).await?;
+        self.emitted.push(outbox::Stored { seq: done.of(place), event_id, event_type: E::TYPE });
+        Ok(done)
     }
 
     /// Commits and wakes the relay.

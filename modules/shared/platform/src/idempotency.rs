@@ -13,13 +13,14 @@ use sea_orm::entity::prelude::{
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::batch::{Batch, Done, Place};
 use crate::db::{Db, Tx};
 use crate::lease::{self, LEASE};
 use crate::problem::{Problem, codes};
@@ -249,19 +250,28 @@ impl Ticket {
 
     /// Stores the outcome in the transaction of the work. An error means that the transaction must not commit.
     pub async fn complete(&self, tx: &Tx, outcome: &impl Serialize) -> Result<(), IdempotencyError> {
+        let mut batch = Batch::default();
+        let completion = self.complete_in(&mut batch, outcome)?;
+        completion.check(&batch.run(tx.conn()).await?)
+    }
+
+    /// The same in a batch. What it gives must be asked when the batch has run.
+    pub fn complete_in(
+        &self,
+        batch: &mut Batch,
+        outcome: &impl Serialize,
+    ) -> Result<Completion, IdempotencyError> {
         let Some(request) = &self.request else {
-            return Ok(());
+            return Ok(Completion(None));
         };
         let outcome = serde_json::to_value(outcome)?;
-        let done = Entity::update_many()
+        let update = Entity::update_many()
             .col_expr(Column::State, Expr::value("done"))
             .col_expr(Column::Outcome, Expr::value(Some(outcome)))
             .filter(in_scope(request))
             .filter(Column::State.eq("open"))
-            .filter(Column::ResourceId.eq(self.resource_id))
-            .exec(tx.conn())
-            .await?;
-        if done.rows_affected == 1 { Ok(()) } else { Err(IdempotencyError::TakenOver) }
+            .filter(Column::ResourceId.eq(self.resource_id));
+        Ok(Completion(Some(batch.update(update.into_query()))))
     }
 
     /// Forgets the key, so that the request may come again: for refusals of validation and for work that was undone.
@@ -270,6 +280,20 @@ impl Ticket {
         match &self.request {
             Some(_) => withdraw(db, self.resource_id).await,
             None => Ok(true),
+        }
+    }
+}
+
+/// The statement that stores an outcome, in a batch.
+#[must_use = "whether the outcome was stored decides whether the transaction may commit"]
+pub struct Completion(Option<Place>);
+
+impl Completion {
+    /// An error means that the transaction must not commit.
+    pub fn check(self, done: &Done) -> Result<(), IdempotencyError> {
+        match self.0 {
+            Some(place) if done.of(place) != 1 => Err(IdempotencyError::TakenOver),
+            _ => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Nothing here knows a module or a business rule.
 
 pub mod access;
+pub mod batch;
 pub mod bus;
 pub mod client_address;
 pub mod csv;

@@ -6,10 +6,10 @@ use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
 };
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, InsertStatement};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Set,
+    QueryOrder, QuerySelect, QueryTrait, Set,
 };
 use uuid::Uuid;
 
@@ -71,6 +71,20 @@ pub(crate) async fn store<E: Event>(
     system: &System,
     event: &E,
 ) -> Result<Stored, DbErr> {
+    let (event_id, row) = row(system, event)?;
+    row.insert(conn).await.map(|row| Stored { seq: row.seq, event_id, event_type: E::TYPE })
+}
+
+/// The statement that writes an event, for a batch: it gives the row's [`SEQ`]. And the event's id.
+pub(crate) fn insertion<E: Event>(system: &System, event: &E) -> Result<(Uuid, InsertStatement), DbErr> {
+    let (event_id, row) = row(system, event)?;
+    Ok((event_id, Entity::insert(row).into_query()))
+}
+
+/// The column that orders events.
+pub(crate) const SEQ: &str = "seq";
+
+fn row<E: Event>(system: &System, event: &E) -> Result<(Uuid, ActiveModel), DbErr> {
     let payload = serde_json::to_value(event).map_err(|error| DbErr::Custom(error.to_string()))?;
     let event_id = system.id();
     let row = ActiveModel {
@@ -84,7 +98,7 @@ pub(crate) async fn store<E: Event>(
         attempts: Set(0),
         ..Default::default()
     };
-    row.insert(conn).await.map(|row| Stored { seq: row.seq, event_id, event_type: E::TYPE })
+    Ok((event_id, row))
 }
 
 /// Whether these events have left the outbox.
