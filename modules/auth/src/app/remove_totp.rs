@@ -1,5 +1,6 @@
 //! A user does without the second factor from now on.
 
+use contracts::auth::SecondFactorRemoved;
 use contracts::users::Role;
 use kernel::UserId;
 
@@ -11,7 +12,7 @@ use crate::domain::password::Password;
 use crate::error::AuthError;
 use crate::store::second_factors;
 
-/// Needs both factors once more. Sessions go on.
+/// Needs both factors once more. Sessions go on; the owner is told by mail, in case it was not them.
 pub(crate) async fn remove_totp(
     context: &Context,
     user_id: UserId,
@@ -26,7 +27,14 @@ pub(crate) async fn remove_totp(
     if !demand_second_factor(context, user_id, Some(code)).await? {
         return Err(AuthError::NoSecondFactor);
     }
-    second_factors::delete(context.db.writer(), user_id).await?;
+    let mut tx = context.db.begin().await?;
+    if !second_factors::delete(tx.conn(), user_id).await? {
+        tx.rollback().await?;
+        return Err(AuthError::NoSecondFactor);
+    }
+    let now = tx.system().now();
+    tx.emit(&SecondFactorRemoved { user_id, removed_at: now }).await?;
+    tx.commit().await?;
     tracing::info!(user.id = %user_id, "took a second factor away");
     Ok(())
 }
