@@ -149,6 +149,12 @@ enum UserAction {
         #[arg(long)]
         admin: bool,
     },
+    /// Take away the authenticator app and the recovery codes of a user who has lost them. The password alone lets them in
+    /// then; their sessions end, and a letter tells them
+    RemoveSecondFactor {
+        /// The user's email address or username
+        login: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -295,6 +301,9 @@ impl Cli {
             Command::Demo => commands::demo::demo(&settings).await,
             Command::User { action: UserAction::Create { email, username, name, admin } } => {
                 commands::user::create(&settings, &email, username, name, admin).await
+            }
+            Command::User { action: UserAction::RemoveSecondFactor { login } } => {
+                commands::user::remove_second_factor(&settings, &login).await
             }
             Command::Keys { action: KeysAction::Rotate { now } } => {
                 commands::keys::rotate(&settings, now).await

@@ -4,6 +4,7 @@
 mod body;
 pub mod cli;
 mod commands;
+mod connections;
 pub mod cors;
 pub mod demo;
 pub mod docs;

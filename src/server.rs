@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::admit;
+use crate::connections::{Connection, occupied};
 use crate::docs::{self, Docs};
 use crate::guard::{RequestDeadline, admitted, guard, unmatched};
 use crate::headers::headers;
@@ -219,6 +220,9 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     let gate = (!settings.internal.secret.is_empty())
         .then(|| web::Data::new(remote::Gate::new(&settings.internal.secret, shop.system.clock.clone())));
     let server = &settings.server;
+    let keep_alive = Duration::from_secs(server.keep_alive_s);
+    let head_timeout = Duration::from_millis(server.request_head_timeout_ms);
+    let without_request = keep_alive.saturating_add(head_timeout);
     let mut http = HttpServer::new(move || {
         let (modules, internal, gate) = (modules.clone(), internal.clone(), gate.clone());
         App::new()
@@ -248,10 +252,16 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
             .wrap(from_fn(admit))
             .wrap(from_fn(guard))
             .wrap(from_fn(headers))
+            .wrap(from_fn(occupied))
+    })
+    .on_connect(move |io, connection| {
+        if let Some(watched) = Connection::watched(io, without_request) {
+            connection.insert(watched);
+        }
     })
     .max_connections(server.max_connections)
-    .keep_alive(Duration::from_secs(server.keep_alive_s))
-    .client_request_timeout(Duration::from_millis(server.request_head_timeout_ms))
+    .keep_alive(keep_alive)
+    .client_request_timeout(head_timeout)
     .shutdown_timeout(for_requests(settings).as_secs())
     .disable_signals();
     if server.workers > 0 {

@@ -14,7 +14,7 @@ use contracts::catalog::{CatalogPort, CatalogProduct};
 use contracts::inventory::InventoryPort;
 use contracts::orders::OrdersPort;
 use contracts::users::UsersPort;
-use kernel::{Currency, Sku};
+use kernel::{Currency, EmailAddress, Sku};
 use platform::access::{FollowRevocations, TokenVerifier};
 use platform::bus::{EventHandler, LocalBus};
 use platform::db::{Db, DbOptions};
@@ -640,6 +640,19 @@ impl Shop {
         }
     }
 
+    /// Takes the second factor of a user away who has lost it. The user's address.
+    #[cfg(feature = "auth")]
+    pub async fn remove_second_factor(&self, login: &str) -> Result<EmailAddress, AnyError> {
+        let not_here = WiringError::NotHere { module: "auth", by: "souk user remove-second-factor" };
+        Ok(self.auth.as_ref().ok_or(not_here)?.remove_second_factor(login).await?.email)
+    }
+
+    /// Takes a second factor away; this binary cannot.
+    #[cfg(not(feature = "auth"))]
+    pub async fn remove_second_factor(&self, _: &str) -> Result<EmailAddress, AnyError> {
+        Err(WiringError::NotHere { module: "auth", by: "souk user remove-second-factor" }.into())
+    }
+
     /// Lets another key sign access tokens. What `auth` says of it.
     #[cfg(feature = "auth")]
     pub async fn rotate_keys(&self, at_once: bool) -> Result<RotatedKeys, AnyError> {
@@ -696,7 +709,7 @@ pub struct ListedKey {
 /// An account that this binary cannot create.
 #[cfg(not(feature = "auth"))]
 pub struct NewAccount {
-    pub email: kernel::EmailAddress,
+    pub email: EmailAddress,
     pub username: Option<String>,
     pub name: Option<String>,
     pub password: String,

@@ -1,4 +1,4 @@
-//! `souk user create`.
+//! `souk user`: accounts, for whoever runs the shop.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -30,6 +30,15 @@ pub(crate) async fn create(
         return Ok(ExitCode::FAILURE);
     }
     say(&format!("created the {} {email}", role.as_str()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A shop that runs beside it refuses the ended sessions within seconds.
+pub(crate) async fn remove_second_factor(settings: &Settings, login: &str) -> Result<ExitCode, AnyError> {
+    let (shop, databases) = open_shop(settings).await?;
+    let removed = shop.remove_second_factor(login).await;
+    close_shop(shop, databases).await?;
+    say(&format!("took the second factor of {} away and ended their sessions", removed?))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -294,6 +294,26 @@ testkit::on_every_database! {
         shop.get("/livez").send().await.expect(200);
     }
 
+    async fn a_later_request_that_does_not_arrive_is_given_up_too(engine: Engine) {
+        let shop = Shop::open_with(engine, |settings| {
+            settings.server.request_head_timeout_ms = 1_000;
+            settings.server.keep_alive_s = 1;
+        }).await;
+        let address = shop.address.trim_start_matches("http://").to_owned();
+        let ended = actix_web::rt::task::spawn_blocking(move || {
+            let mut connection = std::net::TcpStream::connect(address).unwrap();
+            connection.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+            connection.write_all(b"GET /livez HTTP/1.1\r\nHost: shop\r\n\r\n").unwrap();
+            let mut answer = [0; 4_096];
+            let read = connection.read(&mut answer).unwrap();
+            assert!(answer[..read].starts_with(b"HTTP/1.1 200 "));
+            connection.write_all(b"GET /livez HTTP/1.1\r\nHost: shop\r\n").unwrap();
+            connection.read(&mut answer)
+        }).await.unwrap();
+        assert!(matches!(ended, Ok(0)), "{ended:?}");
+        shop.get("/livez").send().await.expect(200);
+    }
+
     async fn a_key_has_1_to_255_characters_and_is_needed_where_goods_or_money_move(engine: Engine) {
         let shop = Shop::open(engine).await;
         let (ada, admin) = (shop.newcomer().await, shop.admin().await);

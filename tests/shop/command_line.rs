@@ -82,6 +82,27 @@ testkit::on_every_database! {
         assert!(souk.ok(&["migrate", "status"]).contains("pending"));
     }
 
+    async fn an_operator_takes_away_a_lost_second_factor(engine: Engine) {
+        use sea_orm::ConnectionTrait;
+        let souk = Souk::new(engine.clone()).await;
+        souk.ok(&["user", "create", "--email", "ada@example.com", "--username", "ada"]);
+        assert!(souk.fails(&["user", "remove-second-factor", "nobody"]).contains("no user"));
+        assert!(souk.fails(&["user", "remove-second-factor", "ada"]).contains("no second factor"));
+        let (location, secret) = match souk.database.url() {
+            None => (platform::db::Location::Sqlite { folder: souk.folder.path().join("data") }, "zeroblob(40)"),
+            Some(url) => (platform::db::Location::Postgres { url: url.to_owned() }, "decode(repeat('00', 40), 'hex')"),
+        };
+        let options = platform::db::DbOptions::new(location);
+        let db = platform::db::Db::open("auth", &options, platform::system::System::real()).await.unwrap();
+        let sql = format!("INSERT INTO second_factors SELECT user_id, {secret}, 1, 0, 1 FROM credentials");
+        db.writer().execute_unprepared(&sql).await.unwrap();
+        db.close().await.unwrap();
+        let removed = souk.ok(&["user", "remove-second-factor", "ada"]);
+        assert!(removed.contains("took the second factor of ada@example.com away"), "{removed}");
+        assert!(souk.fails(&["user", "remove-second-factor", "ADA@example.com"]).contains("no second factor"));
+        assert!(souk.ok(&["doctor"]).contains("checks hold"));
+    }
+
     async fn tables_go_out_and_come_back_unchanged(engine: Engine) {
         let souk = Souk::new(engine).await;
         souk.ok(&["demo"]);
@@ -160,6 +181,10 @@ fn the_help_reads_well() {
     insta::assert_snapshot!("help-doctor", help(&["doctor", "--help"]));
     insta::assert_snapshot!("help-import", help(&["import", "--help"]));
     insta::assert_snapshot!("help-user-create", help(&["user", "create", "--help"]));
+    insta::assert_snapshot!(
+        "help-user-remove-second-factor",
+        help(&["user", "remove-second-factor", "--help"])
+    );
 }
 
 #[test]

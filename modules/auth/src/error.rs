@@ -108,6 +108,19 @@ pub enum KeyError {
     Database(#[from] DbErr),
 }
 
+/// Why an operator could not take a second factor away; nothing was changed.
+#[derive(Debug, Error)]
+pub enum SecondFactorError {
+    #[error("there is no user with this email or username")]
+    NoSuchUser,
+    #[error("this user has no second factor")]
+    NoSecondFactor,
+    #[error("the profile could not be read")]
+    Users(#[from] PortError<NoRefusal>),
+    #[error("database error")]
+    Database(#[from] DbErr),
+}
+
 /// What can go wrong in a use case.
 #[derive(Debug, Error)]
 pub(crate) enum AuthError {

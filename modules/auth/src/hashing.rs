@@ -2,7 +2,8 @@
 //!
 //! A bcrypt of cost 12 keeps a core busy for a quarter of a second. On the async workers a login storm would stop the
 //! catalogue; on the runtime's blocking pool it would grow to hundreds of threads. Here it fills the queue, and whoever
-//! does not fit is told to come back.
+//! does not fit is told to come back. And its threads step back: where there are fewer cores than work, those that answer
+//! requests go first, and hashing takes what they leave, or a small share if they leave nothing.
 //!
 //! bcrypt reads 72 bytes and stops at a zero byte. So it is given the base64 of HMAC-SHA-256(pepper, password), which
 //! is 44 bytes whatever the password is: no two long passwords are alike, and a stolen table without the pepper cannot
@@ -25,6 +26,10 @@ use tokio::sync::oneshot;
 use crate::domain::password::Password;
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// How nice the threads are: on a busy core they get a tenth of what a thread gets that answers requests.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 
 /// Why a password was not hashed.
 #[derive(Debug, Error)]
@@ -77,7 +82,10 @@ impl Hasher {
             let jobs = jobs.clone();
             std::thread::Builder::new()
                 .name(format!("souk-hashing-{number}"))
-                .spawn(move || work(&jobs))
+                .spawn(move || {
+                    step_back();
+                    work(&jobs);
+                })
                 .map_err(|error| HashingError::Failed(error.to_string()))?;
         }
         let secrets =
@@ -120,6 +128,19 @@ impl Hasher {
         answer.await.map_err(|_| HashingError::Failed("a hashing thread panicked".to_owned()))?
     }
 }
+
+/// Lets the other threads of the machine go first.
+#[cfg(target_os = "linux")]
+fn step_back() {
+    // Linux has a niceness for each thread.
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::warn!(cause = %error, "passwords are hashed at the cost of other requests");
+    }
+}
+
+/// Elsewhere niceness is that of the whole process.
+#[cfg(not(target_os = "linux"))]
+fn step_back() {}
 
 /// One thread: takes jobs until the pool is dropped.
 fn work(jobs: &Mutex<Receiver<Job>>) {
@@ -222,6 +243,18 @@ mod tests {
         assert_eq!(raised.compare(&typed("password"), Some(&upgraded)).unwrap().upgraded, None);
         assert_eq!(raised.compare(&typed("wrong"), Some(&hash)).unwrap().upgraded, None);
         assert_eq!(secrets(4).compare(&typed("password"), Some(&upgraded)).unwrap().upgraded, None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[actix_web::test]
+    async fn its_threads_step_back_and_others_do_not() {
+        use rustix::process::getpriority_process;
+        let before = getpriority_process(None).unwrap();
+        let hasher = Hasher::start(Bounds { threads: 1, queue: 1, cost: 4 }, "pepper").unwrap();
+        let inside = hasher
+            .run(|_| getpriority_process(None).map_err(|error| HashingError::Failed(error.to_string())));
+        assert_eq!(inside.await.unwrap(), (before + NICENESS).min(19));
+        assert_eq!(getpriority_process(None).unwrap(), before);
     }
 
     #[test]

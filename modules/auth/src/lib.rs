@@ -53,7 +53,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::audit::By;
 use contracts::auth::AuthPort;
-use contracts::users::UsersPort;
+use contracts::users::{Profile, UsersPort};
 use platform::access::TokenVerifier;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
@@ -71,10 +71,11 @@ use crate::app::mail_token::PLACE_OF_TOKEN;
 use crate::app::on_user_access_changed::OnUserAccessChanged;
 use crate::app::on_user_registered::OnUserRegistered;
 pub use crate::app::rotate_keys::RotatedKeys;
-pub use crate::error::{AccountError, KeyError};
+pub use crate::error::{AccountError, KeyError, SecondFactorError};
 pub use crate::hashing::HashingError;
 
 use crate::derived_key::DerivedKey;
+use crate::domain::login_name::LoginName;
 use crate::domain::throttle::Throttle;
 use crate::hashing::{Bounds, Hasher};
 use crate::sealing::Sealer;
@@ -331,6 +332,11 @@ impl Auth {
     /// Creates an account with any role; for the command line and the demo shop. Nothing changes if it exists.
     pub async fn create_account(&self, account: NewAccount) -> Result<AccountCreated, AccountError> {
         app::create_account::create_account(&self.context, account, Some(By::Operator)).await
+    }
+
+    /// Takes the second factor of a user away who has lost it, and ends their sessions; for the command line. Whose it was.
+    pub async fn remove_second_factor(&self, login: &str) -> Result<Profile, SecondFactorError> {
+        app::remove_second_factor::remove_second_factor(&self.context, &LoginName::read(login)).await
     }
 }
 

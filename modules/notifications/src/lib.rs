@@ -48,6 +48,7 @@ use crate::app::on_password_changed::OnPasswordChanged;
 use crate::app::on_password_reset_requested::OnPasswordResetRequested;
 use crate::app::on_payment_captured::OnPaymentCaptured;
 use crate::app::on_payment_refunded::OnPaymentRefunded;
+use crate::app::on_second_factor_removed::OnSecondFactorRemoved;
 use crate::app::on_user_registered::OnUserRegistered;
 use crate::transport::{FileTransport, Transport};
 
@@ -143,6 +144,7 @@ impl Module for Notifications {
             Arc::new(OnOrderUpdated { context: context.clone() }),
             Arc::new(OnPaymentCaptured { context: context.clone() }),
             Arc::new(OnPaymentRefunded { context: context.clone() }),
+            Arc::new(OnSecondFactorRemoved { context: context.clone() }),
             Arc::new(OnUserRegistered { context: context.clone() }),
         ]
     }

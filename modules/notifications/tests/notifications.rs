@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use contracts::audit::By;
-use contracts::auth::{EmailVerificationRequested, MailedToken, PasswordChanged, PasswordResetRequested};
+use contracts::auth::{
+    EmailVerificationRequested, MailedToken, PasswordChanged, PasswordResetRequested, SecondFactorRemoved,
+};
 use contracts::orders::{Order, OrderCreated, OrderItem, OrderStatus, OrderStatusChanged, PaymentStatus};
 use contracts::payments::{PaymentCaptured, PaymentFacts};
 use contracts::users::{Profile, Role, UserRegistered};
@@ -180,6 +182,23 @@ testkit::on_every_database! {
         let rows = db.reader().query_all_raw(Statement::from_string(db.backend(), sql)).await.unwrap();
         let bodies: Vec<String> = rows.iter().map(|row| row.try_get("", "body").unwrap()).collect();
         assert_eq!(bodies, ["", ""]);
+    }
+
+    async fn an_owner_is_told_that_the_second_factor_is_gone(engine: Engine) {
+        let urls = vec!["https://example.com/a".to_owned()];
+        let post = Post::open_with(engine, Settings { webhook_urls: urls, ..Settings::default() }).await;
+        let (ada, id) = (post.customer("Ada"), fresh_id());
+        for _redelivery in 0..2 {
+            post.app.deliver(id, &SecondFactorRemoved { user_id: ada.id, removed_at: Timestamp::EPOCH }).await.unwrap();
+        }
+        post.app.work("notifications.send").await;
+        let mails = post.mails();
+        assert_eq!(mails.len(), 1);
+        assert!(mails[0].contains(&format!("To: {}\r\n", ada.email)) && mails[0].contains("the password alone"), "{}", mails[0]);
+        let sql = "SELECT id FROM deliveries";
+        let db = post.module.db();
+        let told = db.reader().query_all_raw(Statement::from_string(db.backend(), sql)).await.unwrap();
+        assert!(told.is_empty(), "no endpoint is told");
     }
 
     async fn nobody_is_told_of_an_order_without_an_account(engine: Engine) {

@@ -94,6 +94,7 @@ impl Running {
             // A crowd of buyers comes from one address here.
             ("SOUK_RATE_LIMIT", "100000r/s".to_owned()),
             ("SOUK_RATE_BURST", "100000".to_owned()),
+            ("SOUK_CLIENT_CONNECTIONS", "65535".to_owned()),
             ("SOUK_LOGIN_RATE_LIMIT", "100000r/s".to_owned()),
             ("SOUK_LOGIN_RATE_BURST", "100000".to_owned()),
             ("FOLDER", folder.display().to_string()),

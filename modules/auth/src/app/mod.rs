@@ -23,6 +23,7 @@ pub(crate) mod open_session;
 pub(crate) mod purge;
 pub(crate) mod refresh;
 pub(crate) mod register;
+pub(crate) mod remove_second_factor;
 pub(crate) mod remove_totp;
 pub(crate) mod replace_password;
 pub(crate) mod request_email_verification;

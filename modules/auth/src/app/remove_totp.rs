@@ -1,6 +1,7 @@
 //! A user does without the second factor from now on.
 
 use contracts::audit::By;
+use contracts::auth::SecondFactorRemoved;
 use contracts::users::Role;
 use kernel::UserId;
 
@@ -14,7 +15,7 @@ use crate::domain::password::Password;
 use crate::error::AuthError;
 use crate::store::second_factors;
 
-/// Needs both factors once more. Sessions go on.
+/// Needs both factors once more. Sessions go on; the owner is told by mail, in case it was not them.
 pub(crate) async fn remove_totp(
     context: &Context,
     user_id: UserId,
@@ -29,10 +30,15 @@ pub(crate) async fn remove_totp(
     if !demand_second_factor(context, user_id, Some(code)).await? {
         return Err(AuthError::NoSecondFactor);
     }
-    let tx = context.db.begin().await?;
-    second_factors::delete(tx.conn(), user_id).await?;
+    let mut tx = context.db.begin().await?;
+    if !second_factors::delete(tx.conn(), user_id).await? {
+        tx.rollback().await?;
+        return Err(AuthError::NoSecondFactor);
+    }
     let by = By::User { user_id };
     note(&tx, Entry::of_account(by, Action::SecondFactorRemoved, user_id)).await?;
+    let now = tx.system().now();
+    tx.emit(&SecondFactorRemoved { user_id, removed_at: now }).await?;
     tx.commit().await?;
     tracing::info!(user.id = %user_id, "took a second factor away");
     Ok(())

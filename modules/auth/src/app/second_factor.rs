@@ -41,9 +41,14 @@ pub(crate) async fn demand_second_factor(
 
 /// Counts a try of a code; refuses if there were too many. The key under which it was counted.
 pub(crate) async fn count_try(context: &Context, user_id: UserId) -> Result<Vec<u8>, AuthError> {
-    let key = Sha256::new().chain_update("codes of ").chain_update(user_id.uuid()).finalize().to_vec();
+    let key = key_of_codes(user_id);
     remember_failure(context, &context.throttle_of_codes, &key).await?;
     Ok(key)
+}
+
+/// Under which tries of a user's codes are counted.
+pub(crate) fn key_of_codes(user_id: UserId) -> Vec<u8> {
+    Sha256::new().chain_update("codes of ").chain_update(user_id.uuid()).finalize().to_vec()
 }
 
 /// The hash of a recovery code, however it is typed.

@@ -107,7 +107,12 @@ pub(crate) async fn spend_step(
     Ok(changed.rows_affected == 1)
 }
 
-/// Takes it away, with its recovery codes.
-pub(crate) async fn delete(conn: &impl ConnectionTrait, user_id: UserId) -> Result<(), DbErr> {
-    Entity::delete_by_id(user_id.uuid()).exec(conn).await.map(|_| ())
+/// Takes away the one that is in force, with its recovery codes. False if there is none, or no longer.
+pub(crate) async fn delete(conn: &impl ConnectionTrait, user_id: UserId) -> Result<bool, DbErr> {
+    let deleted = Entity::delete_many()
+        .filter(Column::UserId.eq(user_id.uuid()))
+        .filter(Column::ConfirmedAtMs.is_not_null())
+        .exec(conn)
+        .await?;
+    Ok(deleted.rows_affected == 1)
 }

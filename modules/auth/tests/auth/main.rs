@@ -10,13 +10,13 @@ mod audit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::{AccountError, Auth, Deps, KeyError, ListedKey, NewAccount, Settings};
+use auth::{AccountError, Auth, Deps, KeyError, ListedKey, NewAccount, SecondFactorError, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::audit::By;
 use contracts::auth::{
     AccessClaims, ApiKeyRevoked, EmailVerificationRequested, PasswordChanged, PasswordResetRequested,
-    SessionEnded, SigningKeysChanged, UserSessionsEnded,
+    SecondFactorRemoved, SessionEnded, SigningKeysChanged, UserSessionsEnded,
 };
 use contracts::event::{Envelope, Event};
 use contracts::users::{Profile, Role, UserAccessChanged, UserRegistered, UsersPort};
@@ -792,9 +792,66 @@ testkit::on_every_database! {
         remove(&client, PASSWORD, "000000").await.expect_problem(401, "invalid_second_factor");
         remove(&client, PASSWORD, &codes[2]).await.expect(204);
         remove(&client, PASSWORD, &codes[3]).await.expect_problem(409, "no_second_factor");
+        let told = gate.app.published::<SecondFactorRemoved>().await;
+        assert_eq!((told.len(), told[0].user_id), (1, client.user.id));
+        gate.verify(&client.user).await.expect(200);
         gate.login(EMAIL).await;
         assert_eq!(gate.count("recovery_codes").await, 10, "those of the other account");
         gate.try_login("eve@example.com", PASSWORD).await.expect_problem(401, "second_factor_required");
+    }
+
+    async fn an_operator_takes_away_a_second_factor_that_was_lost(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let body = json!({"email": EMAIL, "username": "ada", "password": PASSWORD});
+        let client = Client::of(&gate.app.post("/auth/register").json(body).send().await.expect(201));
+        let eve = gate.register("eve@example.com").await;
+        gate.next_code();
+        // One that is only being set up is none.
+        gate.begin_totp(&client).await;
+        let refused = gate.auth.remove_second_factor(EMAIL).await.unwrap_err();
+        assert!(matches!(refused, SecondFactorError::NoSecondFactor), "{refused}");
+        gate.enrol(&client).await;
+        gate.enrol(&eve).await;
+        // The owner has tried what came to mind, and may not try any more.
+        for _ in 0..10 {
+            gate.login_with(EMAIL, "000000").await.expect_problem(401, "invalid_second_factor");
+        }
+        gate.login_with(EMAIL, "000000").await.expect_problem(429, "too_many_requests");
+
+        for nobody in ["nobody@example.com", "", "a\0b"] {
+            let refused = gate.auth.remove_second_factor(nobody).await.unwrap_err();
+            assert!(matches!(refused, SecondFactorError::NoSuchUser), "{refused}");
+        }
+        let removed = gate.auth.remove_second_factor(" Ada ").await.unwrap();
+        assert_eq!((removed.id, removed.email.as_str()), (client.user.id, EMAIL));
+        let refused = gate.auth.remove_second_factor(EMAIL).await.unwrap_err();
+        assert!(matches!(refused, SecondFactorError::NoSecondFactor), "{refused}");
+        gate.verify(&client.user).await.expect_problem(401, "unauthenticated");
+        gate.try_refresh(&client.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        assert_eq!(gate.app.published::<UserSessionsEnded>().await.len(), 1);
+        let told = gate.app.published::<SecondFactorRemoved>().await;
+        assert_eq!((told.len(), told[0].user_id), (1, client.user.id));
+
+        // The password is enough, and another app can be set up at once. Nobody else has noticed.
+        let back = gate.login(EMAIL).await;
+        let (_, codes) = gate.enrol(&back).await;
+        assert_eq!(codes.len(), 10);
+        assert_eq!(gate.count("recovery_codes").await, 20, "ten each");
+        gate.verify(&eve.user).await.expect(200);
+        gate.try_login("eve@example.com", PASSWORD).await.expect_problem(401, "second_factor_required");
+        gate.app.assert_healthy().await;
+    }
+
+    async fn an_operator_who_takes_a_second_factor_away_twice_at_once_does_it_once(engine: Engine) {
+        let gate = Gate::open(engine).await;
+        let client = gate.register(EMAIL).await;
+        gate.next_code();
+        gate.enrol(&client).await;
+        let other = gate.beside().await;
+        let (one, two) = join(gate.auth.remove_second_factor(EMAIL), other.remove_second_factor(EMAIL)).await;
+        assert_eq!([one.is_ok(), two.is_ok()].iter().filter(|done| **done).count(), 1);
+        assert_eq!(gate.app.published::<SecondFactorRemoved>().await.len(), 1);
+        gate.login(EMAIL).await;
     }
 
     async fn an_admin_without_the_second_factor_that_is_needed_is_a_customer(engine: Engine) {

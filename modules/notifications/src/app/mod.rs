@@ -10,6 +10,7 @@ pub(crate) mod on_password_changed;
 pub(crate) mod on_password_reset_requested;
 pub(crate) mod on_payment_captured;
 pub(crate) mod on_payment_refunded;
+pub(crate) mod on_second_factor_removed;
 pub(crate) mod on_user_registered;
 pub(crate) mod record;
 pub(crate) mod replay_delivery;

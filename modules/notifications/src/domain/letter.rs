@@ -82,6 +82,17 @@ pub(crate) fn password_changed(name: Option<&str>) -> Letter {
     }
 }
 
+pub(crate) fn second_factor_removed(name: Option<&str>) -> Letter {
+    Letter {
+        template: "second_factor_removed",
+        subject: "Your second factor was taken away".to_owned(),
+        body: format!(
+            "{}\n\nYour account needs no code of an authenticator app any more; the password alone is enough. If it was not you who asked for this, choose another password and set up an app again at once.\n",
+            greeting(name)
+        ),
+    }
+}
+
 pub(crate) fn order_created(name: Option<&str>, number: &str, lines: &[LetterLine], total: Money) -> Letter {
     let number = one_line(number);
     let list: String = lines

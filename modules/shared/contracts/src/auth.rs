@@ -249,6 +249,23 @@ impl Event for PasswordChanged {
     }
 }
 
+/// An account has no second factor any more; its owner is told, in case it was not them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondFactorRemoved {
+    /// Whose account.
+    pub user_id: UserId,
+    /// Since when.
+    pub removed_at: Timestamp,
+}
+
+impl Event for SecondFactorRemoved {
+    const TYPE: &'static str = "auth.second_factor_removed";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.user_id.uuid()
+    }
+}
+
 /// A key was revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyRevoked {

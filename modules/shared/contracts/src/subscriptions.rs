@@ -8,8 +8,8 @@
 //! with the handlers of the whole shop.
 
 use crate::auth::{
-    ApiKeyRevoked, EmailVerificationRequested, PasswordChanged, PasswordResetRequested, SessionEnded,
-    SigningKeysChanged, UserSessionsEnded,
+    ApiKeyRevoked, EmailVerificationRequested, PasswordChanged, PasswordResetRequested, SecondFactorRemoved,
+    SessionEnded, SigningKeysChanged, UserSessionsEnded,
 };
 use crate::catalog::{PriceChanged, ProductChanged, ProductsImported};
 use crate::event::Event;
@@ -41,6 +41,7 @@ pub const ROUTES: &[Route] = &[
     route::<EmailVerificationRequested>("auth", &["notifications"]),
     route::<PasswordChanged>("auth", &["notifications"]),
     route::<PasswordResetRequested>("auth", &["notifications"]),
+    route::<SecondFactorRemoved>("auth", &["notifications"]),
     route::<SessionEnded>("auth", &[]),
     route::<SigningKeysChanged>("auth", &[]),
     route::<UserSessionsEnded>("auth", &[]),
