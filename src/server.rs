@@ -8,9 +8,9 @@ use actix_web::dev::ServerHandle;
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
-use futures_util::FutureExt;
 use platform::access::policy::Policies;
 use platform::bus::EventBus;
+use platform::db::Db;
 use platform::module::{Module, Worker};
 use platform::problem::chain;
 use platform::rate_limit::RateLimiter;
@@ -30,6 +30,7 @@ use crate::health::{self, Health};
 use crate::route_table::RouteTable;
 use crate::settings::Settings;
 use crate::wiring::{Databases, Shop, WiringError};
+use crate::workers::run_worker;
 
 /// How often old events and keys are deleted.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
@@ -319,8 +320,8 @@ impl Background {
         };
         let bus = background.start_bus(shop, settings);
         // A process of auth, too, hears of what another one has ended, or the command line has rotated, only by events.
-        background.start_worker(crate::keys::follow(shop.verifier.clone(), shop.keys.clone()));
-        background.start_worker(crate::keys::report_uses(shop.verifier.clone(), shop.keys.clone()));
+        background.start_worker(crate::keys::follow(shop.verifier.clone(), shop.keys.clone()), None);
+        background.start_worker(crate::keys::report_uses(shop.verifier.clone(), shop.keys.clone()), None);
         for module in &shop.modules {
             let relay = || Relay::new(module.db().clone(), bus.clone(), settings.relay_settings());
             background.tasks.spawn(relay().run(background.stop.clone()));
@@ -333,7 +334,7 @@ impl Background {
                 .workers()
                 .into_iter()
                 .chain(std::iter::once(purge))
-                .for_each(|worker| background.start_worker(worker));
+                .for_each(|worker| background.start_worker(worker, Some(module.db().clone())));
         }
         background.tasks.close();
         background.bus.close();
@@ -351,8 +352,9 @@ impl Background {
         }
     }
 
-    fn start_worker(&self, worker: Worker) {
-        self.tasks.spawn(run_worker(worker, self.stop.clone()));
+    /// With the database of its module, if it has one.
+    fn start_worker(&self, worker: Worker, db: Option<Db>) {
+        self.tasks.spawn(run_worker(worker, db, self.stop.clone()));
     }
 
     /// The relays first, as they publish through the bus.
@@ -361,24 +363,5 @@ impl Background {
         self.tasks.wait().await;
         self.stop_bus.cancel();
         self.bus.wait().await;
-    }
-}
-
-/// Runs a worker until told to stop. A run that fails or panics is logged, and the next one comes.
-async fn run_worker(worker: Worker, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(worker.every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        match std::panic::AssertUnwindSafe((worker.run)()).catch_unwind().await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(worker = worker.name, cause = %chain(error.as_ref()), "a worker failed")
-            }
-            Err(_) => tracing::error!(worker = worker.name, "a worker panicked"),
-        }
     }
 }

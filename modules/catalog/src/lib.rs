@@ -135,7 +135,7 @@ impl Module for Catalog {
 
     fn workers(&self) -> Vec<Worker> {
         let (context, db) = (self.context.clone(), self.context.db.clone());
-        let finish = Worker::every("catalog.finish_stock_changes", LOOK_EVERY, move || {
+        let finish = Worker::taking_over("catalog.finish_stock_changes", LOOK_EVERY, move || {
             let context = context.clone();
             async move { Ok(app::finish_stock_changes::finish_stock_changes(&context).await?) }
         });

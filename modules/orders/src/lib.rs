@@ -148,10 +148,14 @@ impl Module for Orders {
         let Settings { recover_every_ms, expire_every_ms, .. } = self.context.settings;
         let (recovering, expiring) = (self.context.clone(), self.context.clone());
         vec![
-            Worker::every("orders.recover_placements", Duration::from_millis(recover_every_ms), move || {
-                let context = recovering.clone();
-                async move { Ok(app::recover_placements::recover_placements(&context).await?) }
-            }),
+            Worker::taking_over(
+                "orders.recover_placements",
+                Duration::from_millis(recover_every_ms),
+                move || {
+                    let context = recovering.clone();
+                    async move { Ok(app::recover_placements::recover_placements(&context).await?) }
+                },
+            ),
             Worker::every("orders.expire_unpaid", Duration::from_millis(expire_every_ms), move || {
                 let context = expiring.clone();
                 async move { Ok(app::expire_unpaid::expire_unpaid(&context).await?) }

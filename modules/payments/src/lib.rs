@@ -176,7 +176,7 @@ impl Module for Payments {
     fn workers(&self) -> Vec<Worker> {
         let context = self.context.clone();
         let every = Duration::from_millis(self.context.settings.recover_every_ms);
-        vec![Worker::every("payments.recover", every, move || {
+        vec![Worker::taking_over("payments.recover", every, move || {
             let context = context.clone();
             async move { app::recover::recover(&context).await.map_err(AnyError::from) }
         })]

@@ -55,6 +55,8 @@ pub struct Worker {
     pub name: &'static str,
     /// The pause between two runs.
     pub every: Duration,
+    /// Whether it goes on with what others left behind, whose clients may come back for it.
+    pub takes_over: bool,
     /// One run; it must be safe to run in several processes at once.
     pub run: Box<dyn Fn() -> BoxFuture<'static, Result<(), AnyError>> + Send + Sync>,
 }
@@ -68,8 +70,21 @@ impl Worker {
         Self {
             name,
             every,
+            takes_over: false,
             run: Box::new(move || -> BoxFuture<'static, Result<(), AnyError>> { Box::pin(run()) }),
         }
+    }
+
+    /// Work that goes on with what others left behind, and gives their clients the first turn.
+    pub fn taking_over<F>(
+        name: &'static str,
+        every: Duration,
+        run: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), AnyError>> + Send + 'static,
+    {
+        Self { takes_over: true, ..Self::every(name, every, run) }
     }
 }
 
