@@ -61,7 +61,7 @@ impl State {
     /// How long the connection may still go without a request.
     fn left(&self, bound: Duration) -> Duration {
         match self.under_way.get() {
-            0 => bound.saturating_sub(self.free_since.get().elapsed()),
+            0 => (self.free_since.get() + bound).saturating_duration_since(Instant::now()),
             _ => bound,
         }
     }
@@ -69,6 +69,18 @@ impl State {
 
 /// A request is under way.
 struct Occupied(Rc<State>);
+
+/// Who reads an answer more slowly than this is not waited for, bytes a second.
+const SLOWEST_READER: u64 = 4_096;
+
+impl Occupied {
+    /// It has been answered with so many bytes, which are yet to be read.
+    fn until_read(self, bytes: u64) {
+        let state = self.0.clone();
+        drop(self);
+        state.free_since.set(Instant::now() + Duration::from_secs(bytes / SLOWEST_READER));
+    }
+}
 
 impl Drop for Occupied {
     fn drop(&mut self) {
@@ -107,10 +119,16 @@ pub async fn occupied<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let occupied = request.conn_data::<Connection>().map(Connection::occupy);
     let response = next.call(request).await?.map_into_boxed_body();
-    // What has a length lies ready; what is made while it is sent is sent as fast as it is read.
+    // What has a length lies ready, and is given the time of a slow reader; what is made while it is sent is sent as fast as it is read.
     Ok(response.map_body(|_, body| match body.size() {
         BodySize::Stream => Streamed { body, _occupied: occupied }.boxed(),
-        _ => body,
+        BodySize::Sized(bytes) => {
+            if let Some(occupied) = occupied {
+                occupied.until_read(bytes);
+            }
+            body
+        }
+        BodySize::None => body,
     }))
 }
 
@@ -144,6 +162,8 @@ mod tests {
         let state = Rc::new(State { under_way: Cell::new(0), free_since: Cell::new(Instant::now()) });
         state.free_since.set(Instant::now().checked_sub(bound).unwrap());
         assert!(state.left(bound).is_zero());
+        Occupied(state.clone()).until_read(10 * SLOWEST_READER);
+        assert!(state.left(bound) > bound, "whoever reads slowly has ten seconds more");
         state.under_way.set(2);
         assert_eq!(state.left(bound), bound);
         drop(Occupied(state.clone()));

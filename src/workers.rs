@@ -41,6 +41,7 @@ pub(crate) async fn run_worker(worker: Worker, db: Option<Db>, stop: Cancellatio
         match std::panic::AssertUnwindSafe((worker.run)()).catch_unwind().await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
+                turn = Turn::after_clients(Instant::now());
                 tracing::warn!(worker = worker.name, cause = %chain(error.as_ref()), "a worker failed")
             }
             Err(_) => tracing::error!(worker = worker.name, "a worker panicked"),
@@ -51,18 +52,22 @@ pub(crate) async fn run_worker(worker: Worker, db: Option<Db>, stop: Cancellatio
 /// Whose turn it is: the clients', or that of whoever takes over.
 struct Turn {
     from: Instant,
+    /// A database that is slow again and again is not away but busy, and what was left behind must be finished all the same.
+    was_slow: bool,
 }
 
 impl Turn {
     fn after_clients(back_at: Instant) -> Self {
-        Self { from: back_at + CLIENTS_COME_BACK }
+        Self { from: back_at + CLIENTS_COME_BACK, was_slow: false }
     }
 
     /// Whether the clients have had theirs, from what the database answered when it was asked whether it is there.
     fn has_come(&mut self, is_there: bool, asked_at: Instant, answered_at: Instant) -> bool {
-        if !is_there || answered_at.duration_since(asked_at) > PROMPT {
+        let is_slow = answered_at.duration_since(asked_at) > PROMPT;
+        if !is_there || is_slow && !self.was_slow {
             *self = Self::after_clients(answered_at);
         }
+        self.was_slow = is_slow;
         answered_at >= self.from
     }
 }
@@ -87,5 +92,9 @@ mod tests {
         assert!(!turn.has_come(true, at, late), "it was away while it was asked");
         let at = late + CLIENTS_COME_BACK;
         assert!(turn.has_come(true, at, at + PROMPT / 2));
+        let slow = PROMPT * 2;
+        assert!(!turn.has_come(true, at, at + slow));
+        let at = at + CLIENTS_COME_BACK;
+        assert!(turn.has_come(true, at, at + slow), "a database that is always slow is busy");
     }
 }

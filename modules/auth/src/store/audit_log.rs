@@ -5,6 +5,7 @@ use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
 };
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect,
@@ -49,8 +50,13 @@ pub(crate) struct AuditFilter {
     pub(crate) to: Option<Timestamp>,
 }
 
+/// An event that is replayed when its inbox row is long gone finds its entry there.
 pub(crate) async fn append(conn: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
-    Entity::insert(row.into_active_model().reset_all()).exec_without_returning(conn).await.map(|_| ())
+    Entity::insert(row.into_active_model().reset_all())
+        .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
+        .exec_without_returning(conn)
+        .await
+        .map(|_| ())
 }
 
 /// A page, newest first.

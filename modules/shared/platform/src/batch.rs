@@ -74,6 +74,9 @@ impl Batch {
 
     /// Runs all of them. After an error the transaction is to be rolled back.
     pub async fn run(self, conn: &impl ConnectionTrait) -> Result<Done, DbErr> {
+        if self.statements.is_empty() {
+            return Ok(Done(Vec::new()));
+        }
         match conn.get_database_backend() {
             DbBackend::Postgres => self.run_at_once(conn).await,
             _ => self.run_in_turn(conn).await,
