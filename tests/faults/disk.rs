@@ -153,7 +153,8 @@ fn stop(shop: &Running) -> Result<(), String> {
 }
 
 fn full(shop: &Running) -> Result<(), String> {
-    let disk = Disk::under(shop, "mount -t tmpfs -o size=24m,mode=700 tmpfs \"$DATA\"")?;
+    // Eight databases, whose write-ahead logs grow to 4 MB each.
+    let disk = Disk::under(shop, "mount -t tmpfs -o size=48m,mode=700 tmpfs \"$DATA\"")?;
     let mut load = Load::start(&shop.address, "disk_full", CUSTOMERS)?;
     load.await_more(ENOUGH, WITHIN)?;
 
