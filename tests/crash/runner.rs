@@ -64,6 +64,18 @@ pub fn filter() -> Option<String> {
     variable("SOUK_CRASH_FILTER")
 }
 
+/// Which share of the steps is run, `1/3` to `3/3`; all of them if none is named.
+pub fn share() -> Option<(usize, usize)> {
+    let text = variable("SOUK_CRASH_SHARE")?;
+    let (share, of) = text.split_once('/')?;
+    Some((share.parse().ok()?, of.parse().ok()?))
+}
+
+/// Whether a step of a journey is in the share that is run.
+fn is_in_share(index: usize) -> bool {
+    share().is_none_or(|(share, of)| index % of.max(1) + 1 == share)
+}
+
 /// What a story has at hand.
 pub struct Stage<'a> {
     pub running: &'a Running,
@@ -108,7 +120,10 @@ impl Runner<'_> {
         let wanted = |hit: &&Hit| filter.as_ref().is_none_or(|part| hit.key.contains(part));
         let mut violations = Vec::new();
         let mut number = 0;
-        for hit in hits.iter().filter(wanted) {
+        for (index, hit) in hits.iter().filter(wanted).enumerate() {
+            if !is_in_share(index) {
+                continue;
+            }
             if !table.claim(self.topology, hit) && !is_exhaustive() {
                 continue;
             }
