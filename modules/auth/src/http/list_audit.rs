@@ -13,6 +13,9 @@ use crate::domain::audit::Action;
 use crate::http::TAG;
 use crate::store::audit_log::{self, AuditFilter};
 
+/// The longest target that an entry has, characters.
+const MAX_TARGET: usize = 200;
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -125,6 +128,9 @@ pub(crate) async fn list_audit(
         && from > to
     {
         return Err(Problem::new(codes::INVALID_QUERY, "`from` lies after `to`."));
+    }
+    if query.target.as_ref().is_some_and(|target| target.chars().count() > MAX_TARGET) {
+        return Err(Problem::new(codes::INVALID_QUERY, "A `target` has at most 200 characters."));
     }
     let action = query.action.as_deref().map(|name| Action::parse(name).ok_or_else(unknown_action));
     let filter = AuditFilter {

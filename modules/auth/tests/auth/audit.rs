@@ -119,7 +119,7 @@ testkit::on_every_database! {
         let distinct: std::collections::HashSet<String> = seen.iter().map(Value::to_string).collect();
         assert_eq!((seen.len(), distinct.len()), (4, 4));
 
-        for wrong in ["action=everything", "user_id=ada", "from=2026-02-01&to=2026-01-01", "who=ada", "limit=0", "cursor=x"] {
+        for wrong in ["action=everything", "user_id=ada", "from=2026-02-01&to=2026-01-01", "who=ada", "limit=0", "cursor=x", &format!("target={}", "x".repeat(201))] {
             list(&gate, &admin, wrong).await.expect_problem(400, "invalid_query");
         }
         list(&gate, &ada.user, "").await.expect_problem(403, "forbidden");
