@@ -173,8 +173,8 @@ pub async fn prepare_schemas(settings: &Settings, databases: &Databases) -> Resu
         let module = db.module();
         let failed = |source| StartError::Migration { module, source };
         if settings.database.auto_migrate {
-            migrations::up(module, db.writer()).await.map_err(failed)?;
-        } else if migrations::status(module, db.writer())
+            migrations::up(module, db.orm()).await.map_err(failed)?;
+        } else if migrations::status(module, db.orm())
             .await
             .map_err(failed)?
             .iter()

@@ -674,14 +674,14 @@ testkit::on_every_database! {
     async fn a_shop_on_an_old_schema_lives_but_is_not_ready(engine: Engine) {
         let shop = Shop::open(engine).await;
         let db = database(&shop, "notifications").await;
-        migrations::down("notifications", db.writer(), Some(1)).await.unwrap();
+        migrations::down("notifications", db.orm(), Some(1)).await.unwrap();
         shop.get("/livez").send().await.expect(200);
         for path in ["/readyz", "/health"] {
             let answer = shop.get(path).send().await.expect(503).json;
             assert_eq!(answer["status"], "unhealthy");
             assert!(answer["failed"].as_str().unwrap().contains("notifications"), "{answer}");
         }
-        migrations::up("notifications", db.writer()).await.unwrap();
+        migrations::up("notifications", db.orm()).await.unwrap();
         db.close().await.unwrap();
         shop.get("/readyz").send().await.expect(200);
     }

@@ -665,7 +665,7 @@ testkit::on_every_database! {
         assert!(unseen.unchecked.iter().all(|module| module.cause.contains("souk migrate up")), "{:?}", unseen.unchecked);
         for module in MODULE_NAMES {
             let db = open(&place, module).await;
-            migrations::up(module, db.writer()).await.unwrap();
+            migrations::up(module, db.orm()).await.unwrap();
             db.close().await.unwrap();
         }
         let db = Db::open_read_only("orders", &options(&place), System::real()).await.unwrap();

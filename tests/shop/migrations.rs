@@ -12,15 +12,15 @@ testkit::on_every_database! {
         let databases = Databases::open(&place.settings(), &System::real()).await.unwrap();
         for db in databases.iter() {
             let applied = || async {
-                let steps = migrations::status(db.module(), db.writer()).await.unwrap();
+                let steps = migrations::status(db.module(), db.orm()).await.unwrap();
                 (steps.len(), steps.iter().filter(|(_, applied)| *applied).count())
             };
-            migrations::up(db.module(), db.writer()).await.unwrap();
+            migrations::up(db.module(), db.orm()).await.unwrap();
             let (steps, done) = applied().await;
             assert!(steps > 1 && done == steps, "{}: {done} of {steps}", db.module());
-            migrations::down(db.module(), db.writer(), None).await.unwrap();
+            migrations::down(db.module(), db.orm(), None).await.unwrap();
             assert_eq!(applied().await, (steps, 0), "{}", db.module());
-            migrations::up(db.module(), db.writer()).await.unwrap();
+            migrations::up(db.module(), db.orm()).await.unwrap();
             assert_eq!(applied().await, (steps, steps), "{}", db.module());
             db.close().await.unwrap();
         }
@@ -34,8 +34,8 @@ testkit::on_every_database! {
         let start = || async {
             let databases = Databases::open(&settings, &System::real()).await.unwrap();
             for db in databases.iter() {
-                migrations::up(db.module(), db.writer()).await.unwrap();
-                let steps = migrations::status(db.module(), db.writer()).await.unwrap();
+                migrations::up(db.module(), db.orm()).await.unwrap();
+                let steps = migrations::status(db.module(), db.orm()).await.unwrap();
                 assert!(steps.iter().all(|(_, applied)| *applied), "{}: {steps:?}", db.module());
                 db.close().await.unwrap();
             }
@@ -47,7 +47,7 @@ testkit::on_every_database! {
         let bench = testkit::Bench::new(engine).await;
         let db = bench.open("orders").await;
         for _ in 0..2 {
-            let steps = migrations::status("orders", db.writer()).await.unwrap();
+            let steps = migrations::status("orders", db.orm()).await.unwrap();
             assert!(!steps.is_empty() && steps.iter().all(|(_, applied)| !applied), "{steps:?}");
             let table = sea_orm::ConnectionTrait::execute_unprepared(db.writer(), "SELECT * FROM seaql_migrations").await;
             assert!(table.is_err());

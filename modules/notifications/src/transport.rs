@@ -1,9 +1,9 @@
 //! How a mail leaves the shop.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use tokio::io::AsyncWriteExt;
 
 use crate::domain::mail::Mail;
 
@@ -28,12 +28,18 @@ impl FileTransport {
 impl Transport for FileTransport {
     /// The file appears whole or not at all: it is written under another name and renamed.
     async fn send(&self, mail: &Mail) -> std::io::Result<()> {
-        tokio::fs::create_dir_all(&self.folder).await?;
-        let unfinished = self.folder.join(format!("{}.part", mail.id));
-        let mut file = tokio::fs::File::create(&unfinished).await?;
-        file.write_all(mail.to_text().as_bytes()).await?;
-        // On the disk before the name is: a power failure must not leave an empty mail that counts as sent.
-        file.sync_all().await?;
-        tokio::fs::rename(&unfinished, self.folder.join(format!("{}.eml", mail.id))).await
+        let (folder, id, text) = (self.folder.clone(), mail.id.clone(), mail.to_text());
+        // One way to the threads that may block and back, not one for each call to the system.
+        tokio::task::spawn_blocking(move || write(&folder, &id, &text)).await?
     }
+}
+
+fn write(folder: &Path, id: &str, text: &str) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let unfinished = folder.join(format!("{id}.part"));
+    let mut file = std::fs::File::create(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    // On the disk before the name is: a power failure must not leave an empty mail that counts as sent.
+    file.sync_all()?;
+    std::fs::rename(&unfinished, folder.join(format!("{id}.eml")))
 }

@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::{
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, QueryFilter, QuerySelect, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QuerySelect, Set};
 use uuid::Uuid;
 
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -43,14 +43,14 @@ pub(crate) async fn of(conn: &impl ConnectionTrait, user_id: UserId) -> Result<O
 }
 
 /// Whether a version of the password is the current one. Until the transaction ends, it stays so.
-pub(crate) async fn hold(tx: &DatabaseTransaction, user_id: UserId, version: i64) -> Result<bool, DbErr> {
+pub(crate) async fn hold(tx: &impl ConnectionTrait, user_id: UserId, version: i64) -> Result<bool, DbErr> {
     let row = Entity::find_by_id(user_id.uuid()).lock_shared().one(tx).await?;
     Ok(row.is_some_and(|row| row.password_version == version))
 }
 
 /// The same for whoever is about to replace the password: two at once wait for each other.
 pub(crate) async fn hold_alone(
-    tx: &DatabaseTransaction,
+    tx: &impl ConnectionTrait,
     user_id: UserId,
     version: i64,
 ) -> Result<bool, DbErr> {

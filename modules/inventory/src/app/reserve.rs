@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contracts::inventory::{ReserveStock, Shortage};
 use kernel::Sku;
-use platform::batch::Batch;
+use platform::batch::{Batch, Ran};
 
 use crate::Context;
 use crate::app::announce_if_low;
@@ -13,15 +13,53 @@ use crate::domain::reservation::{self, State};
 use crate::error::InventoryError;
 use crate::store::{reservation_lines, reservations, stock};
 
+/// More SKUs than this are taken one by one: a statement for each number of them would be prepared and kept.
+const MOST_AT_ONCE: usize = 8;
+
 /// Idempotent by reservation id. A second call with it finds the id taken when it has waited for the first (PostgreSQL: for the stock's
 /// row, and on the unique index; SQLite: for the writer); then its own holding is rolled back, and it sees what became of the first.
 pub(crate) async fn reserve(context: &Context, request: ReserveStock) -> Result<(), InventoryError> {
-    let now = context.db.system().now();
-    let mut tx = context.db.begin().await?;
-    let id = request.reservation_id;
     let demand = demand::by_sku(&request.lines);
+    // Nearly always there is enough, of goods that do not run low by it, and nobody has come before.
+    if demand.len() > MOST_AT_ONCE || !hold_at_once(context, &request, &demand).await? {
+        hold_one_by_one(context, &request, &demand).await?;
+    }
+    tracing::info!(reservation.id = %request.reservation_id, order.id = %request.order_id, skus = demand.len(), "reserved stock");
+    Ok(())
+}
+
+/// One batch for all; false if it was refused, and nothing has happened.
+async fn hold_at_once(
+    context: &Context,
+    request: &ReserveStock,
+    demand: &BTreeMap<Sku, i64>,
+) -> Result<bool, InventoryError> {
+    let now = context.db.system().now();
+    let id = request.reservation_id;
+    let mut batch = Batch::default();
+    let mut earlier = None;
+    for (sku, pieces) in demand {
+        let place = stock::hold_in(&mut batch, sku, *pieces, now);
+        earlier = Some(earlier.map_or(place, |earlier| batch.after(place, earlier)));
+    }
+    reservations::claim_in(&mut batch, id, request.order_id, State::Held, now);
+    for (sku, pieces) in demand {
+        reservation_lines::insert_in(&mut batch, id, sku, *pieces);
+    }
+    Ok(matches!(context.db.commit(batch).await?, Ran::Done(_)))
+}
+
+/// One statement after the other: it says what falls short, and announces what runs low.
+async fn hold_one_by_one(
+    context: &Context,
+    request: &ReserveStock,
+    demand: &BTreeMap<Sku, i64>,
+) -> Result<(), InventoryError> {
+    let now = context.db.system().now();
+    let id = request.reservation_id;
+    let mut tx = context.db.begin().await?;
     let mut lines = Vec::with_capacity(demand.len());
-    for (sku, pieces) in &demand {
+    for (sku, pieces) in demand {
         let Some(row) = stock::hold(tx.conn(), sku, *pieces, now).await? else {
             // Dropping the transaction gives the lines before this one back.
             tx.rollback().await?;
@@ -29,7 +67,7 @@ pub(crate) async fn reserve(context: &Context, request: ReserveStock) -> Result<
             if let Some(known) = reservations::state(context.db.writer(), id).await? {
                 return outcome_of(known);
             }
-            return Err(InventoryError::Insufficient(shortages(context, &demand).await?));
+            return Err(InventoryError::Insufficient(shortages(context, demand).await?));
         };
         announce_if_low(&mut tx, row.available() + pieces, &row).await?;
         lines.push(reservation_lines::Model {
@@ -39,16 +77,15 @@ pub(crate) async fn reserve(context: &Context, request: ReserveStock) -> Result<
         });
     }
     let mut batch = Batch::default();
-    let claim = reservations::claim_in(&mut batch, id, request.order_id, State::Held, now);
+    reservations::claim_in(&mut batch, id, request.order_id, State::Held, now);
     reservation_lines::insert_all_in(&mut batch, lines);
-    if batch.run(tx.conn()).await?.of(claim) == 0 {
+    if matches!(tx.run(batch).await?, Ran::Refused(_)) {
         tx.rollback().await?;
         // Nobody deletes a reservation, so the one that was in the way is there.
         let known = reservations::state(context.db.writer(), id).await?;
         return known.map_or(Err(InventoryError::Released), outcome_of);
     }
     tx.commit().await?;
-    tracing::info!(reservation.id = %id, order.id = %request.order_id, skus = demand.len(), "reserved stock");
     Ok(())
 }
 

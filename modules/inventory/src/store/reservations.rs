@@ -1,13 +1,13 @@
 //! Stock held for orders.
 
 use kernel::{OrderId, ReservationId, Timestamp};
-use platform::batch::{Batch, Place};
+use platform::batch::Batch;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryTrait, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, Insert, QueryFilter, QueryTrait, Set};
 use uuid::Uuid;
 
 use crate::domain::reservation::State;
@@ -48,19 +48,23 @@ pub(crate) async fn claim(
     state: State,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
-    let mut batch = Batch::default();
-    let claim = claim_in(&mut batch, id, order_id, state, now);
-    Ok(batch.run(conn).await?.of(claim) > 0)
+    let claimed = claiming(id, order_id, state, now).exec_without_returning(conn).await?;
+    Ok(claimed > 0)
 }
 
-/// The same in a batch: it writes no row if the id is known.
+/// The same in a batch, which is refused if the id is known.
 pub(crate) fn claim_in(
     batch: &mut Batch,
     id: ReservationId,
     order_id: OrderId,
     state: State,
     now: Timestamp,
-) -> Place {
+) {
+    let place = batch.insert(claiming(id, order_id, state, now).into_query());
+    batch.must(place);
+}
+
+fn claiming(id: ReservationId, order_id: OrderId, state: State, now: Timestamp) -> Insert<ActiveModel> {
     let row = ActiveModel {
         id: Set(id.uuid()),
         order_id: Set(order_id.uuid()),
@@ -69,7 +73,7 @@ pub(crate) fn claim_in(
         ended_at_ms: Set((state != State::Held).then_some(now.ms())),
     };
     let unless_known = OnConflict::column(Column::Id).do_nothing().to_owned();
-    batch.insert(Entity::insert(row).into_query().on_conflict(unless_known).to_owned())
+    Entity::insert(row).on_conflict(unless_known)
 }
 
 /// Ends a held reservation. False if it is not held.

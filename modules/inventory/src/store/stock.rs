@@ -2,12 +2,15 @@
 
 use contracts::inventory::StockLevel;
 use kernel::{Cursor, CursorError, Limit, Page, Sku, Timestamp};
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set, UpdateMany,
+};
 use uuid::Uuid;
 
 use crate::domain::adjustment::MAX_ON_HAND;
@@ -78,8 +81,7 @@ pub(crate) async fn page(
     cursor: Option<&Cursor>,
 ) -> Result<Result<Page<Model>, CursorError>, DbErr> {
     let mut query = Entity::find().order_by_asc(Column::Sku).limit(limit.probe());
-    let is_low =
-        Expr::col(Column::OnHand).sub(Expr::col(Column::Reserved)).lte(Expr::col(Column::LowStockThreshold));
+    let is_low = available().lte(Expr::col(Column::LowStockThreshold));
     query = match only_low {
         Some(true) => query.filter(is_low),
         Some(false) => query.filter(is_low.not()),
@@ -124,16 +126,29 @@ pub(crate) async fn hold(
     pieces: i64,
     now: Timestamp,
 ) -> Result<Option<Model>, DbErr> {
-    let available = Expr::col(Column::OnHand).sub(Expr::col(Column::Reserved));
-    let changed = Entity::update_many()
+    Ok(holding(sku, pieces, now).exec_with_returning(conn).await?.into_iter().next())
+}
+
+/// The same in a batch, which is refused if they are not, and also if the SKU would run low: that is an event, and the event needs
+/// the row.
+pub(crate) fn hold_in(batch: &mut Batch, sku: &Sku, pieces: i64, now: Timestamp) -> Place {
+    let threshold = || Expr::col(Column::LowStockThreshold);
+    let stays = available().sub(pieces).gt(threshold()).or(available().lte(threshold()));
+    let place = batch.update(holding(sku, pieces, now).filter(stays).into_query());
+    batch.must(place)
+}
+
+fn holding(sku: &Sku, pieces: i64, now: Timestamp) -> UpdateMany<Entity> {
+    Entity::update_many()
         .col_expr(Column::Reserved, Expr::col(Column::Reserved).add(pieces))
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .col_expr(Column::UpdatedAtMs, Expr::value(now.ms()))
         .filter(Column::Sku.eq(sku.as_str()))
-        .filter(available.gte(pieces))
-        .exec_with_returning(conn)
-        .await?;
-    Ok(changed.into_iter().next())
+        .filter(available().gte(pieces))
+}
+
+fn available() -> Expr {
+    Expr::col(Column::OnHand).sub(Expr::col(Column::Reserved))
 }
 
 /// Gives held pieces back; with `take_out` they also leave the house. The new row.

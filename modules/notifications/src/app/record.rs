@@ -4,6 +4,7 @@
 use contracts::event::Envelope;
 use contracts::users::Profile;
 use kernel::UserId;
+use platform::batch::{Batch, Ran};
 use platform::bus::HandleError;
 use platform::inbox;
 use serde_json::{Value, json};
@@ -37,10 +38,13 @@ pub(crate) async fn record(
 ) -> Result<(), HandleError> {
     let system = context.db.system();
     let now = system.now();
-    let tx = context.db.begin().await?;
-    if !inbox::first_delivery(&tx, envelope, handler).await? {
-        return Ok(());
-    }
+    // Read before the transaction: an endpoint that comes or goes at this moment may hear of the event or not.
+    let endpoints = match &webhook {
+        Some(_) => webhooks::all(context.db.reader()).await?,
+        None => Vec::new(),
+    };
+    let mut batch = Batch::default();
+    inbox::first_delivery_in(&mut batch, envelope, handler, system);
     let queued = letter.map(|(profile, letter)| notifications::Model {
         id: system.id(),
         user_id: profile.id.uuid(),
@@ -57,11 +61,10 @@ pub(crate) async fn record(
         sent_at_ms: None,
     });
     if let Some(row) = queued {
-        notifications::insert(tx.conn(), row).await?;
+        notifications::insert_in(&mut batch, row);
     }
     if let Some(event) = webhook {
         let payload = json!({"event": event.name, "data": event.data, "timestamp": envelope.occurred_at});
-        let endpoints = webhooks::all(tx.conn()).await?;
         let rows = endpoints.iter().filter(|endpoint| endpoint.wants(event.name)).map(|endpoint| {
             deliveries::Model {
                 id: system.id(),
@@ -75,8 +78,10 @@ pub(crate) async fn record(
                 delivered_at_ms: None,
             }
         });
-        deliveries::insert_all(tx.conn(), rows.collect()).await?;
+        deliveries::insert_all_in(&mut batch, rows.collect());
     }
-    tx.commit().await?;
-    Ok(())
+    match context.db.commit(batch).await? {
+        // A refusal says that this handler dealt with the event before.
+        Ran::Done(_) | Ran::Refused(_) => Ok(()),
+    }
 }

@@ -1,5 +1,7 @@
 //! Sends what is queued.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,26 +17,28 @@ use crate::store::notifications;
 
 /// Then the message has failed.
 const MAX_ATTEMPTS: i64 = 10;
-/// Messages that are looked for at once.
+/// Messages that are taken at once.
 const BATCH: u64 = 64;
 /// Messages that are sent at the same time.
 const AT_ONCE: usize = 4;
+/// Messages whose sending is noted in one statement.
+const NOTED_AT_ONCE: usize = 16;
 /// Batches a run; what is left waits for the next run.
 const MOST_BATCHES: usize = 100;
 
 /// Sends what is due.
 pub(crate) async fn send_due(context: &Context) -> Result<(), DbErr> {
+    let db = &context.db;
     for _ in 0..MOST_BATCHES {
-        let due = notifications::due(context.db.reader(), context.db.system().now(), BATCH).await?;
-        let is_full = u64::try_from(due.len()).is_ok_and(|found| found == BATCH);
-        let failures = futures_util::stream::iter(due)
-            .map(|row| send(context, row))
-            .buffer_unordered(AT_ONCE)
-            .filter_map(async |sent| sent.err());
-        // What is being sent is sent, whatever becomes of another one.
-        if let Some(failure) = failures.collect::<Vec<_>>().await.pop() {
-            return Err(failure);
+        // A look without a lock first: an idle sender must not take SQLite's writer.
+        let due = notifications::due(db.reader(), db.system().now(), BATCH).await?;
+        if due.is_empty() {
+            break;
         }
+        let is_full = u64::try_from(due.len()).is_ok_and(|found| found == BATCH);
+        let now = db.system().now();
+        let claimed = notifications::claim(db.writer(), due.iter().map(|row| row.id), now, now.plus(LEASE)).await?;
+        send_all(context, claimed).await?;
         if !is_full {
             break;
         }
@@ -42,45 +46,82 @@ pub(crate) async fn send_due(context: &Context) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Sends one message, unless another sender has it. If the power fails after the transport took it and before that is
-/// noted, the lease runs out and it is sent again under the same id.
-async fn send(context: &Context, row: notifications::Model) -> Result<(), DbErr> {
-    let (system, db) = (context.db.system(), &context.db);
-    if !notifications::claim(db.writer(), &row, system.now().plus(LEASE)).await? {
-        return Ok(());
-    }
+/// Sends messages that were taken, and keeps the lease of those that wait for their turn. If the power fails after the transport took one
+/// and before that is noted, the lease runs out and it is sent again under the same id.
+async fn send_all(context: &Context, claimed: Vec<notifications::Model>) -> Result<(), DbErr> {
+    let db = &context.db;
+    let unsent = Mutex::new(claimed.iter().map(|row| row.id).collect::<BTreeSet<Uuid>>());
+    let unsent = &unsent;
+    let sending = async {
+        let mut posted = futures_util::stream::iter(claimed)
+            .map(|row| async move { (post(context, &row).await, row) })
+            .buffer_unordered(AT_ONCE)
+            .ready_chunks(NOTED_AT_ONCE);
+        let mut failure = None;
+        while let Some(some) = posted.next().await {
+            lock(unsent).retain(|id| !some.iter().any(|(_, row)| row.id == *id));
+            // What was taken is sent, whatever becomes of another one.
+            if let Err(error) = note(context, some).await {
+                failure = Some(error);
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    };
+    let renew = || {
+        let ids = lock(unsent).clone();
+        async move { notifications::renew(db.writer(), ids, db.system().now().plus(LEASE)).await }
+    };
+    lease::keep(renew, sending).await
+}
+
+async fn post(context: &Context, row: &notifications::Model) -> Result<(), std::io::Error> {
     let mail = Mail {
         id: row.id.to_string(),
         from: context.settings.from.clone(),
-        to: row.recipient,
-        subject: row.subject,
-        body: row.body,
+        to: row.recipient.clone(),
+        subject: row.subject.clone(),
+        body: row.body.clone(),
         date: Timestamp::from_ms(row.created_at_ms),
     };
-    let attempt = row.attempts + 1;
-    let renew = || notifications::renew(db.writer(), row.id, attempt, system.now().plus(LEASE));
-    match lease::keep(renew, context.transport.send(&mail)).await {
-        Ok(()) => {
-            tracing::info!(notification.id = %row.id, template = %row.template, "sent a notification");
-            notifications::mark_sent(db.writer(), row.id, system.now()).await?;
-            forget_secret(context, &row.template, row.id).await
-        }
-        Err(error) => {
-            let attempts = row.attempts + 1;
-            tracing::warn!(notification.id = %row.id, attempts, cause = %error, "a notification was not sent");
-            let next = (attempts < MAX_ATTEMPTS).then(|| system.now().plus(back_off(attempts)));
-            notifications::mark_failure(db.writer(), row.id, error.to_string(), next).await?;
-            if next.is_none() { forget_secret(context, &row.template, row.id).await } else { Ok(()) }
-        }
-    }
+    context.transport.send(&mail).await
 }
 
-/// Deletes the text of a letter with a token, which is of no more use here.
-async fn forget_secret(context: &Context, template: &str, id: Uuid) -> Result<(), DbErr> {
-    if SECRET_TEMPLATES.contains(&template) {
-        notifications::withhold_body(context.db.writer(), id).await?;
+/// Notes what became of some messages.
+async fn note(
+    context: &Context,
+    posted: Vec<(Result<(), std::io::Error>, notifications::Model)>,
+) -> Result<(), DbErr> {
+    let (system, db) = (context.db.system(), &context.db);
+    let (mut sent, mut secrets) = (Vec::new(), Vec::new());
+    for (outcome, row) in posted {
+        let is_secret = SECRET_TEMPLATES.contains(&row.template.as_str());
+        match outcome {
+            Ok(()) => {
+                tracing::info!(notification.id = %row.id, template = %row.template, "sent a notification");
+                sent.push(row.id);
+                secrets.extend(is_secret.then_some(row.id));
+            }
+            Err(error) => {
+                let attempts = row.attempts;
+                tracing::warn!(notification.id = %row.id, attempts, cause = %error, "a notification was not sent");
+                let next = (attempts < MAX_ATTEMPTS).then(|| system.now().plus(back_off(attempts)));
+                notifications::mark_failure(db.writer(), row.id, error.to_string(), next).await?;
+                secrets.extend((is_secret && next.is_none()).then_some(row.id));
+            }
+        }
+    }
+    if !sent.is_empty() {
+        notifications::mark_sent(db.writer(), sent, system.now()).await?;
+    }
+    // Deletes the text of letters with a token, which is of no more use here.
+    for id in secrets {
+        notifications::withhold_body(db.writer(), id).await?;
     }
     Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// 1 s, doubled with each failure, an hour at most.

@@ -1,6 +1,7 @@
 //! Messages to users.
 
 use kernel::{Cursor, CursorError, Limit, Page, Timestamp, UserId};
+use platform::batch::Batch;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -8,7 +9,7 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect,
+    QuerySelect, QueryTrait,
 };
 use uuid::Uuid;
 
@@ -41,8 +42,8 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
-    Entity::insert(row.into_active_model().reset_all()).exec_without_returning(conn).await.map(|_| ())
+pub(crate) fn insert_in(batch: &mut Batch, row: Model) {
+    batch.insert(Entity::insert(row.into_active_model().reset_all()).into_query());
 }
 
 /// A page of one user's notifications, newest first.
@@ -81,45 +82,48 @@ pub(crate) async fn due(
         .await
 }
 
-/// Takes one until `lease_until`, for one sender. False if another was faster.
+/// Takes those of some that are still due until `lease_until`, for one sender, with this attempt counted. Others may have been faster.
 pub(crate) async fn claim(
     conn: &impl ConnectionTrait,
-    row: &Model,
+    ids: impl IntoIterator<Item = Uuid>,
+    now: Timestamp,
     lease_until: Timestamp,
-) -> Result<bool, DbErr> {
-    let claimed = Entity::update_many()
+) -> Result<Vec<Model>, DbErr> {
+    Entity::update_many()
         .col_expr(Column::NextAttemptAtMs, Expr::value(lease_until.ms()))
         .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
-        .filter(Column::Id.eq(row.id))
+        .filter(Column::Id.is_in(ids))
         .filter(Column::Status.eq(QUEUED))
-        .filter(Column::NextAttemptAtMs.eq(row.next_attempt_at_ms))
-        .exec(conn)
-        .await?;
-    Ok(claimed.rows_affected == 1)
+        .filter(Column::NextAttemptAtMs.lte(now.ms()))
+        .exec_with_returning(conn)
+        .await
 }
 
-/// Keeps one that was taken for this attempt. Nothing happens if it was sent, or somebody has taken it since.
+/// Keeps those that were taken. Nothing happens to one that was sent, or that waits for longer by somebody else's decision.
 pub(crate) async fn renew(
     conn: &impl ConnectionTrait,
-    id: Uuid,
-    attempt: i64,
+    ids: impl IntoIterator<Item = Uuid>,
     lease_until: Timestamp,
 ) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::NextAttemptAtMs, Expr::value(lease_until.ms()))
-        .filter(Column::Id.eq(id))
+        .filter(Column::Id.is_in(ids))
         .filter(Column::Status.eq(QUEUED))
-        .filter(Column::Attempts.eq(attempt))
+        .filter(Column::NextAttemptAtMs.lt(lease_until.ms()))
         .exec(conn)
         .await
         .map(|_| ())
 }
 
-pub(crate) async fn mark_sent(conn: &impl ConnectionTrait, id: Uuid, at: Timestamp) -> Result<(), DbErr> {
+pub(crate) async fn mark_sent(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = Uuid>,
+    at: Timestamp,
+) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::Status, Expr::value(SENT))
         .col_expr(Column::SentAtMs, Expr::value(Some(at.ms())))
-        .filter(Column::Id.eq(id))
+        .filter(Column::Id.is_in(ids))
         .filter(Column::Status.eq(QUEUED))
         .exec(conn)
         .await

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use contracts::orders::OrderStatus;
 use kernel::{Money, Sku, Timestamp};
-use sea_orm::{
-    AccessMode, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use platform::connection::Transaction;
+use sea_orm::DbErr;
 
 use crate::Context;
 use crate::store::analytics::{self, Span};
@@ -73,7 +71,7 @@ pub(crate) async fn analyse(
         to: to.unwrap_or(Timestamp::from_ms(i64::MAX)),
         currency,
     };
-    let snapshot = snapshot(context).await?;
+    let snapshot = context.db.snapshot().await?;
     let statuses = analytics::by_status(&snapshot, span).await?;
     let products = analytics::top_products(&snapshot, span).await?;
     let series = series(&snapshot, span, group_by).await?;
@@ -111,23 +109,7 @@ pub(crate) async fn analyse(
     })
 }
 
-/// A reading transaction, so that the parts of one answer agree.
-async fn snapshot(context: &Context) -> Result<DatabaseTransaction, DbErr> {
-    let options = match context.db.backend() {
-        DbBackend::Sqlite => TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
-            ..TransactionOptions::default()
-        },
-        _ => TransactionOptions {
-            isolation_level: Some(IsolationLevel::RepeatableRead),
-            access_mode: Some(AccessMode::ReadOnly),
-            ..TransactionOptions::default()
-        },
-    };
-    context.db.reader().begin_with_options(options).await
-}
-
-async fn series(snapshot: &DatabaseTransaction, span: Span, group_by: GroupBy) -> Result<Vec<Point>, DbErr> {
+async fn series(snapshot: &Transaction, span: Span, group_by: GroupBy) -> Result<Vec<Point>, DbErr> {
     let point = |key, orders, minor| Point { key, orders, revenue: Money::new(minor, span.currency) };
     if group_by == GroupBy::Country {
         let rows = analytics::by_country(snapshot, span).await?.into_iter();

@@ -26,7 +26,7 @@ use contracts::orders::{
 };
 use contracts::port::PortError;
 use kernel::{CartId, OrderId, Quantity, ReservationId, UserId};
-use platform::batch::Batch;
+use platform::batch::{Batch, Ran};
 use platform::idempotency::{self, Begin, IdempotencyError, KeyedRequest, Ticket};
 use platform::problem::chain;
 use sea_orm::DbErr;
@@ -275,24 +275,23 @@ async fn write_order(
     let row = order_row(context, request, ticket, &priced)?;
     let line_rows = line_rows(&row, priced);
     let order = row.order(&line_rows)?;
-    let mut tx = context.db.begin().await?;
-    if !orders::insert(tx.conn(), row).await? {
-        // Another request has turned the cart into an order since the look.
-        tx.rollback().await?;
-        return Err(PlaceRefusal::CartAlreadyOrdered.into());
-    }
     let created = Entry {
         actor_id: Some(request.customer),
         data: Some(serde_json::json!({"number": order.number, "total": order.total})),
         ..Entry::new(order.id, "created", order.created_at)
     };
     let mut batch = Batch::default();
+    let place = orders::insert_in(&mut batch, row);
     lines::insert_all_in(&mut batch, line_rows);
     timeline::append_in(&mut batch, created);
-    let completion = ticket.complete_in(&mut batch, &Outcome::Placed(order.clone()))?;
-    let created = OrderCreated { order: order.clone(), cart_id: request.cart_id };
-    completion.check(&tx.run_and_emit(batch, &created).await?)?;
-    tx.commit().await?;
+    ticket.complete_in(&mut batch, &Outcome::Placed(order.clone()))?;
+    batch.emit(context.db.system(), &OrderCreated { order: order.clone(), cart_id: request.cart_id })?;
+    match context.db.commit(batch).await? {
+        Ran::Done(_) => {}
+        // Another request has turned the cart into an order since the look.
+        Ran::Refused(refused) if refused == place => return Err(PlaceRefusal::CartAlreadyOrdered.into()),
+        Ran::Refused(_) => return Err(IdempotencyError::TakenOver.into()),
+    }
     tracing::info!(order.id = %order.id, order.number = %order.number, lines = order.items.len(), "placed order");
     Ok(order)
 }

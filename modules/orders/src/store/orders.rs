@@ -6,6 +6,7 @@ use kernel::{
     CartId, Currency, Cursor, CursorError, Limit, Money, OrderId, Page, PaymentId, ReservationId, Timestamp,
     UserId,
 };
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
@@ -13,7 +14,7 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, Select,
+    QueryOrder, QuerySelect, QueryTrait, Select,
 };
 use uuid::Uuid;
 
@@ -237,14 +238,13 @@ pub(crate) async fn after(
     query.all(conn).await
 }
 
-/// Writes a new order. False if its cart has become another order: then nothing is written. Two at once are decided
-/// by the unique constraint, and the second waits for what becomes of the first.
-pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
-    let inserted = Entity::insert(row.into_active_model().reset_all())
-        .on_conflict(OnConflict::column(Column::CartId).do_nothing().to_owned())
-        .exec_without_returning(conn)
-        .await?;
-    Ok(inserted > 0)
+/// Writes a new order in a batch, which is refused if its cart has become another order. Two at once are decided by the unique
+/// constraint, and the second waits for what becomes of the first.
+pub(crate) fn insert_in(batch: &mut Batch, row: Model) -> Place {
+    let unless_ordered = OnConflict::column(Column::CartId).do_nothing().to_owned();
+    let insertion = Entity::insert(row.into_active_model().reset_all()).on_conflict(unless_ordered);
+    let place = batch.insert(insertion.into_query());
+    batch.must(place)
 }
 
 /// Writes imported orders; returns how many of their numbers were free.

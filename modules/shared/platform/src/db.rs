@@ -10,15 +10,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use contracts::event::Event;
-use sea_orm::sqlx::Connection;
+use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement,
 };
 use tokio::sync::Notify;
 
-use crate::batch::{Batch, Done};
+use crate::batch::{Batch, Done, Ran};
+use crate::connection::{Connection, Transaction, Way};
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Point};
 use crate::outbox;
@@ -113,8 +113,10 @@ impl DbOptions {
 #[derive(Clone)]
 pub struct Db {
     module: &'static str,
-    reader: DatabaseConnection,
-    writer: DatabaseConnection,
+    reader: Connection,
+    writer: Connection,
+    /// sea-orm's own way to the database, which its migrations want.
+    orm: DatabaseConnection,
     system: System,
     signals: Arc<Signals>,
     /// Whether nothing can be written through it.
@@ -133,21 +135,23 @@ struct Signals {
 impl Db {
     /// Opens a module's database; creates the file or schema if there is none. Migrations are a separate step.
     pub async fn open(module: &'static str, options: &DbOptions, system: System) -> Result<Self, DbErr> {
-        let (reader, writer) = match &options.location {
+        let (reader, writer, orm) = match &options.location {
             Location::Sqlite { folder } => {
                 create_private_folder(folder)?;
                 let path = folder.join(format!("{module}.sqlite"));
                 // The writer comes first: it creates the file.
                 let writer = connect_sqlite(sqlite_options(&path, options, 1), options).await?;
                 let readers = sqlite_options(&path, options, options.max_connections);
-                (connect_sqlite(readers, options).await?, writer)
+                let reader = connect_sqlite(readers, options).await?;
+                (Connection(Way::Sqlite(reader)), Connection(Way::Sqlite(writer.clone())), writer)
             }
             Location::Postgres { url } => {
-                let pool = postgres::open(module, url, options).await?;
-                (pool.clone(), pool)
+                let (pool, orm) = postgres::open(module, url, options, &system).await?;
+                let pool = Connection(Way::Postgres(pool));
+                (pool.clone(), pool, orm)
             }
         };
-        Ok(Self { module, reader, writer, system, signals: Arc::default(), read_only: false })
+        Ok(Self { module, reader, writer, orm, system, signals: Arc::default(), read_only: false })
     }
 
     /// Opens a module's database so that nothing can be written through it: SQLite by the mode of its connections,
@@ -157,17 +161,22 @@ impl Db {
         options: &DbOptions,
         system: System,
     ) -> Result<Self, DbErr> {
-        let pool = match &options.location {
+        let (reader, orm) = match &options.location {
             Location::Sqlite { folder } => {
                 let path = folder.join(format!("{module}.sqlite"));
-                connect_sqlite(sqlite_reading(&path, options), options).await?
+                let pool = connect_sqlite(sqlite_reading(&path, options), options).await?;
+                (Connection(Way::Sqlite(pool.clone())), pool)
             }
-            Location::Postgres { url } => postgres::open_read_only(module, url, options).await?,
+            Location::Postgres { url } => {
+                let (pool, orm) = postgres::open_read_only(module, url, options, &system).await?;
+                (Connection(Way::Postgres(pool)), orm)
+            }
         };
         Ok(Self {
             module,
-            reader: pool.clone(),
-            writer: pool,
+            writer: reader.clone(),
+            reader,
+            orm,
             system,
             signals: Arc::default(),
             read_only: true,
@@ -185,13 +194,18 @@ impl Db {
     }
 
     /// For queries outside a transaction.
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Connection {
         &self.reader
     }
 
-    /// For migrations, and for single statements that write.
+    /// For migrations.
+    pub fn orm(&self) -> &DatabaseConnection {
+        &self.orm
+    }
+
+    /// For single statements that write.
     #[cfg_attr(feature = "failpoints", track_caller)]
-    pub fn writer(&self) -> &DatabaseConnection {
+    pub fn writer(&self) -> &Connection {
         #[cfg(feature = "failpoints")]
         {
             let caller = std::panic::Location::caller();
@@ -210,12 +224,51 @@ impl Db {
         if self.read_only {
             return Err(DbErr::Custom(format!("the database of {} is open for reading only", self.module)));
         }
-        // PostgreSQL is told nothing more: each option is a round trip of its own. A server that only reads refuses the first write.
-        let sqlite_transaction_mode =
-            (self.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-        let inner = self.writer.begin_with_options(options).await?;
+        let inner = self.writer.begin().await?;
         Ok(Tx { inner, db: self.clone(), emitted: Vec::new() })
+    }
+
+    /// A batch as a transaction of its own: begun, run and committed, unless it was refused. On PostgreSQL that is one round trip.
+    #[cfg(not(feature = "failpoints"))]
+    pub async fn commit(&self, batch: Batch) -> Result<Ran<Committed>, DbErr> {
+        self.run_and_commit(batch).await
+    }
+
+    /// A batch as a transaction of its own. Not an `async fn`: only so it hears which use case commits.
+    #[cfg(feature = "failpoints")]
+    #[track_caller]
+    pub fn commit(&self, batch: Batch) -> impl Future<Output = Result<Ran<Committed>, DbErr>> + Send + use<'_> {
+        let place = failpoint::place(self.module, std::panic::Location::caller());
+        Box::pin(async move {
+            failpoint::hit(Point::CommitBefore, || place.clone()).await;
+            let committed = self.run_and_commit(batch).await?;
+            failpoint::hit(Point::CommitAfter, || place).await;
+            Ok(committed)
+        })
+    }
+
+    async fn run_and_commit(&self, batch: Batch) -> Result<Ran<Committed>, DbErr> {
+        if self.backend() == DbBackend::Postgres {
+            // Before it commits: from then on an event may be handled at any moment.
+            let expected = self.signals.handled.get().map(|handled| handled.expect(batch.announced()));
+            return Ok(match batch.run(&self.writer).await? {
+                Ran::Refused(place) => Ran::Refused(place),
+                Ran::Done(done) => Ran::Done(Committed::woken(self.clone(), done.stored, expected)),
+            });
+        }
+        let mut tx = self.begin().await?;
+        match tx.run(batch).await? {
+            Ran::Refused(place) => {
+                tx.rollback().await?;
+                Ok(Ran::Refused(place))
+            }
+            Ran::Done(_) => tx.commit_and_wake().await.map(Ran::Done),
+        }
+    }
+
+    /// Begins a transaction that only reads and sees the data of one moment, so that the parts of an answer agree.
+    pub async fn snapshot(&self) -> Result<Transaction, DbErr> {
+        self.reader.begin_snapshot().await
     }
 
     /// Whether the database answers.
@@ -262,14 +315,15 @@ impl Db {
 
     /// Closes every connection; SQLite then folds its write-ahead log into the file.
     pub async fn close(&self) -> Result<(), DbErr> {
-        self.reader.clone().close().await?;
-        self.writer.clone().close().await
+        self.reader.close().await?;
+        self.writer.close().await?;
+        self.orm.close_by_ref().await
     }
 }
 
 /// A writing transaction of one module. Events emitted in it are published if and only if it commits.
 pub struct Tx {
-    inner: DatabaseTransaction,
+    inner: Transaction,
     db: Db,
     emitted: Vec<outbox::Stored>,
 }
@@ -281,7 +335,7 @@ impl Tx {
     }
 
     /// The connection for queries.
-    pub fn conn(&self) -> &DatabaseTransaction {
+    pub fn conn(&self) -> &Transaction {
         &self.inner
     }
 
@@ -295,13 +349,16 @@ impl Tx {
         Ok(())
     }
 
-    /// Runs a batch together with what puts an event into the outbox, in one round trip where that is possible.
-    pub async fn run_and_emit<E: Event>(&mut self, mut batch: Batch, event: &E) -> Result<Done, DbErr> {
-        let (event_id, insertion) = outbox::insertion(&self.db.system, event)?;
-        let place = batch.insert_returning(insertion, outbox::SEQ);
-        let done = batch.run(&self.inner).await?;
-        self.emitted.push(outbox::Stored { seq: done.of(place), event_id, event_type: E::TYPE });
-        Ok(done)
+    /// Runs a batch, in one round trip where that is possible. After a refusal the transaction must be rolled back.
+    pub async fn run(&mut self, batch: Batch) -> Result<Ran<Done>, DbErr> {
+        let ran = batch.run(&self.inner).await?;
+        Ok(match ran {
+            Ran::Done(mut done) => {
+                self.emitted.append(&mut done.stored);
+                Ran::Done(done)
+            }
+            refused @ Ran::Refused(_) => refused,
+        })
     }
 
     /// Commits and wakes the relay.
@@ -326,12 +383,10 @@ impl Tx {
 
     async fn commit_and_wake(self) -> Result<Committed, DbErr> {
         // Before the commit: from then on an event may be handled at any moment.
-        let expected = self.db.signals.handled.get().map(|handled| handled.expect(&self.emitted));
+        let announced = self.emitted.iter().map(|event| (event.event_id, event.event_type));
+        let expected = self.db.signals.handled.get().map(|handled| handled.expect(announced));
         self.inner.commit().await?;
-        if !self.emitted.is_empty() {
-            self.db.signals.emitted.notify_one();
-        }
-        Ok(Committed { db: self.db, emitted: self.emitted, expected })
+        Ok(Committed::woken(self.db, self.emitted, expected))
     }
 
     /// Undoes everything. Dropping does too, but later.
@@ -349,6 +404,14 @@ pub struct Committed {
 }
 
 impl Committed {
+    /// Wakes the relay.
+    fn woken(db: Db, emitted: Vec<outbox::Stored>, expected: Option<Expected>) -> Self {
+        if !emitted.is_empty() {
+            db.signals.emitted.notify_one();
+        }
+        Self { db, emitted, expected }
+    }
+
     /// Waits until the events of this transaction were handled, here or in other processes, at most for `bound`.
     ///
     /// A courtesy, never a guarantee: a client that pays and then reads its order at once sees it confirmed in most

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Done, Place};
+use crate::batch::{Batch, Place, Ran};
 use crate::db::{Db, Tx};
 use crate::lease::{self, LEASE};
 use crate::problem::{Problem, codes};
@@ -251,18 +251,21 @@ impl Ticket {
     /// Stores the outcome in the transaction of the work. An error means that the transaction must not commit.
     pub async fn complete(&self, tx: &Tx, outcome: &impl Serialize) -> Result<(), IdempotencyError> {
         let mut batch = Batch::default();
-        let completion = self.complete_in(&mut batch, outcome)?;
-        completion.check(&batch.run(tx.conn()).await?)
+        self.complete_in(&mut batch, outcome)?;
+        match batch.run(tx.conn()).await? {
+            Ran::Done(_) => Ok(()),
+            Ran::Refused(_) => Err(IdempotencyError::TakenOver),
+        }
     }
 
-    /// The same in a batch. What it gives must be asked when the batch has run.
+    /// The same in a batch, which is refused at this place if somebody has taken the key over.
     pub fn complete_in(
         &self,
         batch: &mut Batch,
         outcome: &impl Serialize,
-    ) -> Result<Completion, IdempotencyError> {
+    ) -> Result<Option<Place>, IdempotencyError> {
         let Some(request) = &self.request else {
-            return Ok(Completion(None));
+            return Ok(None);
         };
         let outcome = serde_json::to_value(outcome)?;
         let update = Entity::update_many()
@@ -271,7 +274,8 @@ impl Ticket {
             .filter(in_scope(request))
             .filter(Column::State.eq("open"))
             .filter(Column::ResourceId.eq(self.resource_id));
-        Ok(Completion(Some(batch.update(update.into_query()))))
+        let place = batch.update(update.into_query());
+        Ok(Some(batch.must(place)))
     }
 
     /// Forgets the key, so that the request may come again: for refusals of validation and for work that was undone.
@@ -280,20 +284,6 @@ impl Ticket {
         match &self.request {
             Some(_) => withdraw(db, self.resource_id).await,
             None => Ok(true),
-        }
-    }
-}
-
-/// The statement that stores an outcome, in a batch.
-#[must_use = "whether the outcome was stored decides whether the transaction may commit"]
-pub struct Completion(Option<Place>);
-
-impl Completion {
-    /// An error means that the transaction must not commit.
-    pub fn check(self, done: &Done) -> Result<(), IdempotencyError> {
-        match self.0 {
-            Some(place) if done.of(place) != 1 => Err(IdempotencyError::TakenOver),
-            _ => Ok(()),
         }
     }
 }

@@ -7,10 +7,12 @@ use sea_orm::entity::prelude::{
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ColumnTrait, DbErr, Insert, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set};
 use uuid::Uuid;
 
+use crate::batch::{Batch, Place};
 use crate::db::{Db, Tx};
+use crate::system::System;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "inbox")]
@@ -27,18 +29,30 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Records that this handler deals with this event in this transaction. False if it did so before: then the handler must do nothing.
-pub async fn first_delivery(tx: &Tx, envelope: &Envelope, handler: &str) -> Result<bool, DbErr> {
-    let row = ActiveModel {
+fn row(envelope: &Envelope, handler: &str, system: &System) -> ActiveModel {
+    ActiveModel {
         event_id: Set(envelope.id.uuid()),
         handler: Set(handler.to_owned()),
-        handled_at_ms: Set(tx.system().now().ms()),
-    };
-    let inserted = Entity::insert(row)
-        .on_conflict(OnConflict::columns([Column::EventId, Column::Handler]).do_nothing().to_owned())
-        .exec_without_returning(tx.conn())
-        .await?;
+        handled_at_ms: Set(system.now().ms()),
+    }
+}
+
+fn unless_known(row: ActiveModel) -> Insert<ActiveModel> {
+    let known = OnConflict::columns([Column::EventId, Column::Handler]).do_nothing().to_owned();
+    Entity::insert(row).on_conflict(known)
+}
+
+/// Records that this handler deals with this event in this transaction. False if it did so before: then the handler must do nothing.
+pub async fn first_delivery(tx: &Tx, envelope: &Envelope, handler: &str) -> Result<bool, DbErr> {
+    let inserted =
+        unless_known(row(envelope, handler, tx.system())).exec_without_returning(tx.conn()).await?;
     Ok(inserted > 0)
+}
+
+/// The same in a batch, which is refused if the handler dealt with the event before.
+pub fn first_delivery_in(batch: &mut Batch, envelope: &Envelope, handler: &str, system: &System) -> Place {
+    let place = batch.insert(unless_known(row(envelope, handler, system)).into_query());
+    batch.must(place)
 }
 
 /// Deletes rows handled before an instant, the oldest first and about 2,000 a call.

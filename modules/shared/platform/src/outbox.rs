@@ -59,6 +59,7 @@ impl From<Model> for Envelope {
 }
 
 /// An event that was written.
+#[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) seq: i64,
     pub(crate) event_id: Uuid,
@@ -75,7 +76,7 @@ pub(crate) async fn store<E: Event>(
     row.insert(conn).await.map(|row| Stored { seq: row.seq, event_id, event_type: E::TYPE })
 }
 
-/// The statement that writes an event, for a batch: it gives the row's [`SEQ`]. And the event's id.
+/// The event's id, and the statement that writes it, which gives the row's [`SEQ`].
 pub(crate) fn insertion<E: Event>(system: &System, event: &E) -> Result<(Uuid, InsertStatement), DbErr> {
     let (event_id, row) = row(system, event)?;
     Ok((event_id, Entity::insert(row).into_query()))

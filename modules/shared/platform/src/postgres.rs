@@ -10,12 +10,18 @@
 //! Processes may open a new database at once, and roles belong to the whole server, where other databases' shops use
 //! them too. So nothing is locked: the state is read, one missing step is taken, and who was overtaken reads again.
 
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement,
-};
+use std::str::FromStr;
+use std::time::Duration;
 
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::ConnectOptions;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
+
+use crate::connection::{Connection, Way};
 use crate::db::DbOptions;
+use crate::postgres_pool::PostgresPool;
 use crate::problem::chain;
+use crate::system::System;
 
 /// A step fails when another process takes it at the same moment; each failure means that the other got on.
 const ATTEMPTS: usize = 50;
@@ -30,24 +36,27 @@ fn role_of(module: &str) -> String {
     format!("souk_{module}")
 }
 
+/// Both ways to a module's schema: its pool, and sea-orm's, which opens a connection when migrations want one.
+type Ways = (PostgresPool, DatabaseConnection);
+
 /// Opens the pool of a module, as its role if that can be.
 pub(crate) async fn open(
     module: &'static str,
     url: &str,
     options: &DbOptions,
-) -> Result<DatabaseConnection, DbErr> {
+    system: &System,
+) -> Result<Ways, DbErr> {
     let role = role_of(module);
-    let as_role = match connect(module, url, options, Some(&role)).await {
-        Ok(pool) if Standing::read(&pool, module).await?.missing().is_none() => return Ok(pool),
-        Ok(pool) => Some(pool),
-        Err(error) if role_was_refused(&error) => None,
+    let as_role = ways(module, url, options, Some(&role), &[], system)?;
+    let standing = Standing::read(&connection(&as_role), module).await;
+    match standing {
+        Ok(standing) if standing.missing().is_none() => return Ok(as_role),
+        Ok(_) => {}
+        Err(error) if role_was_refused(&error) => {}
         Err(error) => return Err(error),
-    };
-    match prepare(module, url, options).await? {
-        Prepared::ForRole => match as_role {
-            Some(pool) => Ok(pool),
-            None => connect(module, url, options, Some(&role)).await,
-        },
+    }
+    match prepare(module, url, options, system).await? {
+        Prepared::ForRole => Ok(as_role),
         Prepared::ForLogin { cause, remedy } => {
             tracing::warn!(
                 module,
@@ -56,10 +65,8 @@ pub(crate) async fn open(
                 "the login of the database's address is used as it is, not as the module's role: \
                  nothing but the program keeps this module out of the other schemas"
             );
-            if let Some(pool) = as_role {
-                pool.close().await?;
-            }
-            connect(module, url, options, None).await
+            as_role.0.close().await;
+            ways(module, url, options, None, &[], system)
         }
     }
 }
@@ -70,12 +77,19 @@ pub(crate) async fn open_read_only(
     module: &'static str,
     url: &str,
     options: &DbOptions,
-) -> Result<DatabaseConnection, DbErr> {
+    system: &System,
+) -> Result<Ways, DbErr> {
     let role = role_of(module);
-    match connect_as(module, url, options, Some(&role), &[READ_ONLY]).await {
-        Err(error) if role_was_refused(&error) => connect_as(module, url, options, None, &[READ_ONLY]).await,
-        outcome => outcome,
+    let as_role = ways(module, url, options, Some(&role), &[READ_ONLY], system)?;
+    match connection(&as_role).execute_unprepared("SELECT 1").await {
+        Ok(_) => Ok(as_role),
+        Err(error) if role_was_refused(&error) => ways(module, url, options, None, &[READ_ONLY], system),
+        Err(error) => Err(error),
     }
+}
+
+fn connection(ways: &Ways) -> Connection {
+    Connection(Way::Postgres(ways.0.clone()))
 }
 
 /// The server ends a transaction in which nothing was asked for so long, in milliseconds. None of ours waits for anybody but the
@@ -85,39 +99,39 @@ fn abandoned_after() -> (&'static str, String) {
 }
 
 const READ_ONLY: (&str, &str) = ("default_transaction_read_only", "on");
+/// How long the connection of migrations, which readiness asks for them too, is kept when it is not in use.
+const MIGRATED: Duration = Duration::from_secs(60);
 
-async fn connect(
-    module: &'static str,
-    url: &str,
-    options: &DbOptions,
-    role: Option<&str>,
-) -> Result<DatabaseConnection, DbErr> {
-    connect_as(module, url, options, role, &[]).await
-}
-
-async fn connect_as(
+fn ways(
     module: &'static str,
     url: &str,
     options: &DbOptions,
     role: Option<&str>,
     more: &[(&'static str, &str)],
-) -> Result<DatabaseConnection, DbErr> {
+    system: &System,
+) -> Result<Ways, DbErr> {
     // Options of the address come first, and stay: sqlx appends to them.
     let mut startup = vec![("search_path", module.to_owned()), abandoned_after()];
     startup.extend(role.map(|role| ("role", role.to_owned())));
     startup.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    let mut connect = ConnectOptions::new(url);
-    connect
-        .max_connections(options.max_connections)
+    let to_server = address(module, url, options)?.options(startup);
+    let orm = PgPoolOptions::new()
+        .max_connections(1)
         .min_connections(0)
         .acquire_timeout(options.acquire_timeout)
-        .idle_timeout(std::time::Duration::from_secs(60))
-        .test_before_acquire(false)
-        .sqlx_logging(false)
-        .statement_timeout(options.statement_timeout)
-        .set_application_name(format!("souk-{module}"))
-        .map_sqlx_postgres_opts(move |postgres| postgres.options(startup.clone()));
-    Database::connect(connect).await
+        .idle_timeout(MIGRATED)
+        .connect_lazy_with(to_server.clone());
+    let pool = PostgresPool::new(to_server, options.max_connections, options.acquire_timeout, system.clone())?;
+    Ok((pool, orm.into()))
+}
+
+fn address(module: &'static str, url: &str, options: &DbOptions) -> Result<PgConnectOptions, DbErr> {
+    let address =
+        PgConnectOptions::from_str(url).map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
+    Ok(address
+        .disable_statement_logging()
+        .application_name(&format!("souk-{module}"))
+        .options([("statement_timeout", options.statement_timeout.as_millis().to_string())]))
 }
 
 /// As whom the pool is to work.
@@ -131,14 +145,15 @@ enum Prepared {
 }
 
 /// Creates what is missing, with the rights of the login.
-async fn prepare(module: &'static str, url: &str, options: &DbOptions) -> Result<Prepared, DbErr> {
-    let mut once = ConnectOptions::new(url);
-    once.max_connections(1)
-        .acquire_timeout(options.acquire_timeout)
-        .sqlx_logging(false)
-        .statement_timeout(options.statement_timeout)
-        .set_application_name(format!("souk-{module}"));
-    let login = Database::connect(once).await?;
+async fn prepare(
+    module: &'static str,
+    url: &str,
+    options: &DbOptions,
+    system: &System,
+) -> Result<Prepared, DbErr> {
+    let once = address(module, url, options)?;
+    let pool = PostgresPool::new(once, 1, options.acquire_timeout, system.clone())?;
+    let login = Connection(Way::Postgres(pool));
     let prepared = prepare_for_role(&login, module).await?;
     if matches!(prepared, Prepared::ForLogin { .. }) {
         prepare_for_login(&login, module).await?;
@@ -147,7 +162,7 @@ async fn prepare(module: &'static str, url: &str, options: &DbOptions) -> Result
     Ok(prepared)
 }
 
-async fn prepare_for_role(login: &DatabaseConnection, module: &'static str) -> Result<Prepared, DbErr> {
+async fn prepare_for_role(login: &Connection, module: &'static str) -> Result<Prepared, DbErr> {
     for _ in 0..ATTEMPTS {
         let standing = Standing::read(login, module).await?;
         let Some(step) = standing.missing() else { return Ok(Prepared::ForRole) };
@@ -168,7 +183,7 @@ async fn prepare_for_role(login: &DatabaseConnection, module: &'static str) -> R
 
 /// `CREATE SCHEMA IF NOT EXISTS` asks for the right to create before it looks, and can fail when two processes run it
 /// at once; so the catalogue is asked first.
-async fn prepare_for_login(login: &DatabaseConnection, module: &'static str) -> Result<(), DbErr> {
+async fn prepare_for_login(login: &Connection, module: &'static str) -> Result<(), DbErr> {
     for _ in 0..ATTEMPTS {
         if Standing::read(login, module).await?.schema_exists {
             return Ok(());
@@ -194,7 +209,7 @@ struct Standing {
 }
 
 impl Standing {
-    async fn read(connection: &DatabaseConnection, module: &str) -> Result<Self, DbErr> {
+    async fn read(connection: &Connection, module: &str) -> Result<Self, DbErr> {
         let role = role_of(module);
         // Since PostgreSQL 16, membership alone does not mean that one may take the role.
         let sql = format!(

@@ -76,6 +76,11 @@ impl System {
         self.unfinished.spawn_on(work, &self.runtime).await
     }
 
+    /// Leaves work to the runtime of the process; nobody waits for what comes of it. Shutdown waits for its end ([`System::drain`]).
+    pub(crate) fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let _nobody_waits = self.unfinished.spawn_on(work, &self.runtime);
+    }
+
     /// Polls a request's work inside of the runtime of the process, so that what it opens outlives the thread it runs on.
     pub fn inside<F: Future>(&self, work: F) -> crate::runtime::Inside<F> {
         crate::runtime::inside(self.runtime.clone(), work)

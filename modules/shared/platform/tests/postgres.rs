@@ -33,7 +33,7 @@ async fn open(module: &'static str, url: &str) -> Db {
 
 async fn migrated(module: &'static str, url: &str) -> Db {
     let db = open(module, url).await;
-    migrations::up(module, db.writer()).await.unwrap();
+    migrations::up(module, db.orm()).await.unwrap();
     db
 }
 
@@ -259,14 +259,14 @@ fn a_migration_that_another_process_holds_up_fails_clearly() {
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('souk migrates orders', 0))";
         holder.conn().execute_unprepared(lock).await.unwrap();
         let patience = Duration::from_millis(200);
-        let error = migrations::up_within(patience, "orders", second.writer()).await.unwrap_err();
+        let error = migrations::up_within(patience, "orders", second.orm()).await.unwrap_err();
         assert!(error.to_string().contains("another process has been migrating orders"), "{error}");
         holder.rollback().await.unwrap();
-        migrations::up_within(patience, "orders", second.writer()).await.unwrap();
+        migrations::up_within(patience, "orders", second.orm()).await.unwrap();
         // What is current needs no lock.
         let holder = first.begin().await.unwrap();
         holder.conn().execute_unprepared(lock).await.unwrap();
-        migrations::up_within(patience, "orders", second.writer()).await.unwrap();
+        migrations::up_within(patience, "orders", second.orm()).await.unwrap();
     });
 }
 

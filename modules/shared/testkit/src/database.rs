@@ -146,7 +146,7 @@ impl Bench {
     /// A module's database with its schema.
     pub async fn db(&self, module: &'static str) -> Db {
         let db = self.open(module).await;
-        migrations::up(module, db.writer()).await.unwrap();
+        migrations::up(module, db.orm()).await.unwrap();
         db
     }
 

@@ -12,7 +12,6 @@ use contracts::subscriptions::Subscriptions;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::outbox::Stored;
 
 /// The most events that are waited for at once; whoever comes later does not wait.
 const MAX_WAITING: usize = 10_000;
@@ -67,20 +66,23 @@ impl Handled {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to wait for everyone who is known to handle these events.
-    pub(crate) fn expect(self: &Arc<Self>, events: &[Stored]) -> Expected {
+    /// Begins to wait for everyone who is known to handle these events: their ids and types.
+    pub(crate) fn expect(
+        self: &Arc<Self>,
+        events: impl IntoIterator<Item = (Uuid, &'static str)>,
+    ) -> Expected {
         let mut expected = Expected { board: self.clone(), events: Vec::new(), progress: Arc::default() };
         let now = Instant::now();
         let mut state = self.state();
         if !state.live {
             return expected;
         }
-        for event in events {
-            let handlers = state.handlers_of(self.subscriptions, event.event_type, now);
+        for (event_id, event_type) in events {
+            let handlers = state.handlers_of(self.subscriptions, event_type, now);
             if !handlers.is_empty() && state.waiting.len() < MAX_WAITING {
                 let progress = expected.progress.clone();
-                state.waiting.insert(event.event_id, Waiting { handlers, progress });
-                expected.events.push(event.event_id);
+                state.waiting.insert(event_id, Waiting { handlers, progress });
+                expected.events.push(event_id);
             }
         }
         expected
@@ -231,8 +233,8 @@ mod tests {
         board
     }
 
-    fn event(id: u128, event_type: &'static str) -> Stored {
-        Stored { seq: 1, event_id: Uuid::from_u128(id), event_type }
+    fn event(id: u128, event_type: &'static str) -> (Uuid, &'static str) {
+        (Uuid::from_u128(id), event_type)
     }
 
     fn hear(board: &Handled, process: u128, modules: &[&str], follows: &[&str]) {
@@ -245,7 +247,7 @@ mod tests {
         let board = board();
         hear(&board, 1, &["cart"], &[]);
         hear(&board, 2, &["notifications"], &[]);
-        let settling = tokio::spawn(board.expect(&[event(7, "order.created")]).settle(LONG));
+        let settling = tokio::spawn(board.expect([event(7, "order.created")]).settle(LONG));
         board.by_module(Uuid::from_u128(7), "cart");
         tokio::task::yield_now().await;
         assert!(!settling.is_finished());
@@ -253,7 +255,7 @@ mod tests {
         settling.await.unwrap();
 
         board.gone(Uuid::from_u128(2));
-        let settling = tokio::spawn(board.expect(&[event(8, "order.created")]).settle(LONG));
+        let settling = tokio::spawn(board.expect([event(8, "order.created")]).settle(LONG));
         board.by_module(Uuid::from_u128(8), "cart");
         settling.await.unwrap();
         assert!(board.state().waiting.is_empty());
@@ -263,7 +265,7 @@ mod tests {
     async fn a_notice_that_comes_before_anyone_waits_is_not_missed() {
         let board = board();
         hear(&board, 1, &[], &["session.ended"]);
-        let expected = board.expect(&[event(7, "session.ended")]);
+        let expected = board.expect([event(7, "session.ended")]);
         board.by_process(Uuid::from_u128(7), Uuid::from_u128(1));
         expected.settle(LONG).await;
     }
@@ -272,14 +274,14 @@ mod tests {
     async fn nobody_waits_when_no_notices_arrive_and_nothing_is_left_of_those_who_gave_up() {
         let board = board();
         hear(&board, 1, &["cart"], &[]);
-        drop(board.expect(&[event(7, "order.created")]));
+        drop(board.expect([event(7, "order.created")]));
         assert!(board.state().waiting.is_empty());
 
-        let settling = tokio::spawn(board.expect(&[event(8, "order.created")]).settle(LONG));
+        let settling = tokio::spawn(board.expect([event(8, "order.created")]).settle(LONG));
         tokio::task::yield_now().await;
         board.set_live(false);
         settling.await.unwrap();
-        board.expect(&[event(9, "order.created")]).settle(LONG).await;
+        board.expect([event(9, "order.created")]).settle(LONG).await;
     }
 
     #[tokio::test]
@@ -287,10 +289,10 @@ mod tests {
         let board = board();
         hear(&board, 1, &["cart"], &[]);
         let (began, bound) = (Instant::now(), Duration::from_millis(50));
-        board.expect(&[event(7, "order.created")]).settle(bound).await;
+        board.expect([event(7, "order.created")]).settle(bound).await;
         assert!(began.elapsed() >= bound);
-        board.expect(&[event(8, "order.created")]).settle(LONG).await;
+        board.expect([event(8, "order.created")]).settle(LONG).await;
         hear(&board, 1, &["cart"], &[]);
-        assert!(!board.expect(&[event(9, "order.created")]).events.is_empty());
+        assert!(!board.expect([event(9, "order.created")]).events.is_empty());
     }
 }

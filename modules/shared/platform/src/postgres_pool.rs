@@ -1,0 +1,305 @@
+//! The connections of a module to PostgreSQL.
+//!
+//! A statement outside a transaction costs one round trip and nothing else: a connection whose last answer was read to its end goes back
+//! as it is. One that was left in the middle of something, because whoever used it went away or the server did, is dropped, and the
+//! server undoes what was open on it.
+//!
+//! Rejected: sqlx's own pool. It asks the server after every use whether the connection still works, in a task of its own: twice the round
+//! trips and wake-ups of a shop whose statements take tens of microseconds (`docs/PERFORMANCE.md`).
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use deadpool::managed::{
+    self, Metrics, Object, PoolConfig, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts,
+};
+use futures_util::lock::Mutex;
+use sea_orm::sea_query::Values;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
+use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor};
+use sea_orm::{ConnAcquireErr, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
+use sea_query_sqlx::SqlxValues;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use crate::system::System;
+
+/// A connection that nobody has used for so long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+/// A connection this old is replaced: its server process has collected plans and memory.
+const OLD: Duration = Duration::from_secs(30 * 60);
+/// How often idle connections are looked for.
+const REAP_EVERY: Duration = Duration::from_secs(15);
+/// A rollback that takes longer is left to the server, which undoes what is open when the connection ends.
+const ROLLBACK_WITHIN: Duration = Duration::from_secs(5);
+/// The first pause between two tries to connect; it doubles, up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// Opens connections.
+struct Opener {
+    options: PgConnectOptions,
+}
+
+/// An open connection.
+struct Link {
+    connection: PgConnection,
+    /// Whether the last answer was read to its end and the server has not said good-bye.
+    at_rest: bool,
+}
+
+impl managed::Manager for Opener {
+    type Type = Link;
+    type Error = sqlx::Error;
+
+    /// A server that is starting, or just restarting, is waited for: the pool bounds how long.
+    async fn create(&self) -> Result<Link, sqlx::Error> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match PgConnection::connect_with(&self.options).await {
+                Ok(connection) => return Ok(Link { connection, at_rest: true }),
+                Err(error) if !is_starting(&error) => return Err(error),
+                Err(_) => tokio::time::sleep(pause).await,
+            }
+            pause = pause.saturating_mul(2).min(MAX_PAUSE);
+        }
+    }
+
+    async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        if link.at_rest && metrics.age() < OLD { Ok(()) } else { Err(RecycleError::message("worn out")) }
+    }
+}
+
+/// Nobody listens yet, or who listens is not ready (SQLSTATE 57P03) or has no connection to spare (53300).
+fn is_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == ErrorKind::ConnectionRefused,
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "53300")),
+        _ => false,
+    }
+}
+
+impl Link {
+    /// Notes whether the connection can be used again. Set before a statement is sent, so that one whose user goes away
+    /// meanwhile is not.
+    fn begin(&mut self) -> &mut PgConnection {
+        self.at_rest = false;
+        &mut self.connection
+    }
+
+    fn end<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        self.at_rest = match &outcome {
+            Ok(_) => true,
+            // The server has refused a statement, and stays, unless it says that it does not.
+            Err(sqlx::Error::Database(error)) => error
+                .try_downcast_ref::<PgDatabaseError>()
+                .is_some_and(|error| error.severity() == PgSeverity::Error),
+            Err(_) => false,
+        };
+        outcome
+    }
+
+    async fn execute(&mut self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let (sql, values) = parts(statement);
+        let query = sqlx::query_with(AssertSqlSafe(sql), values);
+        let outcome = query.execute(self.begin()).await;
+        self.end(outcome).map(ExecResult::from).map_err(exec_error)
+    }
+
+    async fn execute_unprepared(&mut self, sql: &str) -> Result<ExecResult, DbErr> {
+        let outcome = self.begin().execute(AssertSqlSafe(sql.to_owned())).await;
+        self.end(outcome).map(ExecResult::from).map_err(exec_error)
+    }
+
+    async fn query_one(&mut self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let (sql, values) = parts(statement);
+        let query = sqlx::query_with(AssertSqlSafe(sql), values);
+        let outcome = query.fetch_optional(self.begin()).await;
+        self.end(outcome).map(|row| row.map(QueryResult::from)).map_err(query_error)
+    }
+
+    async fn query_all(&mut self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let (sql, values) = parts(statement);
+        let query = sqlx::query_with(AssertSqlSafe(sql), values);
+        let outcome = query.fetch_all(self.begin()).await;
+        let rows = self.end(outcome).map_err(query_error)?;
+        Ok(rows.into_iter().map(QueryResult::from).collect())
+    }
+}
+
+fn parts(statement: Statement) -> (String, SqlxValues) {
+    (statement.sql, SqlxValues(statement.values.unwrap_or_else(|| Values(Vec::new()))))
+}
+
+fn exec_error(error: sqlx::Error) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(error.into()))
+}
+
+fn query_error(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+}
+
+/// A connection in use. It goes back when it is dropped, if it is at rest.
+struct Lent(Option<Object<Opener>>);
+
+impl Lent {
+    fn link(&mut self) -> Result<&mut Link, DbErr> {
+        let gone = || DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed);
+        self.0.as_mut().map(|object| &mut **object).ok_or_else(gone)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take_if(|object| !object.at_rest) {
+            // What is under way on it ends with it, now and not when somebody comes for the next connection.
+            drop(Object::take(object));
+        }
+    }
+}
+
+/// The connections of one module, to read and to write.
+#[derive(Clone)]
+pub(crate) struct PostgresPool {
+    pool: Arc<managed::Pool<Opener>>,
+    system: System,
+}
+
+impl PostgresPool {
+    /// Opens nothing yet. `within` bounds how long a request waits for a connection, be it for its turn or for the server.
+    pub(crate) fn new(options: PgConnectOptions, most: u32, within: Duration, system: System) -> Result<Self, DbErr> {
+        let mut config = PoolConfig::new(usize::try_from(most).unwrap_or(usize::MAX));
+        config.timeouts = Timeouts { wait: Some(within), create: Some(within), recycle: None };
+        // The one that was used last is the warmest, and the others grow old and are closed.
+        config.queue_mode = QueueMode::Lifo;
+        let pool = managed::Pool::builder(Opener { options })
+            .config(config)
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| DbErr::Custom(error.to_string()))?;
+        let pool = Arc::new(pool);
+        tokio::spawn(reap(Arc::downgrade(&pool)));
+        Ok(Self { pool, system })
+    }
+
+    async fn lend(&self) -> Result<Lent, DbErr> {
+        let lent = self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
+            PoolError::Timeout(_) => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
+            PoolError::Closed => DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed),
+            PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => DbErr::Custom(error.to_string()),
+        })?;
+        Ok(Lent(Some(lent)))
+    }
+
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.lend().await?.link()?.execute(statement).await
+    }
+
+    pub(crate) async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.lend().await?.link()?.execute_unprepared(sql).await
+    }
+
+    pub(crate) async fn query_one(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.lend().await?.link()?.query_one(statement).await
+    }
+
+    pub(crate) async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.lend().await?.link()?.query_all(statement).await
+    }
+
+    /// Begins a transaction with this statement.
+    pub(crate) async fn begin(&self, begin: &str) -> Result<PostgresTransaction, DbErr> {
+        let mut lent = self.lend().await?;
+        lent.link()?.execute_unprepared(begin).await?;
+        Ok(PostgresTransaction { lent: Mutex::new(Some(lent)), system: self.system.clone() })
+    }
+
+    /// Says good-bye on every connection that is not in use; those that are end when they come back.
+    pub(crate) async fn close(&self) {
+        let idle = self.pool.retain(|_, _| false).removed;
+        self.pool.close();
+        for link in idle {
+            // The server notices as well if it is not told.
+            let _told = link.connection.close().await;
+        }
+    }
+}
+
+/// Closes idle connections until the pool is gone.
+async fn reap(pool: Weak<managed::Pool<Opener>>) {
+    loop {
+        tokio::time::sleep(REAP_EVERY).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let idle = pool.retain(|_, metrics| metrics.last_used() < IDLE).removed;
+        drop(pool);
+        for link in idle {
+            let _told = link.connection.close().await;
+        }
+    }
+}
+
+/// An open transaction. Dropping it rolls back, soon after.
+pub(crate) struct PostgresTransaction {
+    /// Empty once it has ended.
+    lent: Mutex<Option<Lent>>,
+    system: System,
+}
+
+impl PostgresTransaction {
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        open(&mut *self.lent.lock().await)?.execute(statement).await
+    }
+
+    pub(crate) async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        open(&mut *self.lent.lock().await)?.execute_unprepared(sql).await
+    }
+
+    pub(crate) async fn query_one(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        open(&mut *self.lent.lock().await)?.query_one(statement).await
+    }
+
+    pub(crate) async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        open(&mut *self.lent.lock().await)?.query_all(statement).await
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), DbErr> {
+        self.end("COMMIT").await
+    }
+
+    pub(crate) async fn rollback(self) -> Result<(), DbErr> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, how: &str) -> Result<(), DbErr> {
+        let mut lent = self.lent.get_mut().take();
+        let ended = open(&mut lent)?.execute_unprepared(how).await.map(|_| ());
+        if ended.is_err()
+            && let Ok(link) = open(&mut lent)
+        {
+            // Nobody knows what is open on it now.
+            link.at_rest = false;
+        }
+        ended
+    }
+}
+
+fn open(lent: &mut Option<Lent>) -> Result<&mut Link, DbErr> {
+    let ended = || DbErr::Custom("the transaction has ended".to_owned());
+    lent.as_mut().ok_or_else(ended)?.link()
+}
+
+impl Drop for PostgresTransaction {
+    fn drop(&mut self) {
+        let Some(mut lent) = self.lent.get_mut().take() else { return };
+        let at_rest = lent.link().is_ok_and(|link| link.at_rest);
+        if !at_rest {
+            return;
+        }
+        self.system.detach(async move {
+            let rolled_back = async { lent.link()?.execute_unprepared("ROLLBACK").await };
+            // An error or silence leaves the connection not at rest, so it is dropped.
+            let _gone = tokio::time::timeout(ROLLBACK_WITHIN, rolled_back).await;
+        });
+    }
+}
