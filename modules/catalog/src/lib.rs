@@ -34,12 +34,13 @@ pub use doctor::examiner;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contracts::catalog::CatalogPort;
+use contracts::catalog::{CatalogPort, ProductRef};
 use contracts::inventory::InventoryPort;
 use kernel::Currency;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
+use platform::gather::Reads;
 use platform::idempotency;
 use platform::lease::LOOK_EVERY;
 use platform::module::{AnyError, Check, Module, Worker};
@@ -47,6 +48,8 @@ use platform::problem::ErrorCode;
 use platform::routes::Routes;
 use platform::shared_store::SharedStore;
 use serde::{Deserialize, Serialize};
+
+use crate::product::Versioned;
 
 /// The codes of this module's errors.
 pub const ERROR_CODES: &[ErrorCode] = error::CODES;
@@ -84,6 +87,8 @@ struct Context {
     settings: Settings,
     inventory: Arc<dyn InventoryPort>,
     cache: cache::Cache,
+    /// Products as they are now; those that are asked for at the same time come with one query.
+    products: Reads<ProductRef, Arc<Versioned>>,
 }
 
 /// The module.
@@ -96,7 +101,13 @@ impl Catalog {
     /// Puts the module together.
     pub fn new(deps: Deps) -> Self {
         let cache = cache::Cache::new(&deps.settings, deps.db.system(), deps.shared_store);
-        let context = Context { db: deps.db, settings: deps.settings, inventory: deps.inventory, cache };
+        let db = deps.db.clone();
+        let products = Reads::new(deps.db.system(), move |references| {
+            let db = db.clone();
+            async move { store::products::shown(db.reader(), references).await }
+        });
+        let context =
+            Context { db: deps.db, settings: deps.settings, inventory: deps.inventory, cache, products };
         Self { context: Arc::new(context) }
     }
 

@@ -24,6 +24,7 @@ mod transport;
 
 pub use doctor::examiner;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use contracts::users::UsersPort;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
+use platform::gather::Reads;
 use platform::idempotency;
 use platform::lease::LOOK_EVERY;
 use platform::module::{AnyError, Check, Module, Worker};
@@ -93,6 +95,8 @@ struct Context {
     settings: Settings,
     users: Arc<dyn UsersPort>,
     transport: Arc<dyn Transport>,
+    /// All endpoints as they are now; events that come at the same time ask once.
+    endpoints: Reads<(), Vec<store::webhooks::Model>>,
 }
 
 /// The module.
@@ -106,7 +110,12 @@ impl Notifications {
     pub fn new(deps: Deps) -> Self {
         let transport = Arc::new(FileTransport::new(deps.settings.outgoing_folder.clone()));
         let Deps { db, settings, users } = deps;
-        Self { context: Arc::new(Context { db, settings, users, transport }) }
+        let own = db.clone();
+        let endpoints = Reads::new(db.system(), move |_all| {
+            let db = own.clone();
+            async move { Ok(HashMap::from([((), store::webhooks::all(db.reader()).await?)])) }
+        });
+        Self { context: Arc::new(Context { db, settings, users, transport, endpoints }) }
     }
 
     /// Makes an endpoint of each URL in the settings, and removes those that are no longer there.

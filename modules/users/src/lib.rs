@@ -23,9 +23,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::users::UsersPort;
+use kernel::UserId;
 use platform::bus::EventHandler;
 use platform::csv::Transfer;
 use platform::db::Db;
+use platform::gather::Reads;
 use platform::idempotency;
 use platform::lease::LOOK_EVERY;
 use platform::module::{AnyError, Check, Module, Worker};
@@ -50,6 +52,8 @@ pub struct Deps {
 /// What every use case has at hand.
 struct Context {
     db: Db,
+    /// Users as they are now; those that are asked for at the same time come with one query.
+    users: Reads<UserId, store::users::Model>,
 }
 
 /// The module.
@@ -62,7 +66,12 @@ impl Users {
     /// Puts the module together.
     pub fn new(deps: Deps) -> Self {
         let Deps { db, settings: Settings {} } = deps;
-        Self { context: Arc::new(Context { db }) }
+        let own = db.clone();
+        let users = Reads::new(db.system(), move |ids| {
+            let db = own.clone();
+            async move { store::users::find_all(db.reader(), ids).await }
+        });
+        Self { context: Arc::new(Context { db, users }) }
     }
 
     /// What other modules call.

@@ -49,7 +49,7 @@ impl UsersPort for LocalUsers {
 
     async fn profile(&self, id: UserId) -> Result<Option<Profile>, PortError<NoRefusal>> {
         failpoint::call("users", "profile", async {
-            let row = users::find(self.context.db.reader(), id).await.map_err(unavailable)?;
+            let row = self.context.users.get(id).await.map_err(unavailable)?;
             row.as_ref().map(users::Model::profile).transpose().map_err(unavailable)
         })
         .await

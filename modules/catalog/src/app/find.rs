@@ -29,7 +29,7 @@ pub(crate) async fn find(context: &Context, skus: &[Sku]) -> Result<Vec<CatalogP
         }
     }
     let rows = products::find_all(context.db.reader(), &missing).await?;
-    let read = rows.iter().map(|row| row.shown().map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    let read = rows.into_iter().map(|row| row.into_shown().map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
     context.cache.keep_products(&reading, &read).await;
     known.extend(read.into_iter().map(|shown| (shown.product.sku.clone(), shown)));
     Ok(skus.iter().filter_map(|sku| known.get(sku)).map(|shown| shown.product.known_to_others()).collect())

@@ -59,8 +59,11 @@ async fn read(context: &Context, listing: &Listing) -> Result<ProductPage, Catal
         }
         Place::Start | Place::After(_) => None,
     };
-    let items =
-        rows.items.iter().map(|row| row.shown().map(|shown| shown.product)).collect::<Result<_, _>>()?;
+    let items = rows
+        .items
+        .into_iter()
+        .map(|row| row.into_shown().map(|shown| shown.product))
+        .collect::<Result<_, _>>()?;
     Ok(ProductPage { items, next_cursor: rows.next_cursor, pagination })
 }
 

@@ -1,15 +1,17 @@
 //! Prices products that are to be bought now.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use contracts::catalog::{CatalogProduct, ProductRef, QuoteRefusal};
 
 use crate::Context;
 use crate::app::MAX_PRODUCTS_A_CALL;
 use crate::error::CatalogError;
+use crate::product::Versioned;
 use crate::store::products;
 
-/// One query for all, never from memory: what is sold must have the price of now.
+/// Never from memory: what is sold must have the price of now.
 pub(crate) async fn quote(
     context: &Context,
     wanted: &[ProductRef],
@@ -18,8 +20,8 @@ pub(crate) async fn quote(
         return Err(CatalogError::TooMany(MAX_PRODUCTS_A_CALL));
     }
     let mut known = HashMap::new();
-    for row in products::find_all(context.db.reader(), wanted).await? {
-        let product = row.shown()?.product.known_to_others();
+    for shown in read(context, wanted).await? {
+        let product = shown.product.known_to_others();
         known.insert(ProductRef::Sku(product.sku.clone()), product.clone());
         known.insert(ProductRef::Id(product.product_id), product);
     }
@@ -33,4 +35,12 @@ pub(crate) async fn quote(
         return Ok(Err(QuoteRefusal::Retired(retired)));
     }
     Ok(Ok(wanted.iter().filter_map(|reference| known.get(reference)).cloned().collect()))
+}
+
+/// One product comes together with those that others want at this moment, several with one query of their own.
+async fn read(context: &Context, wanted: &[ProductRef]) -> Result<Vec<Arc<Versioned>>, CatalogError> {
+    match wanted {
+        [one] => Ok(context.products.get(one.clone()).await?.into_iter().collect()),
+        several => Ok(products::shown(context.db.reader(), several.to_vec()).await?.into_values().collect()),
+    }
 }

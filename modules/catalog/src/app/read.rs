@@ -7,13 +7,9 @@ use contracts::catalog::ProductRef;
 use crate::Context;
 use crate::error::CatalogError;
 use crate::product::Versioned;
-use crate::store::products;
 
 /// Retired products too. Unknown ones are not remembered: anyone could fill the memory with them.
 pub(crate) async fn read(context: &Context, reference: &ProductRef) -> Result<Arc<Versioned>, CatalogError> {
-    let read = async {
-        let row = products::find(context.db.reader(), reference).await?.ok_or(CatalogError::NotFound)?;
-        Ok(Arc::new(row.shown()?))
-    };
+    let read = async { context.products.get(reference.clone()).await?.ok_or(CatalogError::NotFound) };
     context.cache.product(reference, read).await
 }

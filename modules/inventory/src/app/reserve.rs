@@ -37,14 +37,13 @@ async fn hold_at_once(
     let now = context.db.system().now();
     let id = request.reservation_id;
     let mut batch = Batch::default();
-    let mut earlier = None;
+    let mut held = None;
     for (sku, pieces) in demand {
-        let place = stock::hold_in(&mut batch, sku, *pieces, now);
-        earlier = Some(earlier.map_or(place, |earlier| batch.after(place, earlier)));
+        held = Some(stock::hold_in(&mut batch, sku, *pieces, now, held));
     }
-    reservations::claim_in(&mut batch, id, request.order_id, State::Held, now);
+    reservations::claim_held_in(&mut batch, id, request.order_id, now, held);
     for (sku, pieces) in demand {
-        reservation_lines::insert_in(&mut batch, id, sku, *pieces);
+        reservation_lines::insert_in(&mut batch, id, sku, *pieces, held);
     }
     Ok(matches!(context.db.commit(batch).await?, Ran::Done(_)))
 }
@@ -76,15 +75,13 @@ async fn hold_one_by_one(
             quantity: *pieces,
         });
     }
-    let mut batch = Batch::default();
-    reservations::claim_in(&mut batch, id, request.order_id, State::Held, now);
-    reservation_lines::insert_all_in(&mut batch, lines);
-    if matches!(tx.run(batch).await?, Ran::Refused(_)) {
+    if !reservations::claim(tx.conn(), id, request.order_id, State::Held, now).await? {
         tx.rollback().await?;
         // Nobody deletes a reservation, so the one that was in the way is there.
         let known = reservations::state(context.db.writer(), id).await?;
         return known.map_or(Err(InventoryError::Released), outcome_of);
     }
+    reservation_lines::insert_all(tx.conn(), lines).await?;
     tx.commit().await?;
     Ok(())
 }

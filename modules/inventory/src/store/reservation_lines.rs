@@ -1,7 +1,7 @@
 //! What each reservation holds.
 
 use kernel::{ReservationId, Sku};
-use platform::batch::Batch;
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait, Related, RelationDef, RelationTrait,
@@ -9,7 +9,6 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-    QueryTrait,
 };
 use uuid::Uuid;
 
@@ -39,14 +38,14 @@ impl Related<stock::Entity> for Entity {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Writes lines beside the claim of their reservation: those of an id that was known before are there already.
-pub(crate) fn insert_all_in(batch: &mut Batch, rows: Vec<Model>) {
+/// Writes the lines of a reservation that was claimed.
+pub(crate) async fn insert_all(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
     let rows = rows.into_iter().map(|row| row.into_active_model().reset_all());
-    batch.insert(Entity::insert_many(rows).into_query().on_conflict(unless_known()).to_owned());
+    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
 }
 
-/// Writes a line beside the claim of its reservation, for a SKU whose row need not be read for that.
-pub(crate) fn insert_in(batch: &mut Batch, id: ReservationId, sku: &Sku, pieces: i64) {
+/// Writes a line in the batch that holds its stock, for a SKU whose row need not be read for that.
+pub(crate) fn insert_in(batch: &mut Batch, id: ReservationId, sku: &Sku, pieces: i64, after: Option<Place>) {
     let columns = [Column::ReservationId, Column::StockId, Column::Quantity];
     let of_sku = Query::select()
         .expr(Expr::value(id.uuid()))
@@ -56,14 +55,13 @@ pub(crate) fn insert_in(batch: &mut Batch, id: ReservationId, sku: &Sku, pieces:
         .and_where(stock::Column::Sku.eq(sku.as_str()))
         .to_owned();
     let mut line = Query::insert();
-    line.into_table(Entity).columns(columns);
-    // As many values as columns.
-    let _fits = line.select_from(of_sku);
-    batch.insert(line.on_conflict(unless_known()).to_owned());
-}
-
-fn unless_known() -> OnConflict {
-    OnConflict::columns([Column::ReservationId, Column::StockId]).do_nothing().to_owned()
+    // That the id was known before refuses the batch at its claim, not here.
+    let unless_known = OnConflict::columns([Column::ReservationId, Column::StockId]).do_nothing().to_owned();
+    line.into_table(Entity).columns(columns).on_conflict(unless_known);
+    let place = batch.insert_from(line, of_sku);
+    if let Some(earlier) = after {
+        batch.after(place, earlier);
+    }
 }
 
 /// The lines of a reservation in SKU order: the order in which stock rows are taken.

@@ -1,13 +1,13 @@
 //! Stock held for orders.
 
 use kernel::{OrderId, ReservationId, Timestamp};
-use platform::batch::Batch;
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
-use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, Insert, QueryFilter, QueryTrait, Set};
+use sea_orm::sea_query::{Expr, OnConflict, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, Insert, QueryFilter, Set};
 use uuid::Uuid;
 
 use crate::domain::reservation::State;
@@ -52,16 +52,32 @@ pub(crate) async fn claim(
     Ok(claimed > 0)
 }
 
-/// The same in a batch, which is refused if the id is known.
-pub(crate) fn claim_in(
+/// Takes the id for stock that the same batch holds, which is refused if the id is known.
+pub(crate) fn claim_held_in(
     batch: &mut Batch,
     id: ReservationId,
     order_id: OrderId,
-    state: State,
     now: Timestamp,
+    after: Option<Place>,
 ) {
-    let place = batch.insert(claiming(id, order_id, state, now).into_query());
+    let columns = [Column::Id, Column::OrderId, Column::State, Column::CreatedAtMs];
+    let values = Query::select()
+        .expr(Expr::value(id.uuid()))
+        .expr(Expr::value(order_id.uuid()))
+        .expr(Expr::value(HELD))
+        .expr(Expr::value(now.ms()))
+        .to_owned();
+    let mut claim = Query::insert();
+    claim.into_table(Entity).columns(columns).on_conflict(unless_known());
+    let place = batch.insert_from(claim, values);
+    if let Some(earlier) = after {
+        batch.after(place, earlier);
+    }
     batch.must(place);
+}
+
+fn unless_known() -> OnConflict {
+    OnConflict::column(Column::Id).do_nothing().to_owned()
 }
 
 fn claiming(id: ReservationId, order_id: OrderId, state: State, now: Timestamp) -> Insert<ActiveModel> {
@@ -72,8 +88,7 @@ fn claiming(id: ReservationId, order_id: OrderId, state: State, now: Timestamp) 
         created_at_ms: Set(now.ms()),
         ended_at_ms: Set((state != State::Held).then_some(now.ms())),
     };
-    let unless_known = OnConflict::column(Column::Id).do_nothing().to_owned();
-    Entity::insert(row).on_conflict(unless_known)
+    Entity::insert(row).on_conflict(unless_known())
 }
 
 /// Ends a held reservation. False if it is not held.

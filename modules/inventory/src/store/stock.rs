@@ -130,12 +130,24 @@ pub(crate) async fn hold(
 }
 
 /// The same in a batch, which is refused if they are not, and also if the SKU would run low: that is an event, and the event needs
-/// the row.
-pub(crate) fn hold_in(batch: &mut Batch, sku: &Sku, pieces: i64, now: Timestamp) -> Place {
+/// the row. Rows of several SKUs are taken one `after` the other; whatever else is in the batch comes after the last.
+pub(crate) fn hold_in(
+    batch: &mut Batch,
+    sku: &Sku,
+    pieces: i64,
+    now: Timestamp,
+    after: Option<Place>,
+) -> Place {
     let threshold = || Expr::col(Column::LowStockThreshold);
     let stays = available().sub(pieces).gt(threshold()).or(available().lte(threshold()));
     let place = batch.update(holding(sku, pieces, now).filter(stays).into_query());
-    batch.must(place)
+    match after {
+        None => batch.gate(place),
+        Some(earlier) => {
+            batch.after(place, earlier);
+            batch.must(place)
+        }
+    }
 }
 
 fn holding(sku: &Sku, pieces: i64, now: Timestamp) -> UpdateMany<Entity> {

@@ -6,12 +6,13 @@ use contracts::users::Profile;
 use kernel::UserId;
 use platform::batch::{Batch, Ran};
 use platform::bus::HandleError;
+use platform::group_commit::Shape;
 use platform::inbox;
 use serde_json::{Value, json};
 
 use crate::Context;
 use crate::domain::letter::Letter;
-use crate::store::{deliveries, notifications, webhooks};
+use crate::store::{deliveries, notifications};
 
 /// The person an event concerns, if it has an account. Asked before the transaction: no call is made while one is open.
 pub(crate) async fn recipient(
@@ -28,6 +29,9 @@ pub(crate) struct WebhookEvent {
     pub(crate) data: Value,
 }
 
+/// What more endpoints than this are told of is recorded alone: each number is a statement of its own.
+const MOST_TOLD_WITH_OTHERS: usize = 2;
+
 /// Stores both. The sender posts the letter, so that a slow mail server holds up no event.
 pub(crate) async fn record(
     context: &Context,
@@ -40,7 +44,7 @@ pub(crate) async fn record(
     let now = system.now();
     // Read before the transaction: an endpoint that comes or goes at this moment may hear of the event or not.
     let endpoints = match &webhook {
-        Some(_) => webhooks::all(context.db.reader()).await?,
+        Some(_) => context.endpoints.get(()).await?.unwrap_or_default(),
         None => Vec::new(),
     };
     let mut batch = Batch::default();
@@ -60,7 +64,9 @@ pub(crate) async fn record(
         created_at_ms: now.ms(),
         sent_at_ms: None,
     });
+    let (mut letters, mut told) = (0, 0);
     if let Some(row) = queued {
+        letters = 1;
         notifications::insert_in(&mut batch, row);
     }
     if let Some(event) = webhook {
@@ -78,9 +84,17 @@ pub(crate) async fn record(
                 delivered_at_ms: None,
             }
         });
-        deliveries::insert_all_in(&mut batch, rows.collect());
+        let rows: Vec<_> = rows.collect();
+        told = rows.len();
+        deliveries::insert_all_in(&mut batch, rows);
     }
-    match context.db.commit(batch).await? {
+    let committed = match told <= MOST_TOLD_WITH_OTHERS {
+        true => {
+            context.db.commit_with_others(Shape("notifications.record", 2 * told + letters), batch).await?
+        }
+        false => context.db.commit(batch).await?,
+    };
+    match committed {
         // A refusal says that this handler dealt with the event before.
         Ran::Done(_) | Ran::Refused(_) => Ok(()),
     }

@@ -37,7 +37,8 @@ pub(crate) async fn send_due(context: &Context) -> Result<(), DbErr> {
         }
         let is_full = u64::try_from(due.len()).is_ok_and(|found| found == BATCH);
         let now = db.system().now();
-        let claimed = notifications::claim(db.writer(), due.iter().map(|row| row.id), now, now.plus(LEASE)).await?;
+        let claimed =
+            notifications::claim(db.writer(), due.iter().map(|row| row.id), now, now.plus(LEASE)).await?;
         send_all(context, claimed).await?;
         if !is_full {
             break;

@@ -12,12 +12,10 @@
 //! Rejected: several statements in one text (the simple protocol knows no parameters); pipelining (the driver does not); a function in the
 //! database that raises the error (a second language, and a step of migration a module, for one line).
 
-use std::borrow::Cow;
-
 use contracts::event::Event;
 use sea_orm::sea_query::{
-    Alias, CommonTableExpression, Expr, InsertStatement, Query, SubQueryStatement, UpdateStatement,
-    WithClause,
+    Alias, CommonTableExpression, Expr, InsertStatement, Query, SelectStatement, SubQueryStatement,
+    UpdateStatement, WithClause,
 };
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, RuntimeErr, StatementBuilder};
 use uuid::Uuid;
@@ -36,15 +34,28 @@ pub struct Batch {
 struct Part {
     change: Change,
     answer: Answer,
-    must: bool,
-    /// It takes its rows when that one has taken its own.
+    duty: Duty,
+    /// It writes only when that one has written.
     after: Option<Place>,
 }
 
 #[derive(Debug)]
 enum Change {
     Insert(InsertStatement),
+    /// Rows that a query finds.
+    InsertFrom(InsertStatement, SelectStatement),
     Update(UpdateStatement),
+}
+
+/// What it means that a statement did not write exactly one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    /// Nothing: it is in the answer.
+    None,
+    /// All that the others wrote is undone.
+    Must,
+    /// Nobody has written anything: the others come after it.
+    Gate,
 }
 
 /// What is to be known of a statement.
@@ -105,6 +116,11 @@ impl Batch {
         self.add(Change::Update(statement), Answer::Rows)
     }
 
+    /// Adds the rows that a query finds, whose columns are those of the insertion.
+    pub fn insert_from(&mut self, statement: InsertStatement, found: SelectStatement) -> Place {
+        self.add(Change::InsertFrom(statement, found), Answer::Rows)
+    }
+
     /// Puts an event into the outbox, to be published if and only if the transaction commits.
     pub fn emit<E: Event>(&mut self, system: &System, event: &E) -> Result<(), DbErr> {
         let (event_id, insertion) = outbox::insertion(system, event)?;
@@ -115,14 +131,24 @@ impl Batch {
 
     /// This statement must write exactly one row, or nothing of the batch is to stand.
     pub fn must(&mut self, place: Place) -> Place {
+        self.oblige(place, Duty::Must)
+    }
+
+    /// The same of a statement that all others come [`Batch::after`], directly or by another one: when it refuses nothing has been written,
+    /// so nothing needs to be undone, and the server logs no error. For what is refused every day.
+    pub fn gate(&mut self, place: Place) -> Place {
+        self.oblige(place, Duty::Gate)
+    }
+
+    fn oblige(&mut self, place: Place, duty: Duty) -> Place {
         if let Some(part) = self.statements.get_mut(place.0) {
-            part.must = true;
+            part.duty = duty;
         }
         place
     }
 
-    /// This update takes its rows after an earlier one has taken its own, and only if it has: for rows that everybody locks in
-    /// one order.
+    /// This update or insertion of what is found comes after an earlier statement, and only if that has written: for what depends on it, and
+    /// for rows that everybody locks in one order.
     pub fn after(&mut self, place: Place, earlier: Place) -> Place {
         if let Some(part) = self.statements.get_mut(place.0) {
             part.after = Some(earlier);
@@ -136,63 +162,87 @@ impl Batch {
     }
 
     fn add(&mut self, change: Change, answer: Answer) -> Place {
-        self.statements.push(Part { change, answer, must: false, after: None });
+        self.statements.push(Part { change, answer, duty: Duty::None, after: None });
         Place(self.statements.len() - 1)
     }
 
     /// Runs all of them in the transaction of a connection. After an error or a refusal that is to be rolled back.
-    pub async fn run(self, conn: &impl ConnectionTrait) -> Result<Ran<Done>, DbErr> {
-        if self.statements.is_empty() {
-            return Ok(Ran::Done(Done::default()));
-        }
-        let events = self.events;
+    pub async fn run(&self, conn: &impl ConnectionTrait) -> Result<Ran<Done>, DbErr> {
+        Ok(match Self::run_all(std::slice::from_ref(self), conn).await? {
+            Ran::Refused(place) => Ran::Refused(place),
+            Ran::Done(done) => Ran::Done(done.into_iter().next().unwrap_or_default()),
+        })
+    }
+
+    /// Runs several that have no row in common, all or none of them; the place of a refusal counts through all of them.
+    pub(crate) async fn run_all(
+        batches: &[Self],
+        conn: &impl ConnectionTrait,
+    ) -> Result<Ran<Vec<Done>>, DbErr> {
+        let parts: Vec<&Part> = batches.iter().flat_map(|batch| &batch.statements).collect();
         let ran = match conn.get_database_backend() {
-            DbBackend::Postgres => run_at_once(self.statements, conn).await?,
-            _ => run_in_turn(self.statements, conn).await?,
+            _ if parts.is_empty() => Ran::Done(Vec::new()),
+            DbBackend::Postgres => run_at_once(&parts, conn).await?,
+            _ => run_in_turn(&parts, conn).await?,
         };
         Ok(match ran {
             Ran::Refused(place) => Ran::Refused(place),
             Ran::Done(answers) => {
-                let mut done = Done { answers, stored: Vec::new() };
-                done.stored = events
-                    .into_iter()
-                    .map(|Emitted { place, event_id, event_type }| outbox::Stored {
-                        seq: done.of(place),
-                        event_id,
-                        event_type,
-                    })
-                    .collect();
-                Ran::Done(done)
+                let mut answers = answers.into_iter();
+                Ran::Done(batches.iter().map(|batch| batch.done(&mut answers)).collect())
             }
         })
     }
+
+    fn done(&self, answers: &mut impl Iterator<Item = i64>) -> Done {
+        let mut done = Done { answers: answers.take(self.statements.len()).collect(), stored: Vec::new() };
+        let stored = |event: &Emitted| outbox::Stored {
+            seq: done.of(event.place),
+            event_id: event.event_id,
+            event_type: event.event_type,
+        };
+        done.stored = self.events.iter().map(stored).collect();
+        done
+    }
 }
 
-async fn run_at_once(parts: Vec<Part>, conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
+async fn run_at_once(parts: &[&Part], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
     let mut with = WithClause::new();
     let mut answers = Query::select();
-    let musts: Vec<usize> = parts.iter().enumerate().filter(|(_, part)| part.must).map(|(at, _)| at).collect();
-    let count = parts.len();
-    for (index, part) in parts.into_iter().enumerate() {
+    let bound_by =
+        |duty| parts.iter().enumerate().filter(move |(_, part)| part.duty == duty).map(|(index, _)| index);
+    for (index, part) in parts.iter().enumerate() {
         let (returned, asked) = match part.answer {
-            Answer::Rows => (Cow::Borrowed("1"), "count(*)".to_owned()),
-            Answer::Column(column) => (Cow::Owned(column.to_owned()), format!("max({column})")),
+            Answer::Rows => ("1", "count(*)".to_owned()),
+            Answer::Column(column) => (column, format!("max({column})")),
         };
         // A text that is no number: made of the count, or the planner would look at it before anything has run.
-        let asked = match part.must {
-            true => format!(
+        let asked = match part.duty {
+            Duty::Must => format!(
                 "CASE WHEN count(*) = 1 THEN {asked} ELSE ('{REFUSED}{index}: ' || count(*))::bigint END"
             ),
-            false => asked,
+            Duty::None | Duty::Gate => asked,
         };
-        let returning = Query::returning().expr(Expr::cust(returned.into_owned()));
-        let statement: SubQueryStatement = match part.change {
-            Change::Insert(mut statement) => statement.returning(returning).to_owned().into(),
-            Change::Update(mut statement) => {
-                if let Some(Place(earlier)) = part.after {
-                    statement.and_where(Expr::cust(format!("EXISTS (SELECT FROM s{earlier})")));
-                }
-                statement.returning(returning).to_owned().into()
+        let returning = Query::returning().expr(Expr::cust(returned));
+        let earlier = part.after.map(|Place(earlier)| Expr::cust(format!("EXISTS (SELECT FROM s{earlier})")));
+        let statement: SubQueryStatement = match &part.change {
+            Change::Insert(statement) => {
+                let mut statement = statement.clone();
+                statement.returning(returning);
+                statement.into()
+            }
+            Change::InsertFrom(statement, found) => {
+                let (mut statement, mut found) = (statement.clone(), found.clone());
+                found.and_where_option(earlier);
+                statement.select_from(found).map_err(|error| DbErr::Custom(error.to_string()))?;
+                statement.returning(returning);
+                statement.into()
+            }
+            Change::Update(statement) => {
+                let mut statement = statement.clone();
+                statement.and_where_option(earlier);
+                statement.returning(returning);
+                statement.into()
             }
         };
         let mut common = CommonTableExpression::new();
@@ -204,10 +254,13 @@ async fn run_at_once(parts: Vec<Part>, conn: &impl ConnectionTrait) -> Result<Ra
     match conn.query_one(&answers.with(with)).await {
         Ok(row) => {
             let row = row.ok_or_else(no_answer)?;
-            (0..count).map(|index| number(&row, &format!("n{index}"))).collect::<Result<_, _>>().map(Ran::Done)
+            let answers: Vec<i64> =
+                (0..parts.len()).map(|index| row.try_get_by_index(index)).collect::<Result<_, _>>()?;
+            let closed = bound_by(Duty::Gate).find(|index| answers.get(*index) != Some(&1));
+            Ok(closed.map_or(Ran::Done(answers), |index| Ran::Refused(Place(index))))
         }
         Err(error) => {
-            let refused = musts.into_iter().find(|index| says(&error, &format!("{REFUSED}{index}: ")));
+            let refused = bound_by(Duty::Must).find(|index| says(&error, &format!("{REFUSED}{index}: ")));
             refused.map_or(Err(error), |index| Ok(Ran::Refused(Place(index))))
         }
     }
@@ -215,7 +268,8 @@ async fn run_at_once(parts: Vec<Part>, conn: &impl ConnectionTrait) -> Result<Ra
 
 /// Whether the server could not read a text as a number (SQLSTATE 22P02) that contains this.
 fn says(error: &DbErr, text: &str) -> bool {
-    let (DbErr::Query(RuntimeErr::SqlxError(cause)) | DbErr::Exec(RuntimeErr::SqlxError(cause))) = error else {
+    let (DbErr::Query(RuntimeErr::SqlxError(cause)) | DbErr::Exec(RuntimeErr::SqlxError(cause))) = error
+    else {
         return false;
     };
     cause
@@ -223,23 +277,31 @@ fn says(error: &DbErr, text: &str) -> bool {
         .is_some_and(|error| error.code().as_deref() == Some("22P02") && error.message().contains(text))
 }
 
-async fn run_in_turn(parts: Vec<Part>, conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
+async fn run_in_turn(parts: &[&Part], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
     let mut done = Vec::with_capacity(parts.len());
-    for (index, part) in parts.into_iter().enumerate() {
+    for (index, part) in parts.iter().enumerate() {
         let counts_rows = matches!(part.answer, Answer::Rows);
-        let answer = match (part.change, part.answer) {
-            (Change::Insert(mut statement), Answer::Column(column)) => {
-                statement.returning_col(Alias::new(column));
+        let answer = match (&part.change, &part.answer) {
+            // Nobody can ask for a column of them.
+            (Change::InsertFrom(statement, found), _) => {
+                let mut statement = statement.clone();
+                statement.select_from(found.clone()).map_err(|error| DbErr::Custom(error.to_string()))?;
+                rows(conn, &statement).await?
+            }
+            (Change::Insert(statement), Answer::Column(column)) => {
+                let mut statement = statement.clone();
+                statement.returning_col(Alias::new(*column));
                 number(&conn.query_one(&statement).await?.ok_or_else(no_answer)?, column)?
             }
-            (Change::Update(mut statement), Answer::Column(column)) => {
-                statement.returning_col(Alias::new(column));
+            (Change::Update(statement), Answer::Column(column)) => {
+                let mut statement = statement.clone();
+                statement.returning_col(Alias::new(*column));
                 number(&conn.query_one(&statement).await?.ok_or_else(no_answer)?, column)?
             }
-            (Change::Insert(statement), Answer::Rows) => rows(conn, &statement).await?,
-            (Change::Update(statement), Answer::Rows) => rows(conn, &statement).await?,
+            (Change::Insert(statement), Answer::Rows) => rows(conn, statement).await?,
+            (Change::Update(statement), Answer::Rows) => rows(conn, statement).await?,
         };
-        if part.must && counts_rows && answer != 1 {
+        if part.duty != Duty::None && counts_rows && answer != 1 {
             return Ok(Ran::Refused(Place(index)));
         }
         done.push(answer);

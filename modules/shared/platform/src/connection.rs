@@ -36,7 +36,8 @@ impl Connection {
 
     /// Begins one that reads, and sees the data of one moment.
     pub(crate) async fn begin_snapshot(&self) -> Result<Transaction, DbErr> {
-        let begin = format!("BEGIN ISOLATION LEVEL {} {}", IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
+        let begin =
+            format!("BEGIN ISOLATION LEVEL {} {}", IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
         self.begin_as(Some(SqliteTransactionMode::Deferred), &begin).await
     }
 

@@ -21,6 +21,7 @@ use crate::batch::{Batch, Done, Ran};
 use crate::connection::{Connection, Transaction, Way};
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Point};
+use crate::group_commit::{GroupCommit, Shape};
 use crate::outbox;
 use crate::postgres;
 use crate::problem::Outage;
@@ -119,6 +120,7 @@ pub struct Db {
     orm: DatabaseConnection,
     system: System,
     signals: Arc<Signals>,
+    groups: Arc<GroupCommit>,
     /// Whether nothing can be written through it.
     read_only: bool,
 }
@@ -151,7 +153,16 @@ impl Db {
                 (pool.clone(), pool, orm)
             }
         };
-        Ok(Self { module, reader, writer, orm, system, signals: Arc::default(), read_only: false })
+        Ok(Self {
+            module,
+            reader,
+            writer,
+            orm,
+            system,
+            signals: Arc::default(),
+            groups: Arc::default(),
+            read_only: false,
+        })
     }
 
     /// Opens a module's database so that nothing can be written through it: SQLite by the mode of its connections,
@@ -179,6 +190,7 @@ impl Db {
             orm,
             system,
             signals: Arc::default(),
+            groups: Arc::default(),
             read_only: true,
         })
     }
@@ -222,7 +234,7 @@ impl Db {
     /// Begins a transaction that writes. Dropping it rolls back.
     pub async fn begin(&self) -> Result<Tx, DbErr> {
         if self.read_only {
-            return Err(DbErr::Custom(format!("the database of {} is open for reading only", self.module)));
+            return Err(self.reads_only());
         }
         let inner = self.writer.begin().await?;
         Ok(Tx { inner, db: self.clone(), emitted: Vec::new() })
@@ -231,39 +243,80 @@ impl Db {
     /// A batch as a transaction of its own: begun, run and committed, unless it was refused. On PostgreSQL that is one round trip.
     #[cfg(not(feature = "failpoints"))]
     pub async fn commit(&self, batch: Batch) -> Result<Ran<Committed>, DbErr> {
-        self.run_and_commit(batch).await
+        self.run_and_commit(None, batch).await
+    }
+
+    /// The same together with others of this shape that come at the same time, which have no row in common with it
+    /// ([`crate::group_commit`]).
+    #[cfg(not(feature = "failpoints"))]
+    pub async fn commit_with_others(&self, shape: Shape, batch: Batch) -> Result<Ran<Committed>, DbErr> {
+        self.run_and_commit(Some(shape), batch).await
     }
 
     /// A batch as a transaction of its own. Not an `async fn`: only so it hears which use case commits.
     #[cfg(feature = "failpoints")]
     #[track_caller]
-    pub fn commit(&self, batch: Batch) -> impl Future<Output = Result<Ran<Committed>, DbErr>> + Send + use<'_> {
-        let place = failpoint::place(self.module, std::panic::Location::caller());
+    pub fn commit(
+        &self,
+        batch: Batch,
+    ) -> impl Future<Output = Result<Ran<Committed>, DbErr>> + Send + use<'_> {
+        self.commit_at(std::panic::Location::caller(), None, batch)
+    }
+
+    /// The same together with others.
+    #[cfg(feature = "failpoints")]
+    #[track_caller]
+    pub fn commit_with_others(
+        &self,
+        shape: Shape,
+        batch: Batch,
+    ) -> impl Future<Output = Result<Ran<Committed>, DbErr>> + Send + use<'_> {
+        self.commit_at(std::panic::Location::caller(), Some(shape), batch)
+    }
+
+    #[cfg(feature = "failpoints")]
+    fn commit_at(
+        &self,
+        caller: &'static std::panic::Location<'static>,
+        shape: Option<Shape>,
+        batch: Batch,
+    ) -> impl Future<Output = Result<Ran<Committed>, DbErr>> + Send + use<'_> {
+        let place = failpoint::place(self.module, caller);
         Box::pin(async move {
             failpoint::hit(Point::CommitBefore, || place.clone()).await;
-            let committed = self.run_and_commit(batch).await?;
+            let committed = self.run_and_commit(shape, batch).await?;
             failpoint::hit(Point::CommitAfter, || place).await;
             Ok(committed)
         })
     }
 
-    async fn run_and_commit(&self, batch: Batch) -> Result<Ran<Committed>, DbErr> {
-        if self.backend() == DbBackend::Postgres {
-            // Before it commits: from then on an event may be handled at any moment.
-            let expected = self.signals.handled.get().map(|handled| handled.expect(batch.announced()));
-            return Ok(match batch.run(&self.writer).await? {
-                Ran::Refused(place) => Ran::Refused(place),
-                Ran::Done(done) => Ran::Done(Committed::woken(self.clone(), done.stored, expected)),
-            });
+    async fn run_and_commit(&self, shape: Option<Shape>, batch: Batch) -> Result<Ran<Committed>, DbErr> {
+        if self.read_only {
+            return Err(self.reads_only());
         }
-        let mut tx = self.begin().await?;
-        match tx.run(batch).await? {
-            Ran::Refused(place) => {
-                tx.rollback().await?;
-                Ok(Ran::Refused(place))
+        // Before it commits: from then on an event may be handled at any moment.
+        let expected = self.signals.handled.get().map(|handled| handled.expect(batch.announced()));
+        let ran = match shape {
+            Some(shape) => self.groups.commit(shape, batch, &self.writer, &self.system).await?,
+            None if self.backend() == DbBackend::Postgres => batch.run(&self.writer).await?,
+            None => {
+                let tx = self.begin().await?;
+                let ran = batch.run(&tx.inner).await?;
+                match &ran {
+                    Ran::Refused(_) => tx.inner.rollback().await?,
+                    Ran::Done(_) => tx.inner.commit().await?,
+                }
+                ran
             }
-            Ran::Done(_) => tx.commit_and_wake().await.map(Ran::Done),
-        }
+        };
+        Ok(match ran {
+            Ran::Refused(place) => Ran::Refused(place),
+            Ran::Done(done) => Ran::Done(Committed::woken(self.clone(), done.stored, expected)),
+        })
+    }
+
+    fn reads_only(&self) -> DbErr {
+        DbErr::Custom(format!("the database of {} is open for reading only", self.module))
     }
 
     /// Begins a transaction that only reads and sees the data of one moment, so that the parts of an answer agree.

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::batch::{Batch, Place, Ran};
 use crate::db::{Db, Tx};
+use crate::group_commit::Shape;
 use crate::lease::{self, LEASE};
 use crate::problem::{Problem, codes};
 
@@ -184,15 +185,14 @@ async fn open(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<bool
         created_at_ms: Set(now.ms()),
         lease_until_ms: Set(now.plus(LEASE).ms()),
     };
-    let inserted = Entity::insert(row)
-        .on_conflict(
-            OnConflict::columns([Column::Principal, Column::Route, Column::IdempotencyKey])
-                .do_nothing()
-                .to_owned(),
-        )
-        .exec_without_returning(db.writer())
-        .await?;
-    Ok(inserted > 0)
+    let unless_taken = OnConflict::columns([Column::Principal, Column::Route, Column::IdempotencyKey])
+        .do_nothing()
+        .to_owned();
+    let mut batch = Batch::default();
+    let place = batch.insert(Entity::insert(row).on_conflict(unless_taken).into_query());
+    // Alone in its batch, so a key that is taken leaves nothing to undo.
+    batch.gate(place);
+    Ok(matches!(db.commit_with_others(Shape("idempotency.open", 1), batch).await?, Ran::Done(_)))
 }
 
 async fn find(db: &Db, request: &KeyedRequest) -> Result<Option<Model>, DbErr> {

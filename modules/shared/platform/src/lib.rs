@@ -13,6 +13,8 @@ pub mod db;
 pub mod deadline;
 pub mod doctor;
 pub mod failpoint;
+pub mod gather;
+pub mod group_commit;
 pub mod http;
 pub mod idempotency;
 pub mod inbox;

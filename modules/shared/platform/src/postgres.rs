@@ -13,8 +13,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::ConnectOptions;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
 
 use crate::connection::{Connection, Way};
@@ -121,7 +121,8 @@ fn ways(
         .acquire_timeout(options.acquire_timeout)
         .idle_timeout(MIGRATED)
         .connect_lazy_with(to_server.clone());
-    let pool = PostgresPool::new(to_server, options.max_connections, options.acquire_timeout, system.clone())?;
+    let pool =
+        PostgresPool::new(to_server, options.max_connections, options.acquire_timeout, system.clone())?;
     Ok((pool, orm.into()))
 }
 

@@ -167,7 +167,12 @@ pub(crate) struct PostgresPool {
 
 impl PostgresPool {
     /// Opens nothing yet. `within` bounds how long a request waits for a connection, be it for its turn or for the server.
-    pub(crate) fn new(options: PgConnectOptions, most: u32, within: Duration, system: System) -> Result<Self, DbErr> {
+    pub(crate) fn new(
+        options: PgConnectOptions,
+        most: u32,
+        within: Duration,
+        system: System,
+    ) -> Result<Self, DbErr> {
         let mut config = PoolConfig::new(usize::try_from(most).unwrap_or(usize::MAX));
         config.timeouts = Timeouts { wait: Some(within), create: Some(within), recycle: None };
         // The one that was used last is the warmest, and the others grow old and are closed.

@@ -81,6 +81,11 @@ impl System {
         let _nobody_waits = self.unfinished.spawn_on(work, &self.runtime);
     }
 
+    /// Runs something on the runtime of the process that ends by itself when nobody needs it any more; shutdown does not wait for it.
+    pub(crate) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let _nobody_waits = self.runtime.spawn(work);
+    }
+
     /// Polls a request's work inside of the runtime of the process, so that what it opens outlives the thread it runs on.
     pub fn inside<F: Future>(&self, work: F) -> crate::runtime::Inside<F> {
         crate::runtime::inside(self.runtime.clone(), work)

@@ -1,7 +1,10 @@
 //! One row a person.
 
+use std::collections::HashMap;
+
 use contracts::users::{Profile, Role};
 use kernel::{Cursor, CursorError, EmailAddress, Limit, Page, Timestamp, UserId};
+use platform::gather::rounded;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
@@ -67,6 +70,19 @@ pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bo
 
 pub(crate) async fn find(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id.uuid()).one(conn).await
+}
+
+/// The rows of some users.
+pub(crate) async fn find_all(
+    conn: &impl ConnectionTrait,
+    mut ids: Vec<UserId>,
+) -> Result<HashMap<UserId, Model>, DbErr> {
+    // Naming one again changes nothing but the number of statements that the server has to plan.
+    if let Some(last) = ids.last().copied() {
+        ids.resize(rounded(ids.len()), last);
+    }
+    let rows = Entity::find().filter(Column::Id.is_in(ids.into_iter().map(UserId::uuid))).all(conn).await?;
+    Ok(rows.into_iter().map(|row| (UserId(row.id), row)).collect())
 }
 
 /// The row, locked until the transaction ends.

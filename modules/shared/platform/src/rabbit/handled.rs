@@ -12,7 +12,6 @@ use contracts::subscriptions::Subscriptions;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-
 /// The most events that are waited for at once; whoever comes later does not wait.
 const MAX_WAITING: usize = 10_000;
 /// A process that has not been heard of for so long is no longer waited for.
