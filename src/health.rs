@@ -92,7 +92,7 @@ impl Health {
     }
 
     async fn pending_steps(&self, module: &dyn Module) -> Result<usize, DbErr> {
-        let steps = migrations::status(module.name(), module.db().orm()).await?;
+        let steps = migrations::status(module.name(), module.db().reader()).await?;
         Ok(steps.iter().filter(|(_, applied)| !applied).count())
     }
 }

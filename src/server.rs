@@ -174,7 +174,7 @@ pub async fn prepare_schemas(settings: &Settings, databases: &Databases) -> Resu
         let failed = |source| StartError::Migration { module, source };
         if settings.database.auto_migrate {
             migrations::up(module, db.orm()).await.map_err(failed)?;
-        } else if migrations::status(module, db.orm())
+        } else if migrations::status(module, db.reader())
             .await
             .map_err(failed)?
             .iter()
@@ -217,7 +217,7 @@ fn listen(settings: &Settings, shop: &Shop) -> Result<(actix_web::dev::Server, V
     let limiter = RateLimiter::new(settings.limits.clone(), shop.system.clock.clone(), shop.shared.clone());
     let (limiter, proxies) = (web::Data::new(limiter), web::Data::new(settings.trusted_proxies()?));
     let answers = web::Data::new(settings.answer_rules()?);
-    let (modules, internal) = (shop.modules.clone(), shop.internal_routes());
+    let (modules, internal) = (shop.modules_by_traffic(), shop.internal_routes());
     let gate = (!settings.internal.secret.is_empty())
         .then(|| web::Data::new(remote::Gate::new(&settings.internal.secret, shop.system.clock.clone())));
     let server = &settings.server;
@@ -291,7 +291,10 @@ fn around_the_modules(config: &mut web::ServiceConfig, modules: &[Arc<dyn Module
             config
                 .route(&format!("/{name}/openapi.json"), web::get().to(docs::openapi_json))
                 .route(&format!("/{name}/docs"), web::get().to(docs::swagger_ui))
-                .route(&format!("/{name}/docs/{{file}}"), web::get().to(docs::swagger_ui));
+                // Its prefix is compared as a text, where a pattern of its own would be one more that every request tries.
+                .service(
+                    web::scope(&format!("/{name}/docs")).route("/{file}", web::get().to(docs::swagger_ui)),
+                );
         }
     }
     if with_docs {

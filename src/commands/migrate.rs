@@ -12,7 +12,7 @@ use crate::wiring::Databases;
 pub(crate) async fn up(settings: &Settings) -> Result<ExitCode, AnyError> {
     for db in Databases::open(settings, &System::real()).await?.iter() {
         let pending = |steps: &[(String, bool)]| steps.iter().filter(|(_, applied)| !applied).count();
-        let before = pending(&migrations::status(db.module(), db.orm()).await?);
+        let before = pending(&migrations::status(db.module(), db.reader()).await?);
         migrations::up(db.module(), db.orm()).await?;
         say(&format!("{}: {before} applied", db.module()))?;
         db.close().await?;
@@ -39,7 +39,7 @@ pub(crate) async fn down(
 
 pub(crate) async fn status(settings: &Settings) -> Result<ExitCode, AnyError> {
     for db in Databases::open(settings, &System::real()).await?.iter() {
-        for (step, applied) in migrations::status(db.module(), db.orm()).await? {
+        for (step, applied) in migrations::status(db.module(), db.reader()).await? {
             let state = if applied { "applied" } else { "pending" };
             say(&format!("{:<14} {step:<32} {state}", db.module()))?;
         }

@@ -262,7 +262,7 @@ async fn open_module(
     };
     let data = wiring::module_data(settings, module, &options, system).await;
     let data = data.map_err(|error| chain(&error))?;
-    let steps = migrations::status(module, data.examiner.db().orm()).await;
+    let steps = migrations::status(module, data.examiner.db().reader()).await;
     match steps {
         Ok(steps) if steps.iter().all(|(_, applied)| *applied) => Ok(data),
         Ok(_) => Err(format!("the schema of {module} is not current; run `souk migrate up`")),

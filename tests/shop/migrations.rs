@@ -12,7 +12,7 @@ testkit::on_every_database! {
         let databases = Databases::open(&place.settings(), &System::real()).await.unwrap();
         for db in databases.iter() {
             let applied = || async {
-                let steps = migrations::status(db.module(), db.orm()).await.unwrap();
+                let steps = migrations::status(db.module(), db.reader()).await.unwrap();
                 (steps.len(), steps.iter().filter(|(_, applied)| *applied).count())
             };
             migrations::up(db.module(), db.orm()).await.unwrap();
@@ -35,7 +35,7 @@ testkit::on_every_database! {
             let databases = Databases::open(&settings, &System::real()).await.unwrap();
             for db in databases.iter() {
                 migrations::up(db.module(), db.orm()).await.unwrap();
-                let steps = migrations::status(db.module(), db.orm()).await.unwrap();
+                let steps = migrations::status(db.module(), db.reader()).await.unwrap();
                 assert!(steps.iter().all(|(_, applied)| *applied), "{}: {steps:?}", db.module());
                 db.close().await.unwrap();
             }
@@ -47,7 +47,7 @@ testkit::on_every_database! {
         let bench = testkit::Bench::new(engine).await;
         let db = bench.open("orders").await;
         for _ in 0..2 {
-            let steps = migrations::status("orders", db.orm()).await.unwrap();
+            let steps = migrations::status("orders", db.reader()).await.unwrap();
             assert!(!steps.is_empty() && steps.iter().all(|(_, applied)| !applied), "{steps:?}");
             let table = sea_orm::ConnectionTrait::execute_unprepared(db.writer(), "SELECT * FROM seaql_migrations").await;
             assert!(table.is_err());

@@ -1,5 +1,8 @@
 //! A product in the form in which it leaves this module, and the free attributes that come in with it.
 
+use std::sync::OnceLock;
+
+use bytes::Bytes;
 use contracts::catalog::{CatalogProduct, ProductRef};
 use kernel::{Currency, Cursor, Money, ProductId, Sku, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,24 @@ pub(crate) struct Product {
 pub(crate) struct Versioned {
     pub(crate) version: i64,
     pub(crate) product: Product,
+    /// The product as it is sent, once somebody has asked for it.
+    #[serde(skip)]
+    json: OnceLock<Bytes>,
+}
+
+impl Versioned {
+    pub(crate) fn new(version: i64, product: Product) -> Self {
+        Self { version, product, json: OnceLock::new() }
+    }
+
+    /// The product as JSON; written once for all who read it from memory.
+    pub(crate) fn json(&self) -> Result<Bytes, serde_json::Error> {
+        if let Some(json) = self.json.get() {
+            return Ok(json.clone());
+        }
+        let json = Bytes::from(serde_json::to_vec(&self.product)?);
+        Ok(self.json.get_or_init(|| json).clone())
+    }
 }
 
 /// A page of products.

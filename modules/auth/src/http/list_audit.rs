@@ -24,7 +24,14 @@ pub(crate) struct ListAudit {
     #[param(value_type = Option<String>, format = Uuid)]
     user_id: Option<UserId>,
     /// Only this.
-    #[param(example = "product.price_changed")]
+    #[param(
+        pattern = "^(account[.]created|account[.]access_changed|account[.]password_changed|\
+                   account[.]password_reset|account[.]second_factor_added|account[.]second_factor_removed|\
+                   api_key[.]created|api_key[.]revoked|signing_key[.]rotated|product[.]price_changed|\
+                   product[.]imported|stock[.]adjusted|payment[.]capture_requested|payment[.]void_requested|\
+                   payment[.]refund_requested)$",
+        example = "product.price_changed"
+    )]
     action: Option<String>,
     /// Only what was done to this account, API key, product, payment (an id), signing key or SKU.
     #[param(max_length = 200, example = "MUG-BLUE")]
@@ -148,4 +155,19 @@ pub(crate) async fn list_audit(
 fn unknown_action() -> Problem {
     let known: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
     Problem::new(codes::INVALID_QUERY, format!("There is no such `action`. There are {}.", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_lists_every_action_and_no_other() {
+        let documented = serde_json::to_value(ListAudit::into_params(|| None)).unwrap();
+        let action =
+            documented.as_array().unwrap().iter().find(|parameter| parameter["name"] == "action").unwrap();
+        let names: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
+        let pattern = action["schema"]["pattern"].as_str().unwrap();
+        assert_eq!(pattern, format!("^({})$", names.join("|").replace('.', "[.]")));
+    }
 }

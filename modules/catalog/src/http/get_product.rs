@@ -4,6 +4,7 @@ use platform::problem::{Problem, ProblemBody};
 
 use crate::Context;
 use crate::app::read::read;
+use crate::error::CatalogError;
 use crate::http::{TAG, named};
 use crate::product::Product;
 
@@ -30,5 +31,6 @@ pub(crate) async fn get_product(
     conditional: Conditional,
 ) -> Result<HttpResponse, Problem> {
     let current = read(&context, &named(&path)?).await?;
-    Ok(conditional.answer(&ETag::of(current.version), &current.product))
+    let json = current.json().map_err(CatalogError::from)?;
+    Ok(conditional.answer_json(&ETag::of(current.version), json))
 }

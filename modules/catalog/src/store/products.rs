@@ -204,9 +204,9 @@ impl Row {
     /// The same of a row that is needed no more.
     pub(crate) fn into_shown(self) -> Result<Versioned, DbErr> {
         let (sku, price) = (Sku::parse(&self.sku).map_err(|error| self.damaged(&error))?, self.price()?);
-        Ok(Versioned {
-            version: self.version,
-            product: Product {
+        Ok(Versioned::new(
+            self.version,
+            Product {
                 id: ProductId(self.id),
                 sku,
                 slug: self.slug,
@@ -223,7 +223,7 @@ impl Row {
                 created_at: Timestamp::from_ms(self.created_at_ms),
                 updated_at: Timestamp::from_ms(self.updated_at_ms),
             },
-        })
+        ))
     }
 
     /// When the next version is from. A clock that was set back must not make a product older.

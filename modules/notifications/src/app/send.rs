@@ -19,8 +19,8 @@ use crate::store::notifications;
 const MAX_ATTEMPTS: i64 = 10;
 /// Messages that are taken at once.
 const BATCH: u64 = 64;
-/// Messages that are sent at the same time.
-const AT_ONCE: usize = 4;
+/// Messages that are sent at the same time; those that become files share the wait for the disk.
+const AT_ONCE: usize = 16;
 /// Messages whose sending is noted in one statement.
 const NOTED_AT_ONCE: usize = 16;
 /// Batches a run; what is left waits for the next run.

@@ -16,8 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::system::System;
 
-/// Companies that are under way at the same time: a slow one does not hold up everybody.
-const UNDER_WAY: usize = 2;
 /// Who may wait; more wait to be let in.
 const MOST_WAITING: usize = 1_024;
 
@@ -38,8 +36,14 @@ impl<Q, A> Clone for Gather<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
-    /// `ask` is given at most `most` questions, and gives as many answers in their order. It lives until nobody asks any more.
-    pub fn new<F>(system: &System, most: usize, ask: impl Fn(Vec<Q>) -> F + Send + 'static) -> Self
+    /// `ask` is given at most `most` questions, and gives as many answers in their order. It is `at_once` times under way at the same
+    /// time at most, and lives until nobody asks any more.
+    pub fn new<F>(
+        system: &System,
+        most: usize,
+        at_once: usize,
+        ask: impl Fn(Vec<Q>) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = Vec<A>> + Send + 'static,
     {
@@ -49,7 +53,7 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
             let mut next = Vec::new();
             loop {
                 tokio::select! {
-                    came = asked.recv_many(&mut next, most), if under_way.len() < UNDER_WAY => {
+                    came = asked.recv_many(&mut next, most), if under_way.len() < at_once => {
                         if came == 0 {
                             break;
                         }
@@ -82,6 +86,8 @@ async fn company<A>(asking: impl Future<Output = Vec<A>>, waiting: Vec<oneshot::
 
 /// The most keys of one query.
 const MOST_KEYS: usize = 64;
+/// Queries that are under way at the same time: a slow one does not hold up everybody.
+const READS_AT_ONCE: usize = 2;
 
 /// A way to read one kind of thing by its key.
 pub struct Reads<K, V>(Gather<K, Result<Option<V>, DbErr>>);
@@ -96,7 +102,7 @@ where
     where
         F: Future<Output = Result<HashMap<K, V>, DbErr>> + Send + 'static,
     {
-        Self(Gather::new(system, MOST_KEYS, move |asked: Vec<K>| {
+        Self(Gather::new(system, MOST_KEYS, READS_AT_ONCE, move |asked: Vec<K>| {
             let mut keys: Vec<K> = Vec::with_capacity(asked.len());
             for key in &asked {
                 if !keys.contains(key) {

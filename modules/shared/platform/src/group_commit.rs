@@ -21,6 +21,8 @@ use crate::system::System;
 
 /// The most transactions that become one.
 const MOST: usize = 8;
+/// While one commits, the next ones meet: more at a time would be smaller groups.
+const AT_ONCE: usize = 1;
 
 /// What batches have in common that are the same statements with other values: what they are for, and how many rows of the kind that
 /// varies. Each shape is prepared by the server, so there are to be few.
@@ -48,7 +50,7 @@ impl GroupCommit {
             let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
             let open = || {
                 let writer = writer.clone();
-                Gather::new(system, MOST, move |batches| commit_all(writer.clone(), batches))
+                Gather::new(system, MOST, AT_ONCE, move |batches| commit_all(writer.clone(), batches))
             };
             groups.entry(shape).or_insert_with(open).clone()
         };

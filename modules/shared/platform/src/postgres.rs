@@ -11,7 +11,6 @@
 //! them too. So nothing is locked: the state is read, one missing step is taken, and who was overtaken reads again.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -99,9 +98,6 @@ fn abandoned_after() -> (&'static str, String) {
 }
 
 const READ_ONLY: (&str, &str) = ("default_transaction_read_only", "on");
-/// How long the connection of migrations, which readiness asks for them too, is kept when it is not in use.
-const MIGRATED: Duration = Duration::from_secs(60);
-
 fn ways(
     module: &'static str,
     url: &str,
@@ -119,7 +115,8 @@ fn ways(
         .max_connections(1)
         .min_connections(0)
         .acquire_timeout(options.acquire_timeout)
-        .idle_timeout(MIGRATED)
+        // Migrations are rare: nothing stays open for them.
+        .after_release(|_, _| Box::pin(std::future::ready(Ok(false))))
         .connect_lazy_with(to_server.clone());
     let pool =
         PostgresPool::new(to_server, options.max_connections, options.acquire_timeout, system.clone())?;

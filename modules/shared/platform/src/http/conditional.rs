@@ -4,7 +4,8 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
 use crate::problem::{Problem, codes};
@@ -35,11 +36,23 @@ pub struct Conditional {
 impl Conditional {
     /// 200 with the body and its tag, or 304 if the client has it.
     pub fn answer(&self, tag: &ETag, body: &impl Serialize) -> HttpResponse {
+        self.answer_with(tag, |mut answer| answer.json(body))
+    }
+
+    /// The same with a body that is JSON already.
+    pub fn answer_json(&self, tag: &ETag, body: Bytes) -> HttpResponse {
+        self.answer_with(tag, |mut answer| answer.content_type("application/json").body(body))
+    }
+
+    fn answer_with(
+        &self,
+        tag: &ETag,
+        full: impl FnOnce(HttpResponseBuilder) -> HttpResponse,
+    ) -> HttpResponse {
         let has_it = self.if_none_match.as_deref().is_some_and(|tags| lists(tags, tag, true));
-        if has_it {
-            return HttpResponse::NotModified().insert_header((header::ETAG, tag.as_str())).finish();
-        }
-        HttpResponse::Ok().insert_header((header::ETAG, tag.as_str())).json(body)
+        let mut answer = if has_it { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        answer.insert_header((header::ETAG, tag.as_str()));
+        if has_it { answer.finish() } else { full(answer) }
     }
 
     /// Refuses (412) if the client changes something that is no longer what it read.
