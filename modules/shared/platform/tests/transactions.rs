@@ -1,0 +1,165 @@
+//! Transactions that are one batch, groups of them, and connections that are left in the middle of something.
+#![expect(clippy::unwrap_used, reason = "a story that goes wrong stops where it does")]
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use platform::batch::{Batch, Ran};
+use platform::db::{Db, DbOptions, Location};
+use platform::group_commit::Shape;
+use platform::system::System;
+use sea_orm::sea_query::{Expr, ExprTrait, Query, UpdateStatement};
+use sea_orm::{ConnectionTrait, DbErr, Statement};
+use testkit::{Bench, Engine, TestDatabase};
+
+/// Two drawers, with so many pieces.
+async fn drawers(bench: &Bench) -> Db {
+    let db = bench.open("inventory").await;
+    fill(&db).await;
+    db
+}
+
+async fn fill(db: &Db) {
+    for sql in [
+        "CREATE TABLE drawers (name VARCHAR(9) PRIMARY KEY, pieces BIGINT NOT NULL CHECK (pieces <= 100))",
+        "CREATE TABLE notes (id BIGINT PRIMARY KEY)",
+        "INSERT INTO drawers VALUES ('left', 10), ('right', 10)",
+    ] {
+        db.writer().execute_unprepared(sql).await.unwrap();
+    }
+}
+
+/// Takes a piece out of a drawer that has one.
+fn take(name: &str) -> UpdateStatement {
+    Query::update()
+        .table("drawers")
+        .value("pieces", Expr::col("pieces").sub(1))
+        .and_where(Expr::col("name").eq(name))
+        .and_where(Expr::col("pieces").gt(0))
+        .to_owned()
+}
+
+/// Puts pieces into a drawer, which has room for a hundred.
+fn put(name: &str, pieces: i64) -> UpdateStatement {
+    Query::update()
+        .table("drawers")
+        .value("pieces", Expr::col("pieces").add(pieces))
+        .and_where(Expr::col("name").eq(name))
+        .to_owned()
+}
+
+fn note(id: i64) -> Batch {
+    let mut batch = Batch::default();
+    batch.insert(Query::insert().into_table("notes").columns(["id"]).values_panic([id.into()]).to_owned());
+    batch
+}
+
+async fn number(db: &Db, sql: &str) -> i64 {
+    let row = db.reader().query_one_raw(Statement::from_string(db.backend(), sql)).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
+}
+
+async fn pieces(db: &Db, name: &str) -> i64 {
+    number(db, &format!("SELECT pieces FROM drawers WHERE name = '{name}'")).await
+}
+
+testkit::on_every_database! {
+    async fn a_batch_that_is_refused_leaves_nothing(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = drawers(&bench).await;
+        let mut batch = note(1);
+        let left = batch.update(take("left"));
+        let middle = batch.update(take("middle"));
+        batch.must(left);
+        batch.must(middle);
+        assert!(matches!(db.commit(batch).await.unwrap(), Ran::Refused(place) if place == middle));
+        assert_eq!((pieces(&db, "left").await, number(&db, "SELECT count(*) FROM notes").await), (10, 0));
+        let mut batch = note(1);
+        let left = batch.update(take("left"));
+        batch.must(left);
+        assert!(matches!(db.commit(batch).await.unwrap(), Ran::Done(_)));
+        assert_eq!((pieces(&db, "left").await, number(&db, "SELECT count(*) FROM notes").await), (9, 1));
+    }
+
+    async fn what_comes_after_a_closed_gate_does_not_happen(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = drawers(&bench).await;
+        for (first, second, left) in [("middle", "left", 10), ("right", "left", 9)] {
+            let mut batch = Batch::default();
+            let gate = batch.update(take(first));
+            let then = batch.update(take(second));
+            batch.gate(gate);
+            batch.after(then, gate);
+            let ran = db.commit(batch).await.unwrap();
+            assert_eq!(matches!(ran, Ran::Refused(place) if place == gate), first == "middle");
+            assert_eq!(pieces(&db, "left").await, left);
+        }
+    }
+
+    async fn one_of_a_group_does_not_spoil_the_others(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = drawers(&bench).await;
+        db.commit(note(7)).await.unwrap();
+        // The eighth comes again, which breaks a rule; the first of all is refused.
+        let mut refused = note(100);
+        let place = refused.update(take("middle"));
+        refused.must(place);
+        let group = (0..32).map(note).chain([refused]);
+        let ends = join_all(group.map(|batch| db.commit_with_others(Shape("notes", 1), batch))).await;
+        for (id, end) in ends.iter().enumerate() {
+            match id {
+                7 => assert!(matches!(end, Err(DbErr::Exec(_) | DbErr::Query(_))), "a note that is there"),
+                32 => assert!(matches!(end, Ok(Ran::Refused(_)))),
+                _ => assert!(matches!(end, Ok(Ran::Done(_))), "{id}"),
+            }
+        }
+        assert_eq!(number(&db, "SELECT count(*) FROM notes").await, 32);
+    }
+
+    async fn a_transaction_that_is_dropped_is_undone_and_its_connection_serves_on(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = drawers(&bench).await;
+        for _ in 0..20 {
+            let tx = db.begin().await.unwrap();
+            tx.conn().execute(&take("left")).await.unwrap();
+            drop(tx);
+            let tx = db.begin().await.unwrap();
+            tx.conn().execute(&take("right")).await.unwrap();
+            // A broken rule: the transaction is of no more use.
+            assert!(tx.conn().execute(&put("right", 1_000)).await.is_err());
+        }
+        let mut batch = Batch::default();
+        let place = batch.update(put("left", 5));
+        batch.must(place);
+        db.commit(batch).await.unwrap();
+        assert_eq!((pieces(&db, "left").await, pieces(&db, "right").await), (15, 10));
+    }
+}
+
+#[test]
+fn a_statement_whose_caller_goes_away_ends_with_its_connection() {
+    let Some(server) = testkit::postgres_url() else { return };
+    testkit::run(async move {
+        let database = TestDatabase::create(Engine::Postgres(server)).await;
+        let options = DbOptions {
+            max_connections: 1,
+            acquire_timeout: Duration::from_secs(10),
+            ..DbOptions::new(Location::Postgres { url: database.url().unwrap().to_owned() })
+        };
+        let db = Db::open("inventory", &options, System::real()).await.unwrap();
+        fill(&db).await;
+        let tx = db.begin().await.unwrap();
+        tx.conn().execute(&take("left")).await.unwrap();
+        // It is sent, and nobody waits for the answer.
+        let asked = tx.conn().execute_unprepared("SELECT pg_sleep(0.5)").now_or_never();
+        assert!(asked.is_none());
+        drop(tx);
+        // The only connection there may be is a new one, and what the old one had locked is free when its statement has ended.
+        assert_eq!(pieces(&db, "left").await, 10);
+        let mut batch = Batch::default();
+        let place = batch.update(take("left"));
+        batch.must(place);
+        assert!(matches!(db.commit(batch).await.unwrap(), Ran::Done(_)));
+    });
+}
