@@ -121,7 +121,22 @@ impl Counters {
         for statement in after.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
             self.db.execute_unprepared(statement).await.unwrap();
         }
+        self.until_the_past_is_told().await;
         self.db.execute_unprepared("SELECT pg_stat_reset()").await.unwrap();
+    }
+
+    /// What sessions have counted before now comes when they are next at work, or have been idle for ten seconds.
+    async fn until_the_past_is_told(&self) {
+        let began = Instant::now();
+        let silent = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+             AND state_change < 'epoch'::timestamptz + $ * interval '1 ms' AND now() - state_change < interval '11 s'";
+        let now = self.number("SELECT (extract(epoch FROM now()) * 1000)::bigint AS n".to_owned()).await;
+        let silent = silent.replace('$', &now.to_string());
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        while self.number(silent.clone()).await > 0 {
+            assert!(began.elapsed() < TOLD_WITHIN, "some sessions do not tell what they have counted");
+            ticks.tick().await;
+        }
     }
 
     async fn number(&self, sql: String) -> i64 {
