@@ -43,7 +43,7 @@ struct Part {
 enum Change {
     Insert(InsertStatement),
     /// Rows that a query finds.
-    InsertFrom(InsertStatement, SelectStatement),
+    InsertFrom(InsertStatement, Box<SelectStatement>),
     Update(UpdateStatement),
 }
 
@@ -118,7 +118,7 @@ impl Batch {
 
     /// Adds the rows that a query finds, whose columns are those of the insertion.
     pub fn insert_from(&mut self, statement: InsertStatement, found: SelectStatement) -> Place {
-        self.add(Change::InsertFrom(statement, found), Answer::Rows)
+        self.add(Change::InsertFrom(statement, Box::new(found)), Answer::Rows)
     }
 
     /// Puts an event into the outbox, to be published if and only if the transaction commits.
@@ -232,7 +232,7 @@ async fn run_at_once(parts: &[&Part], conn: &impl ConnectionTrait) -> Result<Ran
                 statement.into()
             }
             Change::InsertFrom(statement, found) => {
-                let (mut statement, mut found) = (statement.clone(), found.clone());
+                let (mut statement, mut found) = (statement.clone(), (**found).clone());
                 found.and_where_option(earlier);
                 statement.select_from(found).map_err(|error| DbErr::Custom(error.to_string()))?;
                 statement.returning(returning);
@@ -285,7 +285,7 @@ async fn run_in_turn(parts: &[&Part], conn: &impl ConnectionTrait) -> Result<Ran
             // Nobody can ask for a column of them.
             (Change::InsertFrom(statement, found), _) => {
                 let mut statement = statement.clone();
-                statement.select_from(found.clone()).map_err(|error| DbErr::Custom(error.to_string()))?;
+                statement.select_from((**found).clone()).map_err(|error| DbErr::Custom(error.to_string()))?;
                 rows(conn, &statement).await?
             }
             (Change::Insert(statement), Answer::Column(column)) => {

@@ -145,7 +145,7 @@ struct Lent(Option<Object<Opener>>);
 impl Lent {
     fn link(&mut self) -> Result<&mut Link, DbErr> {
         let gone = || DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed);
-        self.0.as_mut().map(|object| &mut **object).ok_or_else(gone)
+        self.0.as_deref_mut().ok_or_else(gone)
     }
 }
 
