@@ -259,10 +259,12 @@ where
 fn size_of_product(shown: &Versioned) -> usize {
     let product = &shown.product;
     let attributes = serde_json::to_string(&product.attributes).map_or(0, |text| text.len());
-    product.name.len()
+    // Twice: the product, and the same as JSON, which comes later.
+    let once = product.name.len()
         + product.description.as_ref().map_or(0, String::len)
         + product.image_url.as_ref().map_or(0, String::len)
-        + attributes
+        + attributes;
+    2 * once
 }
 
 #[cfg(test)]

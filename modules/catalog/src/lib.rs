@@ -47,6 +47,7 @@ use platform::module::{AnyError, Check, Module, Worker};
 use platform::problem::ErrorCode;
 use platform::routes::Routes;
 use platform::shared_store::SharedStore;
+use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 
 use crate::product::Versioned;
@@ -88,7 +89,7 @@ struct Context {
     inventory: Arc<dyn InventoryPort>,
     cache: cache::Cache,
     /// Products as they are now; those that are asked for at the same time come with one query.
-    products: Reads<ProductRef, Arc<Versioned>>,
+    products: Reads<ProductRef, Result<Arc<Versioned>, DbErr>>,
 }
 
 /// The module.

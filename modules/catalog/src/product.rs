@@ -38,7 +38,7 @@ pub(crate) struct Product {
 }
 
 /// A product as of one version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Versioned {
     pub(crate) version: i64,
     pub(crate) product: Product,
@@ -46,6 +46,14 @@ pub(crate) struct Versioned {
     #[serde(skip)]
     json: OnceLock<Bytes>,
 }
+
+impl PartialEq for Versioned {
+    fn eq(&self, other: &Self) -> bool {
+        (self.version, &self.product) == (other.version, &other.product)
+    }
+}
+
+impl Eq for Versioned {}
 
 impl Versioned {
     pub(crate) fn new(version: i64, product: Product) -> Self {

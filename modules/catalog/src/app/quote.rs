@@ -40,7 +40,10 @@ pub(crate) async fn quote(
 /// One product comes together with those that others want at this moment, several with one query of their own.
 async fn read(context: &Context, wanted: &[ProductRef]) -> Result<Vec<Arc<Versioned>>, CatalogError> {
     match wanted {
-        [one] => Ok(context.products.get(one.clone()).await?.into_iter().collect()),
-        several => Ok(products::shown(context.db.reader(), several.to_vec()).await?.into_values().collect()),
+        [one] => Ok(context.products.get(one.clone()).await?.transpose()?.into_iter().collect()),
+        several => {
+            let shown = products::shown(context.db.reader(), several.to_vec()).await?;
+            Ok(shown.into_values().collect::<Result<_, _>>()?)
+        }
     }
 }

@@ -318,11 +318,11 @@ pub(crate) async fn find_all(
     rows_of(many(references)).all(conn).await
 }
 
-/// The products behind some references in their published form, by each reference that was asked for.
+/// The products behind some references in their published form, by each reference that may be asked for. A damaged one is an error of its own.
 pub(crate) async fn shown(
     conn: &impl ConnectionTrait,
     references: Vec<ProductRef>,
-) -> Result<HashMap<ProductRef, Arc<Versioned>>, DbErr> {
+) -> Result<HashMap<ProductRef, Result<Arc<Versioned>, DbErr>>, DbErr> {
     let mut asked = references;
     // Naming one again changes nothing but the number of statements that the server has to plan.
     if let Some(last) = asked.last().cloned() {
@@ -330,10 +330,10 @@ pub(crate) async fn shown(
     }
     let mut shown = HashMap::new();
     for row in find_all(conn, &asked).await? {
-        let product = Arc::new(row.into_shown()?);
-        for reference in [ProductRef::Id(product.product.id), ProductRef::Sku(product.product.sku.clone())] {
-            shown.insert(reference, product.clone());
-        }
+        let (id, sku) = (ProductId(row.id), Sku::parse(&row.sku).ok());
+        let product = row.into_shown().map(Arc::new);
+        shown.insert(ProductRef::Id(id), product.clone());
+        shown.extend(sku.map(|sku| (ProductRef::Sku(sku), product)));
     }
     Ok(shown)
 }

@@ -60,11 +60,16 @@ async fn send_all(context: &Context, claimed: Vec<notifications::Model>) -> Resu
             .ready_chunks(NOTED_AT_ONCE);
         let mut failure = None;
         while let Some(some) = posted.next().await {
-            lock(unsent).retain(|id| !some.iter().any(|(_, row)| row.id == *id));
+            let ids: Vec<Uuid> = some.iter().map(|(_, row)| row.id).collect();
+            // A failed one waits for longer than a lease, which must not be renewed; a sent one keeps its lease until that is noted.
+            let failed: Vec<Uuid> =
+                some.iter().filter(|(sent, _)| sent.is_err()).map(|(_, row)| row.id).collect();
+            lock(unsent).retain(|id| !failed.contains(id));
             // What was taken is sent, whatever becomes of another one.
             if let Err(error) = note(context, some).await {
                 failure = Some(error);
             }
+            lock(unsent).retain(|id| !ids.contains(id));
         }
         failure.map_or(Ok(()), Err)
     };
@@ -87,13 +92,13 @@ async fn post(context: &Context, row: &notifications::Model) -> Result<(), std::
     context.transport.send(&mail).await
 }
 
-/// Notes what became of some messages.
+/// Notes what became of some messages: all of it, whatever goes wrong with a part; the first error.
 async fn note(
     context: &Context,
     posted: Vec<(Result<(), std::io::Error>, notifications::Model)>,
 ) -> Result<(), DbErr> {
     let (system, db) = (context.db.system(), &context.db);
-    let (mut sent, mut secrets) = (Vec::new(), Vec::new());
+    let (mut sent, mut secrets, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for (outcome, row) in posted {
         let is_secret = SECRET_TEMPLATES.contains(&row.template.as_str());
         match outcome {
@@ -106,19 +111,23 @@ async fn note(
                 let attempts = row.attempts;
                 tracing::warn!(notification.id = %row.id, attempts, cause = %error, "a notification was not sent");
                 let next = (attempts < MAX_ATTEMPTS).then(|| system.now().plus(back_off(attempts)));
-                notifications::mark_failure(db.writer(), row.id, error.to_string(), next).await?;
                 secrets.extend((is_secret && next.is_none()).then_some(row.id));
+                failures.push((row.id, error.to_string(), next));
             }
         }
     }
+    let mut outcome = Ok(());
     if !sent.is_empty() {
-        notifications::mark_sent(db.writer(), sent, system.now()).await?;
+        outcome = outcome.and(notifications::mark_sent(db.writer(), sent, system.now()).await);
+    }
+    for (id, cause, next) in failures {
+        outcome = outcome.and(notifications::mark_failure(db.writer(), id, cause, next).await);
     }
     // Deletes the text of letters with a token, which is of no more use here.
     for id in secrets {
-        notifications::withhold_body(db.writer(), id).await?;
+        outcome = outcome.and(notifications::withhold_body(db.writer(), id).await);
     }
-    Ok(())
+    outcome
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -134,8 +134,8 @@ impl Batch {
         self.oblige(place, Duty::Must)
     }
 
-    /// The same of a statement that all others come [`Batch::after`], directly or by another one: when it refuses nothing has been written,
-    /// so nothing needs to be undone, and the server logs no error. For what is refused every day.
+    /// The same of a first statement that all others of the batch come [`Batch::after`], directly or by another one: when it refuses nothing
+    /// has been written, so nothing needs to be undone, and the server logs no error. For what is refused every day.
     pub fn gate(&mut self, place: Place) -> Place {
         self.oblige(place, Duty::Gate)
     }
@@ -170,22 +170,23 @@ impl Batch {
     pub async fn run(&self, conn: &impl ConnectionTrait) -> Result<Ran<Done>, DbErr> {
         Ok(match Self::run_all(std::slice::from_ref(self), conn).await? {
             Ran::Refused(place) => Ran::Refused(place),
-            Ran::Done(done) => Ran::Done(done.into_iter().next().unwrap_or_default()),
+            Ran::Done(each) => each.into_iter().next().unwrap_or_else(|| Ran::Done(Done::default())),
         })
     }
 
-    /// Runs several that have no row in common, all or none of them; the place of a refusal counts through all of them.
+    /// Runs several that have no row in common. Refused by a statement that must write: none of them is to stand, and the place counts through
+    /// all of them. Otherwise what became of each: one whose gate is closed has written nothing, and the others have.
     pub(crate) async fn run_all(
         batches: &[Self],
         conn: &impl ConnectionTrait,
-    ) -> Result<Ran<Vec<Done>>, DbErr> {
-        let parts: Vec<&Part> = batches.iter().flat_map(|batch| &batch.statements).collect();
-        let ran = match conn.get_database_backend() {
-            _ if parts.is_empty() => Ran::Done(Vec::new()),
-            DbBackend::Postgres => run_at_once(&parts, conn).await?,
-            _ => run_in_turn(&parts, conn).await?,
+    ) -> Result<Ran<Vec<Ran<Done>>>, DbErr> {
+        debug_assert!(batches.iter().all(Self::keeps_to_its_gate), "what is beside a gate comes after it");
+        let answers = match conn.get_database_backend() {
+            _ if batches.iter().all(|batch| batch.statements.is_empty()) => Ran::Done(Vec::new()),
+            DbBackend::Postgres => run_at_once(batches, conn).await?,
+            _ => run_in_turn(batches, conn).await?,
         };
-        Ok(match ran {
+        Ok(match answers {
             Ran::Refused(place) => Ran::Refused(place),
             Ran::Done(answers) => {
                 let mut answers = answers.into_iter();
@@ -194,7 +195,16 @@ impl Batch {
         })
     }
 
-    fn done(&self, answers: &mut impl Iterator<Item = i64>) -> Done {
+    fn gate_of(&self) -> Option<usize> {
+        self.statements.iter().position(|part| part.duty == Duty::Gate)
+    }
+
+    fn keeps_to_its_gate(&self) -> bool {
+        let Some(gate) = self.gate_of() else { return true };
+        self.statements.iter().enumerate().all(|(index, part)| index == gate || part.after.is_some())
+    }
+
+    fn done(&self, answers: &mut impl Iterator<Item = i64>) -> Ran<Done> {
         let mut done = Done { answers: answers.take(self.statements.len()).collect(), stored: Vec::new() };
         let stored = |event: &Emitted| outbox::Stored {
             seq: done.of(event.place),
@@ -202,30 +212,74 @@ impl Batch {
             event_type: event.event_type,
         };
         done.stored = self.events.iter().map(stored).collect();
-        done
+        match self.gate_of().map(Place).filter(|gate| done.of(*gate) != 1) {
+            Some(gate) => Ran::Refused(gate),
+            None => Ran::Done(done),
+        }
     }
 }
 
-async fn run_at_once(parts: &[&Part], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
+async fn run_at_once(batches: &[Batch], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
     let mut with = WithClause::new();
     let mut answers = Query::select();
-    let bound_by =
-        |duty| parts.iter().enumerate().filter(move |(_, part)| part.duty == duty).map(|(index, _)| index);
-    for (index, part) in parts.iter().enumerate() {
-        let (returned, asked) = match part.answer {
-            Answer::Rows => ("1", "count(*)".to_owned()),
-            Answer::Column(column) => (column, format!("max({column})")),
+    let (mut first, mut count, mut musts) = (0, 0, Vec::new());
+    for batch in batches {
+        let gate = batch.gate_of().map(|gate| first + gate);
+        for part in &batch.statements {
+            let index = count;
+            if part.duty == Duty::Must {
+                musts.push(index);
+            }
+            let mut common = CommonTableExpression::new();
+            common.table_name(Alias::new(format!("s{index}"))).query(part.counted(first)?);
+            with.cte(common);
+            let asked = part.asked(index, gate);
+            answers.expr_as(
+                Expr::cust(format!("(SELECT {asked} FROM s{index})")),
+                Alias::new(format!("n{index}")),
+            );
+            count += 1;
+        }
+        first = count;
+    }
+    match conn.query_one(&answers.with(with)).await {
+        Ok(row) => {
+            let row = row.ok_or_else(no_answer)?;
+            (0..count).map(|index| row.try_get_by_index(index)).collect::<Result<_, _>>().map(Ran::Done)
+        }
+        Err(error) => {
+            let refused = musts.into_iter().find(|index| says(&error, &format!("{REFUSED}{index}: ")));
+            refused.map_or(Err(error), |index| Ok(Ran::Refused(Place(index))))
+        }
+    }
+}
+
+impl Part {
+    /// What is asked of this statement, the `index`th of all, whose batch may have a gate.
+    fn asked(&self, index: usize, gate: Option<usize>) -> String {
+        let asked = match self.answer {
+            Answer::Rows => "count(*)".to_owned(),
+            Answer::Column(column) => format!("max({column})"),
         };
+        if self.duty != Duty::Must {
+            return asked;
+        }
+        let behind = gate.map(|gate| format!(" OR NOT EXISTS (SELECT FROM s{gate})")).unwrap_or_default();
         // A text that is no number: made of the count, or the planner would look at it before anything has run.
-        let asked = match part.duty {
-            Duty::Must => format!(
-                "CASE WHEN count(*) = 1 THEN {asked} ELSE ('{REFUSED}{index}: ' || count(*))::bigint END"
-            ),
-            Duty::None | Duty::Gate => asked,
+        format!(
+            "CASE WHEN count(*) = 1{behind} THEN {asked} ELSE ('{REFUSED}{index}: ' || count(*))::bigint END"
+        )
+    }
+
+    /// The statement with its rows in its answer; that of its batch which it comes after is counted from `first`.
+    fn counted(&self, first: usize) -> Result<SubQueryStatement, DbErr> {
+        let returned = match self.answer {
+            Answer::Rows => "1",
+            Answer::Column(column) => column,
         };
         let returning = Query::returning().expr(Expr::cust(returned));
-        let earlier = part.after.map(|Place(earlier)| Expr::cust(format!("EXISTS (SELECT FROM s{earlier})")));
-        let statement: SubQueryStatement = match &part.change {
+        let earlier = self.after.map(|Place(at)| Expr::cust(format!("EXISTS (SELECT FROM s{})", first + at)));
+        Ok(match &self.change {
             Change::Insert(statement) => {
                 let mut statement = statement.clone();
                 statement.returning(returning);
@@ -244,24 +298,30 @@ async fn run_at_once(parts: &[&Part], conn: &impl ConnectionTrait) -> Result<Ran
                 statement.returning(returning);
                 statement.into()
             }
-        };
-        let mut common = CommonTableExpression::new();
-        common.table_name(Alias::new(format!("s{index}"))).query(statement);
-        with.cte(common);
-        answers
-            .expr_as(Expr::cust(format!("(SELECT {asked} FROM s{index})")), Alias::new(format!("n{index}")));
+        })
     }
-    match conn.query_one(&answers.with(with)).await {
-        Ok(row) => {
-            let row = row.ok_or_else(no_answer)?;
-            let answers: Vec<i64> =
-                (0..parts.len()).map(|index| row.try_get_by_index(index)).collect::<Result<_, _>>()?;
-            let closed = bound_by(Duty::Gate).find(|index| answers.get(*index) != Some(&1));
-            Ok(closed.map_or(Ran::Done(answers), |index| Ran::Refused(Place(index))))
-        }
-        Err(error) => {
-            let refused = bound_by(Duty::Must).find(|index| says(&error, &format!("{REFUSED}{index}: ")));
-            refused.map_or(Err(error), |index| Ok(Ran::Refused(Place(index))))
+
+    /// Runs by itself.
+    async fn run(&self, conn: &impl ConnectionTrait) -> Result<i64, DbErr> {
+        match (&self.change, &self.answer) {
+            // Nobody can ask for a column of them.
+            (Change::InsertFrom(statement, found), _) => {
+                let mut statement = statement.clone();
+                statement.select_from((**found).clone()).map_err(|error| DbErr::Custom(error.to_string()))?;
+                rows(conn, &statement).await
+            }
+            (Change::Insert(statement), Answer::Column(column)) => {
+                let mut statement = statement.clone();
+                statement.returning_col(Alias::new(*column));
+                number(&conn.query_one(&statement).await?.ok_or_else(no_answer)?, column)
+            }
+            (Change::Update(statement), Answer::Column(column)) => {
+                let mut statement = statement.clone();
+                statement.returning_col(Alias::new(*column));
+                number(&conn.query_one(&statement).await?.ok_or_else(no_answer)?, column)
+            }
+            (Change::Insert(statement), Answer::Rows) => rows(conn, statement).await,
+            (Change::Update(statement), Answer::Rows) => rows(conn, statement).await,
         }
     }
 }
@@ -277,34 +337,21 @@ fn says(error: &DbErr, text: &str) -> bool {
         .is_some_and(|error| error.code().as_deref() == Some("22P02") && error.message().contains(text))
 }
 
-async fn run_in_turn(parts: &[&Part], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
-    let mut done = Vec::with_capacity(parts.len());
-    for (index, part) in parts.iter().enumerate() {
-        let counts_rows = matches!(part.answer, Answer::Rows);
-        let answer = match (&part.change, &part.answer) {
-            // Nobody can ask for a column of them.
-            (Change::InsertFrom(statement, found), _) => {
-                let mut statement = statement.clone();
-                statement.select_from((**found).clone()).map_err(|error| DbErr::Custom(error.to_string()))?;
-                rows(conn, &statement).await?
+async fn run_in_turn(batches: &[Batch], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
+    let mut done: Vec<i64> = Vec::new();
+    for batch in batches {
+        let first = done.len();
+        for part in &batch.statements {
+            let earlier = part.after.map(|Place(at)| done.get(first + at).copied().unwrap_or_default());
+            // The gate is closed, or what it comes after was.
+            let answer = if earlier == Some(0) { 0 } else { part.run(conn).await? };
+            let is_behind_a_closed_gate =
+                batch.gate_of().is_some_and(|gate| done.get(first + gate) == Some(&0));
+            if part.duty == Duty::Must && answer != 1 && !is_behind_a_closed_gate {
+                return Ok(Ran::Refused(Place(done.len())));
             }
-            (Change::Insert(statement), Answer::Column(column)) => {
-                let mut statement = statement.clone();
-                statement.returning_col(Alias::new(*column));
-                number(&conn.query_one(&statement).await?.ok_or_else(no_answer)?, column)?
-            }
-            (Change::Update(statement), Answer::Column(column)) => {
-                let mut statement = statement.clone();
-                statement.returning_col(Alias::new(*column));
-                number(&conn.query_one(&statement).await?.ok_or_else(no_answer)?, column)?
-            }
-            (Change::Insert(statement), Answer::Rows) => rows(conn, statement).await?,
-            (Change::Update(statement), Answer::Rows) => rows(conn, statement).await?,
-        };
-        if part.duty != Duty::None && counts_rows && answer != 1 {
-            return Ok(Ran::Refused(Place(index)));
+            done.push(answer);
         }
-        done.push(answer);
     }
     Ok(Ran::Done(done))
 }

@@ -2,7 +2,7 @@
 //!
 //! SQLite has one writer connection and a pool of readers; every writing transaction begins IMMEDIATE, because a
 //! deferred one that upgrades fails at once when another writes, whatever the busy timeout
-//! (<https://www.sqlite.org/lang_transaction.html>, 2.2). PostgreSQL has one pool for both.
+//! (<https://www.sqlite.org/lang_transaction.html>, 2.2). PostgreSQL has one pool for both, and sea-orm's own for migrations.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use sea_orm::{
 };
 use tokio::sync::Notify;
 
-use crate::batch::{Batch, Done, Ran};
+use crate::batch::{Batch, Ran};
 use crate::connection::{Connection, Transaction, Way};
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Point};
@@ -400,18 +400,6 @@ impl Tx {
         let stored = outbox::store(&self.inner, &self.db.system, event).await?;
         self.emitted.push(stored);
         Ok(())
-    }
-
-    /// Runs a batch, in one round trip where that is possible. After a refusal the transaction must be rolled back.
-    pub async fn run(&mut self, batch: Batch) -> Result<Ran<Done>, DbErr> {
-        let ran = batch.run(&self.inner).await?;
-        Ok(match ran {
-            Ran::Done(mut done) => {
-                self.emitted.append(&mut done.stored);
-                Ran::Done(done)
-            }
-            refused @ Ran::Refused(_) => refused,
-        })
     }
 
     /// Commits and wakes the relay.

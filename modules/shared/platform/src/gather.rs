@@ -8,9 +8,10 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::{mpsc, oneshot};
 
@@ -59,7 +60,7 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
                         }
                         let (questions, waiting): (Vec<Q>, Vec<_>) =
                             next.drain(..).map(|asked| (asked.question, asked.answer)).unzip();
-                        under_way.push(company(ask(questions), waiting));
+                        under_way.push(company(AssertUnwindSafe(ask(questions)).catch_unwind(), waiting));
                     }
                     Some(()) = under_way.next() => {}
                 }
@@ -69,7 +70,7 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
         Self { questions }
     }
 
-    /// The answer to one question; `None` if the process ends.
+    /// The answer to one question; `None` if the process ends, or whoever answers panics.
     pub async fn ask(&self, question: Q) -> Option<A> {
         let (answer, answered) = oneshot::channel();
         self.questions.send(Question { question, answer }).await.ok()?;
@@ -77,8 +78,16 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
     }
 }
 
-async fn company<A>(asking: impl Future<Output = Vec<A>>, waiting: Vec<oneshot::Sender<A>>) {
-    for (answer, waiting) in asking.await.into_iter().zip(waiting) {
+async fn company<A>(
+    asking: impl Future<Output = std::thread::Result<Vec<A>>>,
+    waiting: Vec<oneshot::Sender<A>>,
+) {
+    // A panic is the end of this company, not of all that come after it.
+    let Ok(answers) = asking.await else {
+        tracing::error!("a question to the database panicked");
+        return;
+    };
+    for (answer, waiting) in answers.into_iter().zip(waiting) {
         // Whoever does not listen any more has gone away.
         let _heard = waiting.send(answer);
     }

@@ -98,6 +98,7 @@ fn abandoned_after() -> (&'static str, String) {
 }
 
 const READ_ONLY: (&str, &str) = ("default_transaction_read_only", "on");
+
 fn ways(
     module: &'static str,
     url: &str,
@@ -118,8 +119,7 @@ fn ways(
         // Migrations are rare: nothing stays open for them.
         .after_release(|_, _| Box::pin(std::future::ready(Ok(false))))
         .connect_lazy_with(to_server.clone());
-    let pool =
-        PostgresPool::new(to_server, options.max_connections, options.acquire_timeout, system.clone())?;
+    let pool = PostgresPool::new(to_server, options, system.clone())?;
     Ok((pool, orm.into()))
 }
 
@@ -150,7 +150,7 @@ async fn prepare(
     system: &System,
 ) -> Result<Prepared, DbErr> {
     let once = address(module, url, options)?;
-    let pool = PostgresPool::new(once, 1, options.acquire_timeout, system.clone())?;
+    let pool = PostgresPool::new(once, &DbOptions { max_connections: 1, ..options.clone() }, system.clone())?;
     let login = Connection(Way::Postgres(pool));
     let prepared = prepare_for_role(&login, module).await?;
     if matches!(prepared, Prepared::ForLogin { .. }) {

@@ -1,8 +1,11 @@
 //! The connections of a module to PostgreSQL.
 //!
 //! A statement outside a transaction costs one round trip and nothing else: a connection whose last answer was read to its end goes back
-//! as it is. One that was left in the middle of something, because whoever used it went away or the server did, is dropped, and the
-//! server undoes what was open on it.
+//! as it is. One that was left in the middle of something, because whoever used it went away or the server did, is dropped: the server ends
+//! the statement that it is at, if only by its timeout, and undoes what was open.
+//!
+//! The server bounds how long it works on a statement. Where it cannot answer any more, as behind a network that has gone, we give up
+//! [`GRACE`] later: a connection that waits for ever would be one less for everybody.
 //!
 //! Rejected: sqlx's own pool. It asks the server after every use whether the connection still works, in a task of its own: twice the round
 //! trips and wake-ups of a shop whose statements take tens of microseconds (`docs/PERFORMANCE.md`).
@@ -22,6 +25,7 @@ use sea_query_sqlx::SqlxValues;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use crate::db::DbOptions;
 use crate::system::System;
 
 /// A connection that nobody has used for so long is closed.
@@ -32,6 +36,8 @@ const OLD: Duration = Duration::from_secs(30 * 60);
 const REAP_EVERY: Duration = Duration::from_secs(15);
 /// A rollback that takes longer is left to the server, which undoes what is open when the connection ends.
 const ROLLBACK_WITHIN: Duration = Duration::from_secs(5);
+/// How long after the server's own bound of a statement its answer is no longer waited for.
+const GRACE: Duration = Duration::from_secs(5);
 /// The first pause between two tries to connect; it doubles, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
@@ -39,6 +45,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Opens connections.
 struct Opener {
     options: PgConnectOptions,
+    /// For a statement, and for its way.
+    answer_within: Duration,
 }
 
 /// An open connection.
@@ -46,6 +54,7 @@ struct Link {
     connection: PgConnection,
     /// Whether the last answer was read to its end and the server has not said good-bye.
     at_rest: bool,
+    answer_within: Duration,
 }
 
 impl managed::Manager for Opener {
@@ -57,7 +66,9 @@ impl managed::Manager for Opener {
         let mut pause = FIRST_PAUSE;
         loop {
             match PgConnection::connect_with(&self.options).await {
-                Ok(connection) => return Ok(Link { connection, at_rest: true }),
+                Ok(connection) => {
+                    return Ok(Link { connection, at_rest: true, answer_within: self.answer_within });
+                }
                 Err(error) if !is_starting(&error) => return Err(error),
                 Err(_) => tokio::time::sleep(pause).await,
             }
@@ -102,29 +113,37 @@ impl Link {
     async fn execute(&mut self, statement: Statement) -> Result<ExecResult, DbErr> {
         let (sql, values) = parts(statement);
         let query = sqlx::query_with(AssertSqlSafe(sql), values);
-        let outcome = query.execute(self.begin()).await;
+        let outcome = answered(self.answer_within, query.execute(self.begin())).await;
         self.end(outcome).map(ExecResult::from).map_err(exec_error)
     }
 
     async fn execute_unprepared(&mut self, sql: &str) -> Result<ExecResult, DbErr> {
-        let outcome = self.begin().execute(AssertSqlSafe(sql.to_owned())).await;
+        let outcome = answered(self.answer_within, self.begin().execute(AssertSqlSafe(sql.to_owned()))).await;
         self.end(outcome).map(ExecResult::from).map_err(exec_error)
     }
 
     async fn query_one(&mut self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let (sql, values) = parts(statement);
         let query = sqlx::query_with(AssertSqlSafe(sql), values);
-        let outcome = query.fetch_optional(self.begin()).await;
+        let outcome = answered(self.answer_within, query.fetch_optional(self.begin())).await;
         self.end(outcome).map(|row| row.map(QueryResult::from)).map_err(query_error)
     }
 
     async fn query_all(&mut self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let (sql, values) = parts(statement);
         let query = sqlx::query_with(AssertSqlSafe(sql), values);
-        let outcome = query.fetch_all(self.begin()).await;
+        let outcome = answered(self.answer_within, query.fetch_all(self.begin())).await;
         let rows = self.end(outcome).map_err(query_error)?;
         Ok(rows.into_iter().map(QueryResult::from).collect())
     }
+}
+
+async fn answered<T>(
+    within: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let silent = |_elapsed| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()));
+    tokio::time::timeout(within, answer).await.unwrap_or_else(silent)
 }
 
 fn parts(statement: Statement) -> (String, SqlxValues) {
@@ -152,7 +171,7 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(object) = self.0.take_if(|object| !object.at_rest) {
-            // What is under way on it ends with it, now and not when somebody comes for the next connection.
+            // Now, and not when somebody comes for the next connection.
             drop(Object::take(object));
         }
     }
@@ -166,18 +185,19 @@ pub(crate) struct PostgresPool {
 }
 
 impl PostgresPool {
-    /// Opens nothing yet. `within` bounds how long a request waits for a connection, be it for its turn or for the server.
+    /// Opens nothing yet. `options` bound how long a request waits for its turn, and once more for the server to let it in.
     pub(crate) fn new(
-        options: PgConnectOptions,
-        most: u32,
-        within: Duration,
+        to_server: PgConnectOptions,
+        options: &DbOptions,
         system: System,
     ) -> Result<Self, DbErr> {
-        let mut config = PoolConfig::new(usize::try_from(most).unwrap_or(usize::MAX));
-        config.timeouts = Timeouts { wait: Some(within), create: Some(within), recycle: None };
+        let mut config = PoolConfig::new(usize::try_from(options.max_connections).unwrap_or(usize::MAX));
+        let within = Some(options.acquire_timeout);
+        config.timeouts = Timeouts { wait: within, create: within, recycle: None };
         // The one that was used last is the warmest, and the others grow old and are closed.
         config.queue_mode = QueueMode::Lifo;
-        let pool = managed::Pool::builder(Opener { options })
+        let answer_within = options.statement_timeout.saturating_add(GRACE);
+        let pool = managed::Pool::builder(Opener { options: to_server, answer_within })
             .config(config)
             .runtime(deadpool::Runtime::Tokio1)
             .build()

@@ -96,7 +96,7 @@ impl System {
         self.runtime.enter()
     }
 
-    /// Waits until everything given to [`System::to_the_end`] has ended.
+    /// Waits until everything given to [`System::to_the_end`], and whatever was detached, has ended.
     pub async fn drain(&self) {
         self.unfinished.close();
         self.unfinished.wait().await;

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use platform::batch::{Batch, Ran};
 use platform::db::{Db, DbOptions, Location};
 use platform::group_commit::Shape;
+use platform::idempotency::{self, Begin, KeyedRequest};
 use platform::system::System;
 use sea_orm::sea_query::{Expr, ExprTrait, Query, UpdateStatement};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
@@ -115,6 +116,50 @@ testkit::on_every_database! {
             }
         }
         assert_eq!(number(&db, "SELECT count(*) FROM notes").await, 32);
+    }
+
+    async fn a_closed_gate_in_a_group_is_only_its_own(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = drawers(&bench).await;
+        let from = |name: &str| {
+            let mut batch = Batch::default();
+            let gate = batch.update(take(name));
+            let put = batch.update(put("left", 1));
+            batch.gate(gate);
+            batch.after(put, gate);
+            batch.must(put);
+            batch
+        };
+        // The gate is a row that nobody else takes: those of `right` and `middle` are the same statements.
+        let group = (0..24).map(|n| from(if n % 6 == 0 { "right" } else { "middle" }));
+        let ends = join_all(group.map(|batch| db.commit_with_others(Shape("drawers", 1), batch))).await;
+        let done = ends.iter().filter(|end| matches!(end, Ok(Ran::Done(_)))).count();
+        let refused = ends.iter().filter(|end| matches!(end, Ok(Ran::Refused(_)))).count();
+        assert_eq!((done, refused), (4, 20));
+        assert_eq!((pieces(&db, "right").await, pieces(&db, "left").await), (6, 14));
+    }
+
+    async fn of_equal_keys_at_once_one_is_opened(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = bench.db("orders").await;
+        let keyed = |n: usize| KeyedRequest {
+            principal: "user".to_owned(),
+            route: "POST /orders".to_owned(),
+            key: format!("key {}", n / 2),
+            request_hash: "same".to_owned(),
+        };
+        let opened = (0..32).map(|n| {
+            let (db, keyed) = (&db, keyed(n));
+            // Whoever finds it taken waits for the other, which never ends here.
+            async move {
+                let begun = idempotency::begin::<u8>(db, Some(keyed));
+                matches!(tokio::time::timeout(Duration::from_secs(1), begun).await, Ok(Ok(Begin::Work(ticket))) if !ticket.resumed)
+            }
+        });
+        let opened = join_all(opened).await;
+        for pair in opened.chunks(2) {
+            assert_eq!(pair.iter().filter(|opened| **opened).count(), 1, "{opened:?}");
+        }
     }
 
     async fn a_transaction_that_is_dropped_is_undone_and_its_connection_serves_on(engine: Engine) {
