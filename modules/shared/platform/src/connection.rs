@@ -1,6 +1,6 @@
 //! What queries run on: a module's connections, or a transaction on one of them. Both go where `sea_orm` wants a [`ConnectionTrait`].
 //!
-//! SQLite goes through sea-orm's pool. PostgreSQL has one of its own, see [`crate::postgres_pool`].
+//! SQLite goes through sea-orm's pool. PostgreSQL has one of its own, see `postgres_pool`.
 
 use async_trait::async_trait;
 use sea_orm::{
