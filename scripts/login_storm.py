@@ -71,7 +71,8 @@ class Reader:
 def read(host, port, reads, seconds, found):
     """Sends requests at a steady pace, whether answers come or not; a time counts from when its request was due."""
     hurry(-5)
-    free = [Reader(host, port) for _ in range(READERS)]
+    # In turn: the server ends a connection that has sent nothing for ten seconds.
+    free = collections.deque(Reader(host, port) for _ in range(READERS))
     waiting = selectors.DefaultSelector()
     for reader in free:
         waiting.register(reader.socket, selectors.EVENT_READ, reader)
@@ -81,7 +82,7 @@ def read(host, port, reads, seconds, found):
     while number < reads * seconds or len(free) < READERS:
         due = began + number / reads
         while free and number < reads * seconds and due <= time.perf_counter():
-            free.pop().send(PAGES[number % len(PAGES)], due)
+            free.popleft().send(PAGES[number % len(PAGES)], due)
             number += 1
             due = began + number / reads
         pause = 1.0 if not free or number >= reads * seconds else max(0.0, due - time.perf_counter())
