@@ -1,6 +1,8 @@
 //! What surrounds every request: one form of each path, a trace id, a log line, metrics, and no way for a panic or a
 //! bare error to reach the client.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,6 +17,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use futures_util::FutureExt;
+use metrics::{Counter, Histogram};
 use platform::access::{self, Admission};
 use platform::failpoint::{self, Point};
 use platform::problem::{Problem, codes};
@@ -81,7 +84,7 @@ pub async fn guard<B: MessageBody + 'static>(
             let met = || format!("{method} {}", route.as_deref().unwrap_or("unmatched"));
             failpoint::hit(Point::RespondBefore, met).await;
         }
-        record(&method, route, response.status().as_u16(), started);
+        record(&method, route.as_deref(), response.status().as_u16(), started);
         Ok(response)
     };
     let work = trace::scope(trace_id, deadline::scope(within, work.instrument(span)));
@@ -212,14 +215,51 @@ fn problem_of<B>(response: &HttpResponse<B>) -> Option<Problem> {
 const COUNTED: [Method; 6] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
-fn record(method: &Method, route: Option<String>, status: u16, started: Instant) {
+/// Looking meters up by their labels costs more than a short request, so each thread keeps those that it has used.
+type Meters = HashMap<String, Meter>;
+
+thread_local! {
+    static METERS: RefCell<Meters> = RefCell::default();
+}
+
+/// What is counted of one route.
+struct Meter {
+    duration: Histogram,
+    /// By method and status, of which a route has few.
+    answers: Vec<(String, u16, Counter)>,
+}
+
+impl Meter {
+    fn of(route: &str) -> Self {
+        let duration = metrics::histogram!("http_request_duration_seconds", "route" => route.to_owned());
+        Self { duration, answers: Vec::new() }
+    }
+
+    fn count(&mut self, route: &str, method: &str, status: u16, elapsed: Duration) {
+        self.duration.record(elapsed.as_secs_f64());
+        let known = self.answers.iter().find(|(of, with, _)| of == method && *with == status);
+        if let Some((.., counter)) = known {
+            return counter.increment(1);
+        }
+        let labels =
+            [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+        let counter = metrics::counter!("http_requests_total", &labels);
+        counter.increment(1);
+        self.answers.push((method.to_owned(), status, counter));
+    }
+}
+
+fn record(method: &Method, route: Option<&str>, status: u16, started: Instant) {
     let elapsed = started.elapsed();
-    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    let route = route.unwrap_or("unmatched");
     let method = if COUNTED.contains(method) { method.as_str() } else { "other" };
-    let labels = [("method", method.to_owned()), ("route", route.clone()), ("status", status.to_string())];
-    metrics::counter!("http_requests_total", &labels).increment(1);
-    metrics::histogram!("http_request_duration_seconds", "route" => route.clone())
-        .record(elapsed.as_secs_f64());
+    METERS.with_borrow_mut(|meters| match meters.get_mut(route) {
+        Some(meter) => meter.count(route, method, status, elapsed),
+        None => meters
+            .entry(route.to_owned())
+            .or_insert_with(|| Meter::of(route))
+            .count(route, method, status, elapsed),
+    });
     let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     if status >= 500 {
         tracing::error!(%route, status, elapsed_ms, "answered");

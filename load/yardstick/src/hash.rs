@@ -13,8 +13,8 @@ const DIGEST: &str = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
 
 #[derive(Debug, Args)]
 pub(crate) struct Hash {
-    /// As `auth.hashing_threads`.
-    #[arg(long, default_value_t = 2)]
+    /// As `auth.hashing_threads`; 0: one for every two cores, as there.
+    #[arg(long, default_value_t = 0)]
     threads: usize,
     /// As `auth.bcrypt_cost`.
     #[arg(long, default_value_t = 12)]
@@ -29,7 +29,9 @@ impl Hash {
         let stored = hash(self.cost)?;
         let began = Instant::now();
         let until = began + Duration::from_secs(self.seconds);
-        let workers: Vec<_> = (0..self.threads)
+        let cores = std::thread::available_parallelism()?.get();
+        let threads = if self.threads == 0 { (cores / 2).max(1) } else { self.threads };
+        let workers: Vec<_> = (0..threads)
             .map(|_| {
                 let stored = stored.clone();
                 std::thread::spawn(move || compare_until(&stored, until))
@@ -42,7 +44,7 @@ impl Hash {
         }
         let mut told = times.told(began.elapsed());
         if let Some(told) = told.as_object_mut() {
-            told.insert("threads".to_owned(), json!(self.threads));
+            told.insert("threads".to_owned(), json!(threads));
             told.insert("cost".to_owned(), json!(self.cost));
         }
         Ok(told)

@@ -90,7 +90,7 @@ pub const ERROR_CODES: &[ErrorCode] = error::CODES;
 pub struct Settings {
     /// The logarithm of bcrypt's rounds, 4 to 31. A raised one reaches each password at its next login.
     pub bcrypt_cost: u32,
-    /// Passwords hashed at the same time.
+    /// Passwords hashed at the same time; 0: one for every two cores, so that a crowd that logs in leaves the others half of the machine.
     pub hashing_threads: usize,
     /// Passwords that may wait; beyond that the answer is 503.
     pub hashing_queue: usize,
@@ -120,7 +120,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bcrypt_cost: 12,
-            hashing_threads: 2,
+            hashing_threads: 0,
             hashing_queue: 64,
             access_token_ttl_s: 15 * 60,
             refresh_token_ttl_s: 30 * 24 * 60 * 60,
@@ -158,13 +158,21 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
+    /// How many threads hash passwords.
+    fn threads(&self) -> usize {
+        match self.hashing_threads {
+            0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+            threads => threads,
+        }
+    }
+
     /// Refuses what cannot work, with the name of the setting.
     fn check(&self) -> Result<(), AnyError> {
         const CENTURY_S: u64 = 100 * 365 * 24 * 60 * 60;
         const MAX_GRACE_S: u64 = 60;
         let rules = [
             ((4..=31).contains(&self.bcrypt_cost), "auth.bcrypt_cost must be 4 to 31"),
-            ((1..=256).contains(&self.hashing_threads), "auth.hashing_threads must be 1 to 256"),
+            (self.hashing_threads <= 256, "auth.hashing_threads must be 0 to 256"),
             ((1..=100_000).contains(&self.hashing_queue), "auth.hashing_queue must be 1 to 100000"),
             (
                 (1..=CENTURY_S).contains(&self.access_token_ttl_s),
@@ -275,11 +283,8 @@ impl Auth {
     pub async fn open(deps: Deps) -> Result<Self, AnyError> {
         let settings = &deps.settings;
         settings.check()?;
-        let bounds = Bounds {
-            threads: settings.hashing_threads,
-            queue: settings.hashing_queue,
-            cost: settings.bcrypt_cost,
-        };
+        let bounds =
+            Bounds { threads: settings.threads(), queue: settings.hashing_queue, cost: settings.bcrypt_cost };
         let window = Duration::from_secs(settings.throttle_window_s);
         let context = Context {
             hasher: Hasher::start(bounds, &settings.pepper)?,
@@ -400,11 +405,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn there_is_always_a_thread_that_hashes() {
+        assert!(Settings::default().threads() >= 1);
+        assert_eq!(Settings { hashing_threads: 3, ..Settings::default() }.threads(), 3);
+    }
+
+    #[test]
     fn settings_that_cannot_work_are_named() {
         assert!(Settings::default().check().is_ok());
         let broken = [
             Settings { bcrypt_cost: 3, ..Settings::default() },
-            Settings { hashing_threads: 0, ..Settings::default() },
+            Settings { hashing_threads: 257, ..Settings::default() },
             Settings { pepper: String::new(), ..Settings::default() },
             Settings { max_failures_per_account: 0, ..Settings::default() },
             Settings { refresh_grace_s: 61, ..Settings::default() },

@@ -35,6 +35,8 @@ use platform::problem::ErrorCode;
 use platform::routes::Routes;
 use serde::{Deserialize, Serialize};
 
+use crate::app::levels::Levels;
+
 /// The codes of this module's errors.
 pub const ERROR_CODES: &[ErrorCode] = error::CODES;
 
@@ -62,6 +64,7 @@ pub struct Deps {
 struct Context {
     db: Db,
     settings: Settings,
+    levels: Levels,
 }
 
 /// The module.
@@ -73,7 +76,9 @@ pub struct Inventory {
 impl Inventory {
     /// Puts the module together.
     pub fn new(deps: Deps) -> Self {
-        Self { context: Arc::new(Context { db: deps.db, settings: deps.settings }) }
+        let Deps { db, settings } = deps;
+        let levels = Levels::new(&db);
+        Self { context: Arc::new(Context { db, settings, levels }) }
     }
 
     /// What other modules call.

@@ -53,7 +53,7 @@ impl InventoryPort for LocalInventory {
 
     async fn levels(&self, skus: &[Sku]) -> Result<Vec<StockLevel>, PortError<NoRefusal>> {
         failpoint::call("inventory", "levels", async {
-            let rows = stock::find_all(self.context.db.reader(), skus).await.map_err(unavailable)?;
+            let rows = self.context.levels.of(skus).await.map_err(unavailable)?;
             rows.iter().map(stock::Model::level).collect::<Result<_, _>>().map_err(unavailable)
         })
         .await

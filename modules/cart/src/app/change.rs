@@ -1,6 +1,7 @@
 //! Every change of what is in a cart.
 
 use kernel::Timestamp;
+use platform::batch::{Batch, Ran};
 use platform::db::Tx;
 
 use crate::Context;
@@ -51,6 +52,40 @@ pub(crate) async fn change(
         tx.rollback().await?;
     }
     Err(CartError::Busy)
+}
+
+/// The same in one statement, of a cart that was read before and is as it was then. `None` if it is not, or if it takes more than that: then
+/// nothing has happened.
+pub(crate) async fn change_at_once(
+    context: &Context,
+    expected: &Expected,
+    found: Located,
+    edit: impl Fn(&mut Basket, Timestamp) -> Result<(), TooManyLines>,
+) -> Result<Option<Located>, CartError> {
+    let Some(row) = found.row.clone().filter(|_| expected.check(found.version).is_ok()) else {
+        return Ok(None);
+    };
+    let now = context.db.system().now();
+    let mut after = found.basket.clone();
+    if edit(&mut after, now).is_err() {
+        return Ok(None);
+    }
+    let keeps_all = found.basket.lines().iter().all(|line| after.get(&line.sku).is_some());
+    let [line] = after.differing(&found.basket)[..] else { return Ok(None) };
+    if !keeps_all {
+        return Ok(None);
+    }
+    let mut batch = Batch::default();
+    let counted = carts::bump_in(&mut batch, row.id, found.version, now);
+    cart_lines::put_in(&mut batch, row.id, line, counted);
+    match context.db.commit(batch).await? {
+        Ran::Refused(_) => Ok(None),
+        Ran::Done(_) => {
+            let version = found.version.saturating_add(1);
+            let row = carts::Model { version, touched_at_ms: now.ms(), ..row };
+            Ok(Some(Located { row: Some(row), basket: after, version, token: found.token }))
+        }
+    }
 }
 
 /// Writes a basket into a cart, which is created if there is none. `None` if another request was faster: then the

@@ -5,10 +5,11 @@ use platform::rate_limit::{Allowance, Rule};
 
 use crate::Context;
 use crate::app::Shopper;
-use crate::app::change::{Expected, change};
+use crate::app::change::{Expected, change, change_at_once};
 use crate::app::goods::Goods;
 use crate::app::locate::{Located, locate};
 use crate::app::remove_item::remove_item;
+use crate::domain::basket::Basket;
 use crate::error::CartError;
 use crate::store::carts::For;
 
@@ -41,6 +42,10 @@ pub(crate) async fn put_item(
     if found.row.is_none() && matches!(shopper, Shopper::Guest(_)) {
         allowance.spend(Rule::GuestCart).await?;
     }
-    let located = change(context, shopper, expected, |basket, now| basket.put(sku, quantity, now)).await?;
+    let edit = |basket: &mut Basket, now| basket.put(sku, quantity, now);
+    let located = match change_at_once(context, expected, found, edit).await? {
+        Some(changed) => changed,
+        None => change(context, shopper, expected, edit).await?,
+    };
     Ok((located, goods))
 }

@@ -52,6 +52,12 @@ impl Basket {
         self.lines.iter().find(|line| line.sku == *sku)
     }
 
+    /// The lines that another basket lacks, or has with another quantity.
+    pub(crate) fn differing<'a>(&'a self, other: &Self) -> Vec<&'a Line> {
+        let differs = |line: &&Line| other.get(&line.sku).is_none_or(|was| was.quantity != line.quantity);
+        self.lines.iter().filter(differs).collect()
+    }
+
     /// Sets the pieces of a SKU; a SKU that is there keeps its place.
     pub(crate) fn put(&mut self, sku: &Sku, quantity: Quantity, now: Timestamp) -> Result<(), TooManyLines> {
         if let Some(line) = self.lines.iter_mut().find(|line| line.sku == *sku) {

@@ -1,11 +1,12 @@
 //! What is in each cart.
 
 use kernel::{Quantity, Sku, Timestamp};
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
 use uuid::Uuid;
 
@@ -41,6 +42,26 @@ pub(crate) async fn of(conn: &impl ConnectionTrait, cart_id: Uuid) -> Result<Bas
     Ok(Basket::of(lines.collect::<Result<_, CartError>>()?))
 }
 
+/// Puts one line into a cart in a batch, after a statement of it.
+pub(crate) fn put_in(batch: &mut Batch, cart_id: Uuid, line: &Line, after: Place) {
+    let columns = [Column::CartId, Column::Sku, Column::Quantity, Column::AddedAtMs];
+    let values = Query::select()
+        .expr(Expr::value(cart_id))
+        .expr(Expr::value(line.sku.as_str()))
+        .expr(Expr::value(line.quantity.get()))
+        .expr(Expr::value(line.added_at.ms()))
+        .to_owned();
+    let mut put = Query::insert();
+    put.into_table(Entity).columns(columns).on_conflict(or_quantity());
+    let place = batch.insert_from(put, values);
+    batch.after(place, after);
+}
+
+/// A line that is there has another quantity from now on.
+fn or_quantity() -> OnConflict {
+    OnConflict::columns([Column::CartId, Column::Sku]).update_column(Column::Quantity).to_owned()
+}
+
 /// Turns the lines of a cart from one basket into another, touching only those that differ.
 pub(crate) async fn replace(
     conn: &impl ConnectionTrait,
@@ -62,9 +83,8 @@ pub(crate) async fn replace(
             .await?;
     }
     let changed: Vec<ActiveModel> = after
-        .lines()
-        .iter()
-        .filter(|line| before.get(&line.sku).is_none_or(|was| was.quantity != line.quantity))
+        .differing(before)
+        .into_iter()
         .map(|line| ActiveModel {
             cart_id: Set(cart_id),
             sku: Set(line.sku.as_str().to_owned()),
@@ -73,12 +93,7 @@ pub(crate) async fn replace(
         })
         .collect();
     if !changed.is_empty() {
-        Entity::insert_many(changed)
-            .on_conflict(
-                OnConflict::columns([Column::CartId, Column::Sku]).update_column(Column::Quantity).to_owned(),
-            )
-            .exec_without_returning(conn)
-            .await?;
+        Entity::insert_many(changed).on_conflict(or_quantity()).exec_without_returning(conn).await?;
     }
     Ok(())
 }

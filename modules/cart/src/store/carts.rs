@@ -1,6 +1,7 @@
 //! One row a cart; see `migrations` for what the schema itself refuses.
 
 use kernel::{CartId, OrderId, Timestamp, UserId};
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -8,7 +9,7 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Select,
+    QuerySelect, QueryTrait, Select, UpdateMany,
 };
 use uuid::Uuid;
 
@@ -122,15 +123,22 @@ pub(crate) async fn bump(
     version: i64,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
-    let changed = Entity::update_many()
+    Ok(bumping(id, version, now).exec(conn).await?.rows_affected == 1)
+}
+
+/// The same in a batch, which is refused instead.
+pub(crate) fn bump_in(batch: &mut Batch, id: Uuid, version: i64, now: Timestamp) -> Place {
+    let place = batch.update(bumping(id, version, now).into_query());
+    batch.gate(place)
+}
+
+fn bumping(id: Uuid, version: i64, now: Timestamp) -> UpdateMany<Entity> {
+    Entity::update_many()
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .col_expr(Column::TouchedAtMs, Expr::value(now.ms()))
         .filter(Column::Id.eq(id))
         .filter(Column::Version.eq(version))
         .filter(Column::State.eq(OPEN))
-        .exec(conn)
-        .await?;
-    Ok(changed.rows_affected == 1)
 }
 
 /// How a cart ends.

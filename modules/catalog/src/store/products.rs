@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use contracts::catalog::ProductRef;
 use kernel::{Currency, Cursor, CursorError, Limit, Money, Page, ProductId, Sku, Timestamp};
-use platform::gather::rounded;
 use platform::idempotency::IdempotencyError;
+use platform::key_list::padded;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
@@ -323,13 +323,8 @@ pub(crate) async fn shown(
     conn: &impl ConnectionTrait,
     references: Vec<ProductRef>,
 ) -> Result<HashMap<ProductRef, Result<Arc<Versioned>, DbErr>>, DbErr> {
-    let mut asked = references;
-    // Naming one again changes nothing but the number of statements that the server has to plan.
-    if let Some(last) = asked.last().cloned() {
-        asked.resize(rounded(asked.len()), last);
-    }
     let mut shown = HashMap::new();
-    for row in find_all(conn, &asked).await? {
+    for row in find_all(conn, &padded(references)).await? {
         let (id, sku) = (ProductId(row.id), Sku::parse(&row.sku).ok());
         let product = row.into_shown().map(Arc::new);
         shown.insert(ProductRef::Id(id), product.clone());

@@ -2,6 +2,7 @@
 
 pub(crate) mod adjust;
 pub(crate) mod forget_refused;
+pub(crate) mod levels;
 pub(crate) mod on_order_status_changed;
 pub(crate) mod open;
 pub(crate) mod release;

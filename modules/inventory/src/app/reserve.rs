@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contracts::inventory::{ReserveStock, Shortage};
 use kernel::Sku;
 use platform::batch::{Batch, Ran};
+use platform::group_commit::Shape;
 
 use crate::Context;
 use crate::app::announce_if_low;
@@ -45,7 +46,15 @@ async fn hold_at_once(
     for (sku, pieces) in demand {
         reservation_lines::insert_in(&mut batch, id, sku, *pieces, held);
     }
-    Ok(matches!(context.db.commit(batch).await?, Ran::Done(_)))
+    let committed = match demand.keys().next() {
+        // Most orders are of one SKU: those of different ones share the way to the database.
+        Some(sku) if demand.len() == 1 => {
+            batch.contends_for(sku.as_str());
+            context.db.commit_with_others(Shape("inventory.hold_at_once", 1), batch).await?
+        }
+        _ => context.db.commit(batch).await?,
+    };
+    Ok(matches!(committed, Ran::Done(_)))
 }
 
 /// One statement after the other: it says what falls short, and announces what runs low.

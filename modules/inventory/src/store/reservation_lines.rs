@@ -64,13 +64,16 @@ pub(crate) fn insert_in(batch: &mut Batch, id: ReservationId, sku: &Sku, pieces:
     }
 }
 
-/// The lines of a reservation in SKU order: the order in which stock rows are taken.
+/// The lines of a reservation in SKU order, byte by byte as in the program and not as the database sorts: the order in which stock rows are
+/// taken.
 pub(crate) async fn of(conn: &impl ConnectionTrait, id: ReservationId) -> Result<Vec<Model>, DbErr> {
-    let lines = Entity::find()
+    let mut lines = Entity::find()
         .find_also_related(stock::Entity)
         .filter(Column::ReservationId.eq(id.uuid()))
-        .order_by_asc(stock::Column::Sku)
         .all(conn)
         .await?;
+    lines.sort_by(|(_, one), (_, other)| {
+        one.as_ref().map(|stock| &stock.sku).cmp(&other.as_ref().map(|stock| &stock.sku))
+    });
     Ok(lines.into_iter().map(|(line, _)| line).collect())
 }

@@ -3,6 +3,7 @@
 use contracts::inventory::StockLevel;
 use kernel::{Cursor, CursorError, Limit, Page, Sku, Timestamp};
 use platform::batch::{Batch, Place};
+use platform::key_list::padded;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -67,7 +68,7 @@ pub(crate) async fn find_for_update(conn: &impl ConnectionTrait, sku: &Sku) -> R
 
 pub(crate) async fn find_all(conn: &impl ConnectionTrait, skus: &[Sku]) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::Sku.is_in(skus.iter().map(Sku::as_str)))
+        .filter(Column::Sku.is_in(padded(skus.iter().map(Sku::as_str))))
         .order_by_asc(Column::Sku)
         .all(conn)
         .await

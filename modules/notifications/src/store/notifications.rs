@@ -2,6 +2,7 @@
 
 use kernel::{Cursor, CursorError, Limit, Page, Timestamp, UserId};
 use platform::batch::Batch;
+use platform::key_list::padded;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -92,7 +93,7 @@ pub(crate) async fn claim(
     Entity::update_many()
         .col_expr(Column::NextAttemptAtMs, Expr::value(lease_until.ms()))
         .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
-        .filter(Column::Id.is_in(ids))
+        .filter(Column::Id.is_in(padded(ids)))
         .filter(Column::Status.eq(QUEUED))
         .filter(Column::NextAttemptAtMs.lte(now.ms()))
         .exec_with_returning(conn)
@@ -107,7 +108,7 @@ pub(crate) async fn renew(
 ) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::NextAttemptAtMs, Expr::value(lease_until.ms()))
-        .filter(Column::Id.is_in(ids))
+        .filter(Column::Id.is_in(padded(ids)))
         .filter(Column::Status.eq(QUEUED))
         .filter(Column::NextAttemptAtMs.lt(lease_until.ms()))
         .exec(conn)
@@ -123,7 +124,7 @@ pub(crate) async fn mark_sent(
     Entity::update_many()
         .col_expr(Column::Status, Expr::value(SENT))
         .col_expr(Column::SentAtMs, Expr::value(Some(at.ms())))
-        .filter(Column::Id.is_in(ids))
+        .filter(Column::Id.is_in(padded(ids)))
         .filter(Column::Status.eq(QUEUED))
         .exec(conn)
         .await

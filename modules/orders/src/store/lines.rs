@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use contracts::orders::OrderItem;
 use kernel::{Currency, Money, ProductId, Sku};
 use platform::batch::Batch;
+use platform::key_list::padded;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -88,7 +89,7 @@ pub(crate) async fn of_all(
     order_ids: impl IntoIterator<Item = Uuid>,
 ) -> Result<HashMap<Uuid, Vec<Model>>, DbErr> {
     let rows = Entity::find()
-        .filter(Column::OrderId.is_in(order_ids))
+        .filter(Column::OrderId.is_in(padded(order_ids)))
         .order_by_asc(Column::OrderId)
         .order_by_asc(Column::LineNo)
         .all(conn)

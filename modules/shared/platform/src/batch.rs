@@ -28,6 +28,8 @@ use crate::system::System;
 pub struct Batch {
     statements: Vec<Part>,
     events: Vec<Emitted>,
+    /// The row that it changes and others may, too.
+    contended: Option<String>,
 }
 
 #[derive(Debug)]
@@ -156,6 +158,16 @@ impl Batch {
         place
     }
 
+    /// It changes a row of this name, as others may at the same time: no two such become one statement, and whoever locks several such
+    /// rows does so in the order of their names.
+    pub fn contends_for(&mut self, row: &str) {
+        self.contended = Some(row.to_owned());
+    }
+
+    pub(crate) fn contended(&self) -> Option<&str> {
+        self.contended.as_deref()
+    }
+
     /// Its events: their ids and types.
     pub(crate) fn announced(&self) -> impl Iterator<Item = (Uuid, &'static str)> + use<'_> {
         self.events.iter().map(|event| (event.event_id, event.event_type))
@@ -168,7 +180,7 @@ impl Batch {
 
     /// Runs all of them in the transaction of a connection. After an error or a refusal that is to be rolled back.
     pub async fn run(&self, conn: &impl ConnectionTrait) -> Result<Ran<Done>, DbErr> {
-        Ok(match Self::run_all(std::slice::from_ref(self), conn).await? {
+        Ok(match Self::run_all(&[self], conn).await? {
             Ran::Refused(place) => Ran::Refused(place),
             Ran::Done(each) => each.into_iter().next().unwrap_or_else(|| Ran::Done(Done::default())),
         })
@@ -177,10 +189,13 @@ impl Batch {
     /// Runs several that have no row in common. Refused by a statement that must write: none of them is to stand, and the place counts through
     /// all of them. Otherwise what became of each: one whose gate is closed has written nothing, and the others have.
     pub(crate) async fn run_all(
-        batches: &[Self],
+        batches: &[&Self],
         conn: &impl ConnectionTrait,
     ) -> Result<Ran<Vec<Ran<Done>>>, DbErr> {
-        debug_assert!(batches.iter().all(Self::keeps_to_its_gate), "what is beside a gate comes after it");
+        debug_assert!(
+            batches.iter().all(|batch| batch.keeps_to_its_gate()),
+            "what is beside a gate comes after it"
+        );
         let answers = match conn.get_database_backend() {
             _ if batches.iter().all(|batch| batch.statements.is_empty()) => Ran::Done(Vec::new()),
             DbBackend::Postgres => run_at_once(batches, conn).await?,
@@ -219,7 +234,7 @@ impl Batch {
     }
 }
 
-async fn run_at_once(batches: &[Batch], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
+async fn run_at_once(batches: &[&Batch], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
     let mut with = WithClause::new();
     let mut answers = Query::select();
     let (mut first, mut count, mut musts) = (0, 0, Vec::new());
@@ -337,7 +352,7 @@ fn says(error: &DbErr, text: &str) -> bool {
         .is_some_and(|error| error.code().as_deref() == Some("22P02") && error.message().contains(text))
 }
 
-async fn run_in_turn(batches: &[Batch], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
+async fn run_in_turn(batches: &[&Batch], conn: &impl ConnectionTrait) -> Result<Ran<Vec<i64>>, DbErr> {
     let mut done: Vec<i64> = Vec::new();
     for batch in batches {
         let first = done.len();

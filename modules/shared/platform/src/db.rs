@@ -246,8 +246,8 @@ impl Db {
         self.run_and_commit(None, batch).await
     }
 
-    /// The same together with others of this shape that come at the same time ([`crate::group_commit`]). A row that two of them change
-    /// would be changed by the first alone, and refuse the other; rows that two of them insert under one key may meet.
+    /// The same together with others of this shape that come at the same time ([`crate::group_commit`]). A row that two of them may change
+    /// is named with [`Batch::contends_for`], or the second would be refused; rows that two of them insert under one key may meet.
     #[cfg(not(feature = "failpoints"))]
     pub async fn commit_with_others(&self, shape: Shape, batch: Batch) -> Result<Ran<Committed>, DbErr> {
         self.run_and_commit(Some(shape), batch).await

@@ -133,11 +133,6 @@ where
     }
 }
 
-/// The smallest number of keys, of a few, that has room for so many: each is a statement of its own, which the server plans and keeps.
-pub fn rounded(keys: usize) -> usize {
-    keys.next_power_of_two()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};

@@ -2,11 +2,16 @@
 //!
 //! What a commit costs, the wait for the disk above all, is shared by all of them: databases call that group commit
 //! (<https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-COMMIT-DELAY>), and this also shares the way to the server. It is for
-//! transactions that are one [`Batch`] and rarely have a row in common, such as new orders. One whose gate is closed has done nothing, and the
+//! transactions that are one [`Batch`] and rarely have a row in common, such as new orders; those that change the same row
+//! ([`Batch::contends_for`]) become different ones. One whose gate is closed has done nothing, and the
 //! others have. If a statement of one refuses that must write, or breaks a rule, nothing of all has happened, and each is tried by itself. So
 //! none hears of another's fate, unless nobody knows what happened: then all hear that.
 //!
-//! Rejected: several orders in one transaction that locks stock, since those who wait for a row would wait for all of them.
+//! A group holds its rows until the last of them is free and written, so somebody who sits on one of them holds up the others of that moment:
+//! for as long as a statement waits for a lock, and then each goes by itself.
+//!
+//! Rejected: several orders in one transaction of several statements that locks stock, since those who wait for a row would wait for
+//! all of that.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -61,40 +66,62 @@ impl GroupCommit {
     }
 }
 
-/// PostgreSQL in parts of 1, 2, 4 or 8: each number is a statement that the server plans and keeps. SQLite all at once.
+/// PostgreSQL in parts of 1, 2, 4 or 8: each number is a statement that the server plans and keeps. Those that contend for a row come one
+/// after another, as they would anyway, and take no connection to wait. SQLite all at once, in turn.
 async fn commit_all(writer: Connection, batches: Vec<Batch>) -> Vec<Ended> {
     if writer.get_database_backend() != DbBackend::Postgres {
-        return commit_part(&writer, &batches).await;
+        return commit_part(&writer, &batches.iter().collect::<Vec<_>>()).await;
     }
-    let mut parts = Vec::new();
-    let mut rest = batches.as_slice();
-    while let Some(power) = rest.len().checked_ilog2() {
-        let (part, others) = rest.split_at(1 << power);
-        parts.push(commit_part(&writer, part));
-        rest = others;
+    let mut ended: Vec<(usize, Ended)> = Vec::with_capacity(batches.len());
+    for round in without_contention(&batches) {
+        let (places, batches): (Vec<usize>, Vec<&Batch>) = round.into_iter().unzip();
+        let mut parts = Vec::new();
+        let mut rest = batches.as_slice();
+        while let Some(power) = rest.len().checked_ilog2() {
+            let (part, others) = rest.split_at(1 << power);
+            parts.push(commit_part(&writer, part));
+            rest = others;
+        }
+        ended.extend(places.into_iter().zip(join_all(parts).await.into_iter().flatten()));
     }
-    join_all(parts).await.into_iter().flatten().collect()
+    ended.sort_by_key(|(place, _)| *place);
+    ended.into_iter().map(|(_, ended)| ended).collect()
 }
 
-async fn commit_part(writer: &Connection, part: &[Batch]) -> Vec<Ended> {
+/// Batches with their places, in rounds in which none contend for a row, each in the order in which rows are locked.
+fn without_contention(batches: &[Batch]) -> Vec<Vec<(usize, &Batch)>> {
+    let mut rounds: Vec<Vec<(usize, &Batch)>> = Vec::new();
+    for (place, batch) in batches.iter().enumerate() {
+        let row = batch.contended();
+        let fits = |round: &&mut Vec<(usize, &Batch)>| {
+            row.is_none() || round.iter().all(|(_, other)| other.contended() != row)
+        };
+        match rounds.iter_mut().find(fits) {
+            Some(round) => round.push((place, batch)),
+            None => rounds.push(vec![(place, batch)]),
+        }
+    }
+    for round in &mut rounds {
+        round.sort_by_key(|(_, batch)| batch.contended());
+    }
+    rounds
+}
+
+async fn commit_part(writer: &Connection, part: &[&Batch]) -> Vec<Ended> {
     match commit_as_one(writer, part).await {
         Ok(Ran::Done(each)) => each.into_iter().map(Ok).collect(),
         Ok(Ran::Refused(place)) if part.len() == 1 => vec![Ok(Ran::Refused(place))],
         Err(error) if part.len() == 1 || !has_undone_all(&error) => {
             part.iter().map(|_| Err(error.clone())).collect()
         }
-        Ok(Ran::Refused(_)) | Err(_) => {
-            let mut ended = Vec::with_capacity(part.len());
-            for batch in part {
-                ended.push(commit_alone(writer, batch).await);
-            }
-            ended
-        }
+        // Side by side: one of them may wait for a row that somebody holds. (SQLite has one connection that writes.)
+        Ok(Ran::Refused(_)) | Err(_) => join_all(part.iter().map(|batch| commit_alone(writer, batch))).await,
     }
 }
 
-/// Whether the database has refused a statement, and so undone the transaction, for a reason that may be one batch's own. Not so if it is out of
-/// reach, or gave up after `statement_timeout` (SQLSTATE 57014), as each batch would do again.
+/// Whether the database has refused a statement, and so undone the transaction, for a reason that may be one batch's own, such as a row that
+/// somebody holds for too long. Not so if it is out of reach, or gave up after `statement_timeout` (SQLSTATE 57014), as each batch would do
+/// again.
 fn has_undone_all(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
     else {
@@ -104,17 +131,19 @@ fn has_undone_all(error: &DbErr) -> bool {
     let has_ended = refusal
         .try_downcast_ref::<PgDatabaseError>()
         .is_some_and(|refusal| refusal.severity() != PgSeverity::Error);
-    !has_ended && refusal.code().as_deref() != Some("57014") && Outage::of(error).is_none()
+    let waited_for_a_row = Outage::WAITED_FOR_A_ROW.contains(&refusal.code().as_deref().unwrap_or_default());
+    !has_ended
+        && (waited_for_a_row || refusal.code().as_deref() != Some("57014") && Outage::of(error).is_none())
 }
 
 async fn commit_alone(writer: &Connection, batch: &Batch) -> Ended {
-    Ok(match commit_as_one(writer, std::slice::from_ref(batch)).await? {
+    Ok(match commit_as_one(writer, &[batch]).await? {
         Ran::Refused(place) => Ran::Refused(place),
         Ran::Done(each) => each.into_iter().next().unwrap_or_else(|| Ran::Done(Done::default())),
     })
 }
 
-async fn commit_as_one(writer: &Connection, batches: &[Batch]) -> Result<Ran<Vec<Ran<Done>>>, DbErr> {
+async fn commit_as_one(writer: &Connection, batches: &[&Batch]) -> Result<Ran<Vec<Ran<Done>>>, DbErr> {
     if writer.get_database_backend() == DbBackend::Postgres {
         return Batch::run_all(batches, writer).await;
     }
@@ -125,4 +154,25 @@ async fn commit_as_one(writer: &Connection, batches: &[Batch]) -> Result<Ran<Vec
         Ran::Done(_) => tx.commit().await?,
     }
     Ok(ran)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_that_contend_for_a_row_never_meet_and_rows_are_locked_in_order() {
+        let batch = |row: Option<&str>| {
+            let mut batch = Batch::default();
+            row.into_iter().for_each(|row| batch.contends_for(row));
+            batch
+        };
+        let rows = [Some("mug"), None, Some("cup"), Some("mug"), Some("bowl"), Some("mug"), None];
+        let batches: Vec<Batch> = rows.into_iter().map(batch).collect();
+        let rounds: Vec<Vec<usize>> = without_contention(&batches)
+            .into_iter()
+            .map(|round| round.into_iter().map(|(at, _)| at).collect())
+            .collect();
+        assert_eq!(rounds, [vec![1, 6, 4, 2, 0], vec![3], vec![5]]);
+    }
 }

@@ -18,6 +18,7 @@ pub mod group_commit;
 pub mod http;
 pub mod idempotency;
 pub mod inbox;
+pub mod key_list;
 pub mod lease;
 pub mod migration;
 pub mod module;

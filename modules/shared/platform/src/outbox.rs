@@ -14,6 +14,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::db::Db;
+use crate::key_list::padded;
 use crate::system::System;
 use crate::trace;
 
@@ -105,7 +106,7 @@ fn row<E: Event>(system: &System, event: &E) -> Result<(Uuid, ActiveModel), DbEr
 /// Whether these events have left the outbox.
 pub(crate) async fn all_published(db: &Db, seqs: &[i64]) -> Result<bool, DbErr> {
     let waiting = Entity::find()
-        .filter(Column::Seq.is_in(seqs.iter().copied()))
+        .filter(Column::Seq.is_in(padded(seqs.iter().copied())))
         .filter(Column::PublishedAtMs.is_null())
         .filter(Column::DeadAtMs.is_null())
         .count(db.reader())

@@ -97,6 +97,10 @@ fn abandoned_after() -> (&'static str, String) {
     ("idle_in_transaction_session_timeout", "10000".to_owned())
 }
 
+/// How long a statement waits for a row that another transaction holds, in milliseconds: who hangs on to one must not hold up for longer
+/// those who need others, too. Ours hold a row for a statement, or a few.
+const LOCK_WAIT: (&str, &str) = ("lock_timeout", "3000");
+
 const READ_ONLY: (&str, &str) = ("default_transaction_read_only", "on");
 
 fn ways(
@@ -119,7 +123,7 @@ fn ways(
         // Migrations are rare: nothing stays open for them.
         .after_release(|_, _| Box::pin(std::future::ready(Ok(false))))
         .connect_lazy_with(to_server.clone());
-    let pool = PostgresPool::new(to_server, options, system.clone())?;
+    let pool = PostgresPool::new(to_server.options([LOCK_WAIT]), options, system.clone())?;
     Ok((pool, orm.into()))
 }
 

@@ -348,6 +348,9 @@ impl std::fmt::Display for Outage {
 }
 
 impl Outage {
+    /// The SQLSTATEs of a wait for a row that came to nothing: it took too long, or both would have waited for each other.
+    pub(crate) const WAITED_FOR_A_ROW: [&str; 2] = ["55P03", "40P01"];
+
     /// What an error says of the database; `None` if it refused for another reason, such as a broken rule.
     pub fn of(error: &DbErr) -> Option<Self> {
         let (cause, is_connecting) = match error {
@@ -393,6 +396,7 @@ impl Outage {
         match code {
             // The server is shutting down or starting; it has too many connections; it has ended a transaction that nobody went on with.
             "57P01" | "57P02" | "57P03" | "53300" | "25P03" => Some(Self::OutOfReach),
+            code if Self::WAITED_FOR_A_ROW.contains(&code) => Some(Self::OutOfReach),
             "53100" => Some(Self::Full),
             // A transaction that may only read, such as every one of a standby; an error of the disk.
             "25006" | "58030" => Some(Self::NotWritable),

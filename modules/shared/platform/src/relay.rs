@@ -1,7 +1,7 @@
 //! The relay: takes events from a module's outbox to the bus, woken by each commit and polling as a net.
 //!
-//! Several processes may relay one outbox. Each claims rows for a while (`skip locked`, so they do not wait for one
-//! another) and only the oldest waiting event of an aggregate can be claimed, so an aggregate's events leave in order.
+//! Several processes may relay one outbox. Each claims rows for a while, in one statement that passes over what another is claiming
+//! (`skip locked`), and only the oldest waiting event of an aggregate can be claimed, so an aggregate's events leave in order.
 //! No lock is held while the bus works: a claim is a lease ([`crate::lease`]). A process that dies with claimed rows merely
 //! lets the claim run out, and the event is published again; the inboxes make that harmless.
 
@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use kernel::Timestamp;
 use rand::Rng;
 use sea_orm::sea_query::{Expr, LockBehavior, LockType};
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::bus::{EventBus, PublishError};
 use crate::db::Db;
 use crate::failpoint::{self, Point};
+use crate::key_list::padded;
 use crate::lease::{self, LEASE};
 use crate::outbox::{Column, Entity, Model};
 use crate::problem::chain;
@@ -159,7 +160,7 @@ impl Relay {
     async fn renew(&self, seqs: BTreeSet<i64>) -> Result<(), DbErr> {
         Entity::update_many()
             .col_expr(Column::ClaimedUntilMs, Expr::value(self.db.system().now().plus(LEASE).ms()))
-            .filter(Column::Seq.is_in(seqs))
+            .filter(Column::Seq.is_in(padded(seqs)))
             .filter(Expr::cust(STILL_WAITING))
             .exec(self.db.writer())
             .await
@@ -173,21 +174,21 @@ impl Relay {
         if heads.is_empty() {
             return Ok(Vec::new());
         }
-        let tx = self.db.begin().await?;
-        let rows = Entity::find()
-            .filter(Column::Seq.is_in(heads))
+        let free = Entity::find()
+            .select_only()
+            .column(Column::Seq)
+            .filter(Column::Seq.is_in(padded(heads)))
             .filter(Expr::cust(STILL_WAITING))
             .filter(Column::ClaimedUntilMs.lte(now.ms()))
             .order_by_asc(Column::Seq)
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-            .all(tx.conn())
-            .await?;
-        Entity::update_many()
+            .into_query();
+        let mut rows = Entity::update_many()
             .col_expr(Column::ClaimedUntilMs, Expr::value(now.plus(LEASE).ms()))
-            .filter(Column::Seq.is_in(rows.iter().map(|row| row.seq)))
-            .exec(tx.conn())
+            .filter(Column::Seq.in_subquery(free))
+            .exec_with_returning(self.db.writer())
             .await?;
-        tx.commit().await?;
+        rows.sort_by_key(|row| row.seq);
         Ok(rows)
     }
 
@@ -260,7 +261,7 @@ impl Relay {
         if !published.is_empty() {
             batch.published += published.len();
             Entity::update_many()
-                .filter(Column::Seq.is_in(published))
+                .filter(Column::Seq.is_in(padded(published)))
                 .filter(Column::PublishedAtMs.is_null())
                 .col_expr(Column::PublishedAtMs, Expr::value(self.db.system().now().ms()))
                 .col_expr(Column::LastError, Expr::value(None::<String>))
@@ -274,7 +275,7 @@ impl Relay {
     /// These events can be claimed again at once, and this try does not count.
     async fn give_back(&self, seqs: Vec<i64>) -> Result<(), DbErr> {
         Entity::update_many()
-            .filter(Column::Seq.is_in(seqs))
+            .filter(Column::Seq.is_in(padded(seqs)))
             .filter(Column::PublishedAtMs.is_null())
             .col_expr(Column::ClaimedUntilMs, Expr::value(0))
             .exec(self.db.writer())

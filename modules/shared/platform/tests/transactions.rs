@@ -136,6 +136,25 @@ testkit::on_every_database! {
         assert_eq!((pieces(&db, "left").await, pieces(&db, "right").await), (9, 9));
     }
 
+    async fn who_contends_for_a_row_comes_one_after_another(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = drawers(&bench).await;
+        let from = |name: &str| {
+            let mut batch = Batch::default();
+            let gate = batch.update(take(name));
+            batch.gate(gate);
+            batch.contends_for(name);
+            batch
+        };
+        // Twelve for each drawer, of ten pieces.
+        let names = (0..24).map(|n| if n % 2 == 0 { "left" } else { "right" });
+        let group = names.map(|name| db.commit_with_others(Shape("drawers", 1), from(name)));
+        let ends = join_all(group).await;
+        assert_eq!(ends.iter().filter(|end| matches!(end, Ok(Ran::Done(_)))).count(), 20);
+        assert_eq!(ends.iter().filter(|end| matches!(end, Ok(Ran::Refused(_)))).count(), 4);
+        assert_eq!((pieces(&db, "left").await, pieces(&db, "right").await), (0, 0));
+    }
+
     async fn a_gate_holds_back_what_must_be_written_behind_it(engine: Engine) {
         let bench = Bench::new(engine).await;
         let db = drawers(&bench).await;

@@ -37,29 +37,37 @@ impl TestUser {
 pub struct Tokens {
     clock: Arc<TestClock>,
     key: EncodingKey,
+    public_key: PublicKey,
     verifier: Arc<TokenVerifier>,
 }
 
 impl Tokens {
-    pub(crate) fn new(clock: Arc<TestClock>) -> Self {
+    /// Of this time, with a key of their own.
+    pub fn new(clock: Arc<TestClock>) -> Self {
         let secret: [u8; 32] = rand::random();
         let signing = SigningKey::from_bytes(&secret);
         let verifier = TokenVerifier::new(clock.clone());
-        verifier.set_keys(&[PublicKey {
+        let public_key = PublicKey {
             kid: "test".to_owned(),
             kty: "OKP".to_owned(),
             crv: "Ed25519".to_owned(),
             alg: "EdDSA".to_owned(),
             usage: "sig".to_owned(),
             x: URL_SAFE_NO_PAD.encode(signing.verifying_key().as_bytes()),
-        }]);
+        };
+        verifier.set_keys(std::slice::from_ref(&public_key));
         let key = EncodingKey::from_ed_der(signing.to_pkcs8_der().unwrap().as_bytes());
-        Self { clock, key, verifier: Arc::new(verifier) }
+        Self { clock, key, public_key, verifier: Arc::new(verifier) }
     }
 
     /// What the server under test verifies with.
     pub fn verifier(&self) -> Arc<TokenVerifier> {
         self.verifier.clone()
+    }
+
+    /// What they are verified with.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
     }
 
     /// A fresh customer.

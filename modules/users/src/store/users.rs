@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use contracts::users::{Profile, Role};
 use kernel::{Cursor, CursorError, EmailAddress, Limit, Page, Timestamp, UserId};
-use platform::gather::rounded;
+use platform::key_list::padded;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
@@ -75,13 +75,10 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, id: UserId) -> Result<Opti
 /// The rows of some users.
 pub(crate) async fn find_all(
     conn: &impl ConnectionTrait,
-    mut ids: Vec<UserId>,
+    ids: Vec<UserId>,
 ) -> Result<HashMap<UserId, Model>, DbErr> {
-    // Naming one again changes nothing but the number of statements that the server has to plan.
-    if let Some(last) = ids.last().copied() {
-        ids.resize(rounded(ids.len()), last);
-    }
-    let rows = Entity::find().filter(Column::Id.is_in(ids.into_iter().map(UserId::uuid))).all(conn).await?;
+    let ids = padded(ids.into_iter().map(UserId::uuid));
+    let rows = Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?;
     Ok(rows.into_iter().map(|row| (UserId(row.id), row)).collect())
 }
 

@@ -17,6 +17,7 @@ use contracts::auth::{
 use contracts::port::{NoRefusal, PortError};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use kernel::{ApiKeyId, Clock, SessionId, Timestamp, UserId};
+use moka::sync::Cache as Moka;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -34,6 +35,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const REVOKED_FOR: Duration = Duration::from_secs(600);
 /// The longest token that is looked at.
 const MAX_TOKEN: usize = 4_096;
+/// What the tokens may take that were found to be signed by us, bytes: some thousands of them.
+const SIGNED_BYTES: u64 = 2 * 1024 * 1024;
+/// What one takes besides its text: its claims, twice its names, and what the cache keeps of it.
+const SIGNED_BESIDES: usize = 512;
+/// How long one is remembered. It is looked at again each time whether it still holds.
+const SIGNED_FOR: Duration = Duration::from_secs(900);
 /// The characters of a key's id: a SHA-256 thumbprint in base64url.
 const KID_LENGTH: usize = 43;
 
@@ -42,7 +49,10 @@ pub struct TokenVerifier {
     clock: Arc<dyn Clock>,
     issuer: String,
     /// None until `auth` has been asked once.
-    keys: RwLock<Option<HashMap<String, DecodingKey>>>,
+    keys: RwLock<Option<Keys>>,
+    /// Tokens whose signature was right, as checking it is most of the work of recognising someone. Only what `auth` has signed
+    /// gets in, and however many of those somebody asks for, no more than fit.
+    signed: Moka<String, Signed>,
     revocations: RwLock<Revocations>,
     /// Who is asked for what is not known. Weak, because where `auth` runs it holds this verifier in turn.
     auth: OnceLock<Weak<dyn AuthPort>>,
@@ -57,6 +67,21 @@ struct Revocations {
     users: HashMap<UserId, (Timestamp, Timestamp)>,
     /// Until when nothing that was read before can be believed any more.
     api_keys: HashMap<ApiKeyId, Timestamp>,
+}
+
+/// The keys of `auth` by their ids.
+struct Keys {
+    published: Vec<PublicKey>,
+    by_id: HashMap<String, DecodingKey>,
+    /// Counts the sets of keys that there were: what an older one has verified is verified again.
+    generation: u64,
+}
+
+/// A token that one of the keys of a generation has signed for us.
+#[derive(Clone)]
+struct Signed {
+    generation: u64,
+    presented: Arc<Presented>,
 }
 
 /// What a token says: ours say the claims, and are valid from the first moment. Whoever signs otherwise is taken at their word.
@@ -89,6 +114,11 @@ impl TokenVerifier {
             clock,
             issuer,
             keys: RwLock::default(),
+            signed: Moka::builder()
+                .max_capacity(SIGNED_BYTES)
+                .weigher(|token: &String, _| u32::try_from(token.len() + SIGNED_BESIDES).unwrap_or(u32::MAX))
+                .time_to_live(SIGNED_FOR)
+                .build(),
             revocations: RwLock::default(),
             auth: OnceLock::new(),
             asked_at: Mutex::default(),
@@ -132,7 +162,12 @@ impl TokenVerifier {
             .filter(|key| key.kty == "OKP" && key.crv == "Ed25519")
             .filter_map(|key| Some((key.kid.clone(), DecodingKey::from_ed_components(&key.x).ok()?)))
             .collect();
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(decoded);
+        let mut known = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_some_and(|known| known.published == keys) {
+            return;
+        }
+        let generation = known.as_ref().map_or(0, |known| known.generation.wrapping_add(1));
+        *known = Some(Keys { published: keys.to_vec(), by_id: decoded, generation });
     }
 
     /// Whether `auth` has told its keys. Until then nobody can be recognised.
@@ -239,26 +274,41 @@ impl TokenVerifier {
     }
 
     fn look(&self, token: &str) -> Look {
-        let header = (token.len() <= MAX_TOKEN).then(|| jsonwebtoken::decode_header(token).ok()).flatten();
-        let Some(kid) = header.filter(is_plain).and_then(|header| header.kid) else {
+        if token.len() > MAX_TOKEN {
             return Look::Refused;
-        };
+        }
+        match self.presented(token) {
+            Ok(presented) if self.is_current(&presented.claims, presented.nbf) => {
+                Look::Valid(presented.claims.clone())
+            }
+            Ok(_) => Look::Refused,
+            Err(look) => look,
+        }
+    }
+
+    /// What a token says that one of the keys has signed for us, whether or not it still holds.
+    fn presented(&self, token: &str) -> Result<Arc<Presented>, Look> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(key) = keys.as_ref().and_then(|keys| keys.get(&kid)) else {
-            return if could_be_ours(&kid) { Look::UnknownKey } else { Look::Refused };
+        let Some(keys) = keys.as_ref() else { return Err(Look::UnknownKey) };
+        if let Some(signed) = self.signed.get(token).filter(|signed| signed.generation == keys.generation) {
+            return Ok(signed.presented);
+        }
+        let header = jsonwebtoken::decode_header(token).ok().filter(is_plain);
+        let Some(kid) = header.and_then(|header| header.kid) else { return Err(Look::Refused) };
+        let Some(key) = keys.by_id.get(&kid) else {
+            return Err(if could_be_ours(&kid) { Look::UnknownKey } else { Look::Refused });
         };
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Expiry is checked against the injected clock below.
+        // Expiry is checked against the injected clock, each time that the token comes.
         validation.validate_exp = false;
         let decoded = jsonwebtoken::decode::<Presented>(token, key, &validation);
-        drop(keys);
-        match decoded.map(|token| token.claims) {
-            Ok(Presented { claims, nbf }) if self.is_current(&claims, nbf) => Look::Valid(claims),
-            _ => Look::Refused,
-        }
+        let presented = Arc::new(decoded.map_err(|_| Look::Refused)?.claims);
+        let signed = Signed { generation: keys.generation, presented: presented.clone() };
+        self.signed.insert(token.to_owned(), signed);
+        Ok(presented)
     }
 
     /// Whether `auth` has answered just now.
