@@ -17,7 +17,7 @@ use deadpool::managed::{
     self, Metrics, Object, PoolConfig, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts,
 };
 use futures_util::lock::Mutex;
-use sea_orm::sea_query::Values;
+use sea_orm::sea_query::{Value, Values};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
 use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor};
 use sea_orm::{ConnAcquireErr, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
@@ -146,8 +146,19 @@ async fn answered<T>(
     tokio::time::timeout(within, answer).await.unwrap_or_else(silent)
 }
 
+/// A limit at the end becomes a part of the text: as a parameter the server takes it for a tenth of what there is when it compares a plan for all
+/// values with one for these, finds the first too dear, and plans again each time
+/// (<https://www.postgresql.org/docs/current/sql-prepare.html>, notes).
 fn parts(statement: Statement) -> (String, SqlxValues) {
-    (statement.sql, SqlxValues(statement.values.unwrap_or_else(|| Values(Vec::new()))))
+    let Values(mut values) = statement.values.unwrap_or_else(|| Values(Vec::new()));
+    let mut sql = statement.sql;
+    if let Some(Value::BigUnsigned(Some(limit))) = values.last()
+        && let Some(before) = sql.strip_suffix(&format!("LIMIT ${}", values.len()))
+    {
+        sql = format!("{before}LIMIT {limit}");
+        values.pop();
+    }
+    (sql, SqlxValues(Values(values)))
 }
 
 fn exec_error(error: sqlx::Error) -> DbErr {
@@ -326,5 +337,40 @@ impl Drop for PostgresTransaction {
             // An error or silence leaves the connection not at rest, so it is dropped.
             let _gone = tokio::time::timeout(ROLLBACK_WITHIN, rolled_back).await;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::DbBackend;
+
+    use super::*;
+
+    #[test]
+    fn only_a_limit_at_the_end_becomes_text() {
+        for (sql, limit, becomes, left) in [
+            (
+                "SELECT a FROM b WHERE c = $1 LIMIT $2",
+                Value::from(21_u64),
+                "SELECT a FROM b WHERE c = $1 LIMIT 21",
+                1,
+            ),
+            (
+                "SELECT a FROM b WHERE c = $1 LIMIT $2 FOR UPDATE",
+                21_u64.into(),
+                "SELECT a FROM b WHERE c = $1 LIMIT $2 FOR UPDATE",
+                2,
+            ),
+            (
+                "SELECT a FROM b WHERE c = $1 LIMIT $2",
+                "21".into(),
+                "SELECT a FROM b WHERE c = $1 LIMIT $2",
+                2,
+            ),
+        ] {
+            let (text, values) =
+                parts(Statement::from_sql_and_values(DbBackend::Postgres, sql, [7.into(), limit]));
+            assert_eq!((text.as_str(), values.0.0.len()), (becomes, left));
+        }
     }
 }
