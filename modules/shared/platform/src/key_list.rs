@@ -18,6 +18,6 @@ mod tests {
     fn a_list_has_one_of_few_lengths() {
         assert_eq!(padded([7, 8, 9]), [7, 8, 9, 9]);
         assert_eq!(padded([7]), [7]);
-        assert_eq!(padded(Vec::<i32>::new()), []);
+        assert!(padded(Vec::<i32>::new()).is_empty());
     }
 }
