@@ -90,6 +90,7 @@ struct Context {
     cache: cache::Cache,
     /// Products as they are now; those that are asked for at the same time come with one query.
     products: Reads<ProductRef, Result<Arc<Versioned>, DbErr>>,
+    pages: app::list::Pages,
 }
 
 /// The module.
@@ -107,8 +108,15 @@ impl Catalog {
             let db = db.clone();
             async move { store::products::shown(db.reader(), references).await }
         });
-        let context =
-            Context { db: deps.db, settings: deps.settings, inventory: deps.inventory, cache, products };
+        let pages = app::list::Pages::new(&deps.db);
+        let context = Context {
+            db: deps.db,
+            settings: deps.settings,
+            inventory: deps.inventory,
+            cache,
+            products,
+            pages,
+        };
         Self { context: Arc::new(context) }
     }
 

@@ -1,7 +1,12 @@
 //! Lists products, from memory where the same list was read just now.
 
+use std::collections::{HashMap, HashSet};
+
 use bytes::Bytes;
+use futures_util::StreamExt;
 use kernel::{Cursor, Limit};
+use platform::db::Db;
+use platform::gather::Gather;
 
 use crate::Context;
 use crate::cache::PageKey;
@@ -34,23 +39,66 @@ pub(crate) struct Listing {
     pub(crate) place: Place,
 }
 
+/// The most lists that are read at the same time; each is a query or two. So they leave some of the database's connections to others.
+const AT_ONCE: usize = 2;
+const IN_COMPANY: usize = 3;
+/// Who is answered together: the page of one of them may keep the others waiting.
+const MOST_TOGETHER: usize = 8;
+
+/// Pages as they are now. Of those who wait for their turn, all who want the same page get it from one look: so it is when a change has
+/// made everybody's pages worthless at once.
+pub(crate) struct Pages(Gather<Listing, Option<Bytes>>);
+
+impl Pages {
+    pub(crate) fn new(db: &Db) -> Self {
+        let of = db.clone();
+        Self(Gather::new(db.system(), MOST_TOGETHER, AT_ONCE, move |listings| read_all(of.clone(), listings)))
+    }
+}
+
 /// The page as JSON.
 pub(crate) async fn list(context: &Context, listing: Listing) -> Result<Bytes, CatalogError> {
     let key = PageKey::Products(listing.clone());
-    context
-        .cache
-        .page(key, async { Ok(Bytes::from(serde_json::to_vec(&read(context, &listing).await?)?)) })
-        .await
+    let read = async {
+        match context.pages.0.ask(listing.clone()).await.flatten() {
+            Some(page) => Ok(page),
+            // Looks for itself to hear why.
+            None => read_json(&context.db, &listing).await,
+        }
+    };
+    context.cache.page(key, read).await
 }
 
-async fn read(context: &Context, listing: &Listing) -> Result<ProductPage, CatalogError> {
+/// The pages in the order in which they were asked for; none for what cannot be read.
+async fn read_all(db: Db, listings: Vec<Listing>) -> Vec<Option<Bytes>> {
+    let different: HashSet<Listing> = listings.iter().cloned().collect();
+    let found: HashMap<Listing, Option<Bytes>> = futures_util::stream::iter(different)
+        .map(|listing| read_one(db.clone(), listing))
+        .buffer_unordered(IN_COMPANY)
+        .collect()
+        .await;
+    listings.iter().map(|listing| found.get(listing).cloned().flatten()).collect()
+}
+
+/// On a thread of its own if there is one, as making JSON of rows is most of the work.
+async fn read_one(db: Db, listing: Listing) -> (Listing, Option<Bytes>) {
+    let wanted = listing.clone();
+    let page = tokio::spawn(async move { read_json(&db, &wanted).await.ok() }).await;
+    (listing, page.ok().flatten())
+}
+
+async fn read_json(db: &Db, listing: &Listing) -> Result<Bytes, CatalogError> {
+    Ok(Bytes::from(serde_json::to_vec(&read(db, listing).await?)?))
+}
+
+async fn read(db: &Db, listing: &Listing) -> Result<ProductPage, CatalogError> {
     let limit = Limit::parse(listing.limit).map_err(|error| CatalogError::Query(error.to_string()))?;
     let (cursor, offset) = match &listing.place {
         Place::Start => (None, 0),
         Place::After(cursor) => (Some(Cursor::from_client(cursor)), 0),
         Place::Page(page) => (None, offset(*page, limit)?),
     };
-    let conn = context.db.reader();
+    let conn = db.reader();
     let rows = products::page(conn, &listing.filter, listing.sort, limit, cursor.as_ref(), offset).await?;
     let pagination = match listing.place {
         Place::Page(page) => {
