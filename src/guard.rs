@@ -100,11 +100,14 @@ pub async fn guard<B: MessageBody + 'static>(
 
 /// Lets each request in to its operation, as the policy beside the route says. What has no policy is not there.
 pub async fn admitted<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let refused = match access::admit(request.request()).await {
-        Ok(Admission::Granted) => return Ok(next.call(request).await?.map_into_boxed_body()),
+        Ok(Admission::Granted) => {
+            access::watch_body(&mut request);
+            return Ok(next.call(request).await?.map_into_boxed_body());
+        }
         Ok(Admission::NoOperation) => no_operation(request.request()),
         Err(problem) => problem,
     };

@@ -14,6 +14,7 @@ pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
         second_factors(),
         audit_log(),
         audit_log_is_append_only(),
+        api_keys_keep_their_role(),
     ]
 }
 
@@ -41,6 +42,18 @@ fn api_keys() -> Box<dyn MigrationTrait> {
             CREATE INDEX api_keys_by_end ON api_keys (expires_at_ms);
         ",
         down: "DROP TABLE api_keys;",
+    })
+}
+
+/// What the owner of a key was when it was made: a key never grows with them. Of those that are there it is not known.
+fn api_keys_keep_their_role() -> Box<dyn MigrationTrait> {
+    Box::new(SqlMigration {
+        name: "m0010_api_keys_keep_their_role",
+        up: "
+            ALTER TABLE api_keys ADD COLUMN made_as TEXT NOT NULL DEFAULT 'admin'
+                CONSTRAINT made_as_somebody CHECK (made_as IN ('customer', 'admin'));
+        ",
+        down: "ALTER TABLE api_keys DROP COLUMN made_as;",
     })
 }
 

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 use testkit::{Engine, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::command_line::Souk;
 use crate::support::Shop;
@@ -15,6 +16,34 @@ fn assert_protected(answer: &Response, what: &str) {
     assert_eq!(answer.header("referrer-policy"), "no-referrer", "{what}");
     assert_eq!(answer.header("x-frame-options"), "DENY", "{what}");
     assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"), "{what}");
+}
+
+/// A request whose head the server has taken, as it has asked for the body.
+struct HalfSent(tokio::net::TcpStream);
+
+impl HalfSent {
+    async fn new(address: &str, path: &str, kind: &str, token: &str, length: usize) -> Self {
+        let mut stream = tokio::net::TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer {token}\r\nContent-Type: {kind}\r\n\
+             Content-Length: {length}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut heard = [0; 256];
+        let length = stream.read(&mut heard).await.unwrap();
+        assert!(heard[..length].starts_with(b"HTTP/1.1 100 Continue"));
+        Self(stream)
+    }
+
+    async fn send(&mut self, part: &str) {
+        self.0.write_all(part.as_bytes()).await.unwrap();
+    }
+
+    async fn status(mut self) -> u16 {
+        let mut answer = String::new();
+        self.0.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
 }
 
 testkit::on_every_database! {
@@ -101,6 +130,27 @@ testkit::on_every_database! {
         let closed = Shop::open(engine).await;
         let answer = closed.get("/products").header("origin", "https://shop.example.com").send().await.expect(200);
         assert_eq!((answer.header(ALLOW), answer.header("vary")), ("", ""));
+    }
+
+    async fn a_body_that_comes_when_its_session_has_ended_is_not_taken(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        for (path, kind, first, rest) in [
+            ("/auth/api-keys", "application/json", "{", "\"name\": \"x\", \"scopes\": [\"auth:read\"]}"),
+            ("/catalog/import", "text/csv", "sku,name,category,price\n", "MUG-BLUE,Blue mug,Kitchen,1\n"),
+        ] {
+            for ends in [false, true] {
+                let admin = shop.admin().await;
+                let mut half = HalfSent::new(&shop.address, path, kind, &admin.token, first.len() + rest.len()).await;
+                half.send(first).await;
+                if ends {
+                    shop.post("/auth/logout").bearer(&admin.token).send().await.expect(204);
+                }
+                half.send(rest).await;
+                let status = half.status().await;
+                let fits = if ends { status == 401 } else { status == 200 || status == 201 };
+                assert!(fits, "{path}, session ended: {ends}: {status}");
+            }
+        }
     }
 
     async fn a_packed_body_is_not_unpacked(engine: Engine) {

@@ -80,10 +80,22 @@ impl<'a> Attempts<'a> {
     }
 }
 
+/// Forgets the failures of a user's names from here: an attacker may share the address, and who has read the mail is not that one.
+pub(crate) async fn forgive(context: &Context, user: &Profile, address: Option<IpAddr>) -> Result<(), DbErr> {
+    for name in names_of(user) {
+        login_failures::clear(context.db.writer(), &client_key(&LoginName::read(name), address)).await?;
+    }
+    Ok(())
+}
+
+fn names_of(user: &Profile) -> impl Iterator<Item = &str> {
+    [Some(user.email.as_str()), user.username.as_deref()].into_iter().flatten()
+}
+
 /// Notes that a user was let in from here, under each of their names.
 pub(crate) async fn know(context: &Context, user: &Profile, address: Option<IpAddr>) -> Result<(), DbErr> {
     let now = context.db.system().now();
-    for name in [Some(user.email.as_str()), user.username.as_deref()].into_iter().flatten() {
+    for name in names_of(user) {
         let key = client_key(&LoginName::read(name), address);
         let seen_at = known_clients::seen_at(context.db.reader(), &key).await?;
         if seen_at.is_none_or(|at| at.plus(RENEWED_AFTER) < now) {

@@ -52,6 +52,7 @@ pub(crate) async fn create_api_key(context: &Context, new: CreateApiKey) -> Resu
         expires_at_ms: expires_at.ms(),
         last_used_at_ms: None,
         revoked_at_ms: None,
+        made_as: new.owner.role.as_str().to_owned(),
     };
     // Each round that fails has found its slot taken by another one, so there are fewer the next time.
     loop {

@@ -11,7 +11,7 @@ use crate::secret_token::SecretToken;
 use crate::store::mailed_tokens::Purpose;
 use crate::store::{mailed_tokens, verified_emails};
 
-/// Ends every session; the owner logs in anew, from a client that is known from now on, whatever attackers do to the name. A
+/// Ends every session; the owner logs in anew, from a client that is known from now on and starts without failures, whatever attackers do to the name. A
 /// password that is refused leaves the token as it is.
 pub(crate) async fn reset_password(
     context: &Context,
@@ -41,5 +41,6 @@ pub(crate) async fn reset_password(
     context.verifier.revoke(revoked);
     tracing::info!(user.id = %user_id, "reset a password");
     attempts::know(context, &profile, device.address).await?;
+    attempts::forgive(context, &profile, device.address).await?;
     Ok(())
 }

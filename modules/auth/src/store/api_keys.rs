@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use contracts::auth::ApiKeyUse;
 use contracts::scopes::Scope;
+use contracts::users::Role;
 use kernel::{ApiKeyId, Cursor, CursorError, Limit, Page, Timestamp, UserId};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
@@ -34,6 +35,8 @@ pub(crate) struct Model {
     /// To the minute.
     pub last_used_at_ms: Option<i64>,
     pub revoked_at_ms: Option<i64>,
+    /// The role of the owner when it was made.
+    pub made_as: String,
 }
 
 impl std::fmt::Debug for Model {
@@ -51,6 +54,14 @@ impl Model {
     /// A scope that an older or newer release wrote, and this one does not know, grants nothing.
     pub(crate) fn scopes(&self) -> Vec<Scope> {
         self.scopes.split(' ').filter_map(|scope| scope.parse().ok()).collect()
+    }
+
+    /// What it can do at most of what its owner can: the key of a customer does not become one of an admin with them.
+    pub(crate) fn role_for(&self, owner: Role) -> Role {
+        match (self.made_as.as_str(), owner) {
+            ("admin", Role::Admin) => Role::Admin,
+            _ => Role::Customer,
+        }
     }
 
     pub(crate) fn is_valid_at(&self, now: Timestamp) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use actix_multipart::Multipart;
+use actix_multipart::{Multipart, MultipartError};
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev};
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::StreamReader;
 use utoipa::ToSchema;
 
+use crate::access::{as_io, refusal_in};
 use crate::problem::{ErrorCode, Problem, codes};
 
 /// The largest upload, bytes.
@@ -187,6 +188,11 @@ impl<'a> Records<'a> {
 }
 
 fn malformed(error: csv_async::Error) -> Problem {
+    if let csv_async::ErrorKind::Io(error) = error.kind()
+        && let Some(refusal) = refusal_in(error)
+    {
+        return refusal;
+    }
     let line = error.position().map_or(String::new(), |position| format!(" (near line {})", position.line()));
     let detail = match error.kind() {
         csv_async::ErrorKind::Io(error) => error.to_string(),
@@ -258,14 +264,13 @@ impl FromRequest for Upload {
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
         let payload = payload.take();
         ready(match request.content_type().trim().to_ascii_lowercase().as_str() {
-            "text/csv" | "application/csv" => {
-                Ok(Self::from_chunks(payload.map_err(|error| std::io::Error::other(error.to_string()))))
-            }
+            "text/csv" | "application/csv" => Ok(Self::from_chunks(payload.map_err(as_io))),
             "multipart/form-data" => {
                 let form = Multipart::new(request.headers(), payload);
-                Ok(Self::from_chunks(
-                    form.take(1).try_flatten().map_err(|error| std::io::Error::other(error.to_string())),
-                ))
+                Ok(Self::from_chunks(form.take(1).try_flatten().map_err(|error| match error {
+                    MultipartError::Payload(error) => as_io(error),
+                    other => std::io::Error::other(other.to_string()),
+                })))
             }
             _ => Err(Problem::new(
                 codes::UNSUPPORTED_MEDIA_TYPE,

@@ -137,11 +137,14 @@ impl EventBus for RecordingBus {
 
 /// As the server does it.
 async fn admitted<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let refused = match platform::access::admit(request.request()).await {
-        Ok(Admission::Granted) => return Ok(next.call(request).await?.map_into_boxed_body()),
+        Ok(Admission::Granted) => {
+            platform::access::watch_body(&mut request);
+            return Ok(next.call(request).await?.map_into_boxed_body());
+        }
         Ok(Admission::NoOperation) => Problem::new(codes::NOT_FOUND, "There is nothing at this path."),
         Err(problem) => problem,
     };

@@ -7,6 +7,7 @@
 
 pub mod api_keys;
 pub mod policy;
+mod standing;
 mod verifier;
 
 use std::future::{Ready, ready};
@@ -29,6 +30,8 @@ use crate::bus::{EventHandler, HandleError, Reach};
 use crate::problem::{Problem, codes};
 
 use policy::{Need, Policies, Policy};
+pub use standing::watch_body;
+pub(crate) use standing::{as_io, refusal_in};
 pub use verifier::{ASK_AGAIN_AFTER, TokenVerifier};
 
 /// Keeps a process's [`TokenVerifier`] up to date. It needs no inbox: taking a revocation twice changes nothing, and a
@@ -82,6 +85,8 @@ pub struct Principal {
     pub session_id: SessionId,
     pub role: Role,
     pub email: String,
+    /// As of when all this is true: when the token was issued, or the key was looked up.
+    pub as_of: Timestamp,
     /// When the token, or the key, expires.
     pub expires_at: Timestamp,
     pub credential: Credential,
@@ -184,6 +189,7 @@ impl From<AccessClaims> for Principal {
             session_id: claims.sid,
             role: claims.role,
             email: claims.email,
+            as_of: Timestamp::from_ms(claims.iat_ms),
             expires_at: Timestamp::from_ms(claims.exp.saturating_mul(1_000)),
             credential: Credential::Session,
         }
@@ -197,6 +203,7 @@ impl From<&ApiKey> for Principal {
             session_id: SessionId(key.id.uuid()),
             role: key.role,
             email: key.email.clone(),
+            as_of: key.as_of,
             expires_at: key.expires_at,
             credential: Credential::ApiKey(key.id),
         }

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::access::api_keys::{KeyRing, LookUp};
-use crate::access::{Caller, Refusal, api_keys};
+use crate::access::{Caller, Credential, Principal, Refusal, api_keys};
 use crate::problem::chain;
 
 /// Tolerated difference between clocks, seconds.
@@ -258,6 +258,16 @@ impl TokenVerifier {
     fn is_over(&self, key: &ApiKey) -> bool {
         let known = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
         key.expires_at <= self.clock.now() || known.api_keys.contains_key(&key.id)
+    }
+
+    /// Whether the session of somebody who was let in, or their key, has been ended since. That the token has expired since is no matter.
+    pub(crate) fn has_ended(&self, principal: &Principal) -> bool {
+        let known = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+        let is_ended = match principal.credential {
+            Credential::Session => known.sessions.contains_key(&principal.session_id),
+            Credential::ApiKey(id) => known.api_keys.contains_key(&id),
+        };
+        is_ended || known.users.get(&principal.user_id).is_some_and(|(until, _)| principal.as_of <= *until)
     }
 
     fn is_outdated(&self, key: &ApiKey) -> bool {

@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use crate::access::{as_io, refusal_in};
 use crate::http::objects::Objects;
 use crate::problem::{Problem, codes};
 
@@ -60,8 +61,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 async fn read(payload: &mut Payload) -> Result<BytesMut, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| {
-            Problem::new(codes::MALFORMED_JSON, format!("The body could not be read: {error}."))
+        let chunk = chunk.map_err(as_io).map_err(|error| {
+            let unread =
+                || Problem::new(codes::MALFORMED_JSON, format!("The body could not be read: {error}."));
+            refusal_in(&error).unwrap_or_else(unread)
         })?;
         if body.len() + chunk.len() > MAX_JSON_BYTES {
             return Err(too_large());
