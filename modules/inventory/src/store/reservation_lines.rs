@@ -7,9 +7,7 @@ use sea_orm::entity::prelude::{
     PrimaryKeyTrait, Related, RelationDef, RelationTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict, Query};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter};
 use uuid::Uuid;
 
 use crate::store::stock;

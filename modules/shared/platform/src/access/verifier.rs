@@ -95,7 +95,7 @@ struct Presented {
 
 /// What a look at a token found.
 enum Look {
-    Valid(AccessClaims),
+    Valid(Arc<Presented>),
     /// Whatever is wrong with it.
     Refused,
     /// No key of this id is known here, and there might be one.
@@ -227,7 +227,7 @@ impl TokenVerifier {
             look = self.look(token);
         }
         match look {
-            Look::Valid(claims) => Ok(Caller { principal: claims.into(), scopes: None }),
+            Look::Valid(presented) => Ok(Caller { principal: presented.claims.clone().into(), scopes: None }),
             Look::Refused | Look::UnknownKey => Err(Refusal::Invalid),
         }
     }
@@ -278,7 +278,7 @@ impl TokenVerifier {
     /// The claims of a token that is valid as far as is known here; `None` for every other, whatever is wrong with it.
     pub fn verify(&self, token: &str) -> Option<AccessClaims> {
         match self.look(token) {
-            Look::Valid(claims) => Some(claims),
+            Look::Valid(presented) => Some(presented.claims.clone()),
             Look::Refused | Look::UnknownKey => None,
         }
     }
@@ -288,9 +288,7 @@ impl TokenVerifier {
             return Look::Refused;
         }
         match self.presented(token) {
-            Ok(presented) if self.is_current(&presented.claims, presented.nbf) => {
-                Look::Valid(presented.claims.clone())
-            }
+            Ok(presented) if self.is_current(&presented.claims, presented.nbf) => Look::Valid(presented),
             Ok(_) => Look::Refused,
             Err(look) => look,
         }
