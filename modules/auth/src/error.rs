@@ -1,10 +1,12 @@
 //! Why a use case refuses, and what the client hears: one row a cause.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use actix_web::http::header;
 use contracts::port::{NoRefusal, PortError};
 use platform::problem::{ErrorCode, Problem, codes};
+use rand::Rng;
 use sea_orm::DbErr;
 use thiserror::Error;
 
@@ -60,8 +62,13 @@ pub(crate) const CODES: &[ErrorCode] = &[
     SECOND_FACTOR_NEEDED,
 ];
 
-/// When to come back if the hashing queue is full, seconds: it empties within some.
-const BUSY_RETRY_AFTER_S: &str = "2";
+/// When to come back if a queue is full, seconds: it empties within some. Not the same for all, or a crowd that was turned away together
+/// would come back together.
+const BUSY_RETRY_AFTER_S: RangeInclusive<u8> = 1..=4;
+
+fn retry_after() -> String {
+    rand::thread_rng().gen_range(BUSY_RETRY_AFTER_S).to_string()
+}
 
 /// Why an account was not created.
 #[derive(Debug, Error)]
@@ -257,7 +264,7 @@ impl From<AuthError> for Problem {
                 codes::UNAVAILABLE,
                 "Very many letters are being written. Try again in some seconds.",
             )
-            .header(header::RETRY_AFTER, BUSY_RETRY_AFTER_S),
+            .header(header::RETRY_AFTER, retry_after()),
             AuthError::ApiKey { pointer, fault } => Problem::invalid(&pointer, fault.to_string()),
             AuthError::TooManyApiKeys => Problem::new(
                 TOO_MANY_API_KEYS,
@@ -305,7 +312,7 @@ impl From<HashingError> for Problem {
                     codes::UNAVAILABLE,
                     "Very many people are logging in. Try again in some seconds.",
                 )
-                .header(header::RETRY_AFTER, BUSY_RETRY_AFTER_S)
+                .header(header::RETRY_AFTER, retry_after())
             }
             HashingError::Failed(_) => Problem::internal(&error),
         }

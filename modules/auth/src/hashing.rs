@@ -10,6 +10,7 @@
 //! be attacked at all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -63,6 +64,9 @@ pub(crate) struct Comparison {
 /// The pool. Its threads end when it is dropped and the queue is empty.
 pub(crate) struct Hasher {
     queue: SyncSender<Job>,
+    /// How many passwords wait, and how many may.
+    waiting: Arc<AtomicUsize>,
+    room: usize,
     secrets: Arc<Secrets>,
 }
 
@@ -90,7 +94,13 @@ impl Hasher {
         }
         let secrets =
             Secrets { pepper: pepper.as_bytes().to_vec(), cost: bounds.cost, decoy: decoy(bounds.cost)? };
-        Ok(Self { queue, secrets: Arc::new(secrets) })
+        Ok(Self { queue, waiting: Arc::default(), room: bounds.queue, secrets: Arc::new(secrets) })
+    }
+
+    /// Refuses if the queue is full: before anything else is done for somebody who would be turned away after it. A crowd that is turned
+    /// away must not cost what others wait for. Who gets past may still find it full.
+    pub(crate) fn admit(&self) -> Result<(), HashingError> {
+        if self.waiting.load(Ordering::Relaxed) < self.room { Ok(()) } else { Err(HashingError::Busy) }
     }
 
     /// The hash to store.
@@ -111,18 +121,23 @@ impl Hasher {
         &self,
         work: impl FnOnce(&Secrets) -> Result<T, HashingError> + Send + 'static,
     ) -> Result<T, HashingError> {
-        let secrets = self.secrets.clone();
+        let (secrets, waiting) = (self.secrets.clone(), self.waiting.clone());
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move || {
+            waiting.fetch_sub(1, Ordering::Relaxed);
             // A caller that went away while it waited costs nothing.
             if !reply.is_closed() {
                 let _caller_left = reply.send(work(&secrets));
             }
         });
-        self.queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => HashingError::Busy,
-            TrySendError::Disconnected(_) => {
-                HashingError::Failed("the hashing threads have ended".to_owned())
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue.try_send(job).map_err(|error| {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => HashingError::Busy,
+                TrySendError::Disconnected(_) => {
+                    HashingError::Failed("the hashing threads have ended".to_owned())
+                }
             }
         })?;
         answer.await.map_err(|_| HashingError::Failed("a hashing thread panicked".to_owned()))?
@@ -243,6 +258,31 @@ mod tests {
         assert_eq!(raised.compare(&typed("password"), Some(&upgraded)).unwrap().upgraded, None);
         assert_eq!(raised.compare(&typed("wrong"), Some(&hash)).unwrap().upgraded, None);
         assert_eq!(secrets(4).compare(&typed("password"), Some(&upgraded)).unwrap().upgraded, None);
+    }
+
+    #[actix_web::test]
+    async fn who_would_find_the_queue_full_is_refused_before_and_let_in_when_it_is_not() {
+        let hasher = Hasher::start(Bounds { threads: 1, queue: 1, cost: 4 }, "pepper").unwrap();
+        let (started, has_started) = std::sync::mpsc::channel();
+        let (end, may_end) = std::sync::mpsc::channel::<()>();
+        let busy = hasher.run(move |_| {
+            started.send(()).unwrap();
+            may_end.recv().unwrap();
+            Ok(())
+        });
+        let crowd = async {
+            has_started.recv().unwrap();
+            assert!(hasher.admit().is_ok(), "one is hashed, none waits");
+            let waiting = hasher.run(|_| Ok(()));
+            let rest = async {
+                assert!(matches!(hasher.admit(), Err(HashingError::Busy)));
+                assert!(matches!(hasher.run(|_| Ok(())).await, Err(HashingError::Busy)));
+                end.send(()).unwrap();
+            };
+            tokio::join!(waiting, rest).0
+        };
+        let (first, second) = tokio::join!(busy, crowd);
+        assert!(first.is_ok() && second.is_ok() && hasher.admit().is_ok());
     }
 
     #[cfg(target_os = "linux")]

@@ -22,6 +22,7 @@ pub(crate) async fn login(
     code: Option<&str>,
     device: &Device,
 ) -> Result<TokenPair, AuthError> {
+    context.hasher.admit()?;
     let attempts = Attempts::of(context, name, device.address).await?;
     attempts.admit().await?;
     let profile = match name.plausible() {

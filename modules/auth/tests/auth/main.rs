@@ -1546,7 +1546,7 @@ testkit::on_every_database! {
         assert!(!served.is_empty() && !refused.is_empty(), "{} served", served.len());
         for answer in refused {
             let answer = answer.expect_problem(503, "unavailable");
-            assert_eq!(answer.header("retry-after"), "2");
+            assert!((1..=4).contains(&answer.header("retry-after").parse().unwrap()), "{}", answer.text);
         }
     }
 
