@@ -215,6 +215,19 @@ testkit::on_every_database! {
         people.app.assert_healthy().await;
     }
 
+    async fn an_import_changes_nothing_of_its_senders_access_and_nothing_for_who_is_no_admin_any_more(engine: Engine) {
+        let people = People::open(engine).await;
+        let admin = people.join("boss@example.com", Role::Admin).await;
+        let other = people.join("other@example.com", Role::Admin).await;
+        let import = |by: &TestUser, file: &'static str| people.app.post("/users/import").by(by).body("text/csv", file).send();
+        let own = import(&admin, "email,role,active\nboss@example.com,customer,\nboss@example.com,,false\n").await.expect(200).json;
+        assert_eq!((&own["refused"], &own["updated"]), (&json!(2), &json!(0)), "{own}");
+        let switched_off = import(&admin, "email,role,active\nother@example.com,customer,false\n").await.expect(200).json;
+        assert_eq!(switched_off["updated"], 1);
+        // The token says admin, the database does not.
+        import(&other, "email,role,active\nother@example.com,admin,true\n").await.expect_problem(403, "forbidden");
+    }
+
     async fn an_import_and_newcomers_may_want_the_same_names_at_once(engine: Engine) {
         let people = People::open(engine).await;
         let admin = people.join("boss@example.com", Role::Admin).await;

@@ -41,6 +41,14 @@ fn take(name: &str) -> UpdateStatement {
         .to_owned()
 }
 
+/// The same as a batch, which is refused if the drawer has none.
+fn gated(name: &str) -> Batch {
+    let mut batch = Batch::default();
+    let gate = batch.update(take(name));
+    batch.gate(gate);
+    batch
+}
+
 /// Puts pieces into a drawer, which has room for a hundred.
 fn put(name: &str, pieces: i64) -> UpdateStatement {
     Query::update()
@@ -121,15 +129,9 @@ testkit::on_every_database! {
     async fn a_closed_gate_in_a_group_is_only_its_own(engine: Engine) {
         let bench = Bench::new(engine).await;
         let db = drawers(&bench).await;
-        let from = |name: &str| {
-            let mut batch = Batch::default();
-            let gate = batch.update(take(name));
-            batch.gate(gate);
-            batch
-        };
         // Two drawers that are there among many that are not: the same statements.
         let names = (0..24).map(|n| if n == 5 { "left" } else if n == 17 { "right" } else { "middle" });
-        let group = names.map(|name| db.commit_with_others(Shape("drawers", 1), from(name)));
+        let group = names.map(|name| db.commit_with_others(Shape("drawers", 1), gated(name)));
         for (n, end) in join_all(group).await.into_iter().enumerate() {
             assert_eq!(matches!(end, Ok(Ran::Done(_))), n == 5 || n == 17, "{n}");
         }
@@ -140,9 +142,7 @@ testkit::on_every_database! {
         let bench = Bench::new(engine).await;
         let db = drawers(&bench).await;
         let from = |name: &str| {
-            let mut batch = Batch::default();
-            let gate = batch.update(take(name));
-            batch.gate(gate);
+            let mut batch = gated(name);
             batch.contends_for(name);
             batch
         };
