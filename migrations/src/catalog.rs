@@ -1,6 +1,6 @@
 //! The schema of `catalog`.
 
-use platform::migration::SqlMigration;
+use platform::migration::{DialectMigration, SqlMigration, UpAndDown};
 use sea_orm_migration::MigrationTrait;
 
 /// In the order in which they are applied.
@@ -9,7 +9,7 @@ use sea_orm_migration::MigrationTrait;
 /// of letters beyond ASCII; `name_key` is bytes, so that both sort it alike. Every list is of products on sale or of
 /// retired ones, hence each of its indexes begins with `active`, and ends with `id`, which breaks ties.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![products(), stock_changes(), keys_of_stock_changes()]
+    vec![products(), stock_changes(), keys_of_stock_changes(), trigrams_of_products()]
 }
 
 fn products() -> Box<dyn MigrationTrait> {
@@ -70,5 +70,63 @@ fn keys_of_stock_changes() -> Box<dyn MigrationTrait> {
         name: "m0004_keys_of_stock_changes",
         up: "ALTER TABLE stock_changes ADD COLUMN api_key_id {uuid};",
         down: "ALTER TABLE stock_changes DROP COLUMN api_key_id;",
+    })
+}
+
+/// What finds the products that have a word, by the parts of three letters in `search_text`.
+///
+/// PostgreSQL: an index of `pg_trgm`, wherever that was installed. Without it the shop works, and reads every product for a rare word.
+/// An update of a price writes to every index; what an index of this kind puts aside for later is kept short, as each search reads it.
+///
+/// SQLite: a table of FTS5 that holds no texts of its own. It names rows by numbers, and those of `products` are free to change (`VACUUM`), so they
+/// have numbers that stay. Products are never deleted.
+fn trigrams_of_products() -> Box<dyn MigrationTrait> {
+    Box::new(DialectMigration {
+        name: "m0005_trigrams_of_products",
+        postgres: UpAndDown {
+            up: "
+                DO $$
+                DECLARE home name;
+                BEGIN
+                    SELECT n.nspname INTO home FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+                    WHERE e.extname = 'pg_trgm' AND has_schema_privilege(n.oid, 'USAGE');
+                    IF home IS NOT NULL THEN
+                        EXECUTE format('CREATE INDEX products_by_text ON products USING gin (search_text %I.gin_trgm_ops) '
+                            'WITH (gin_pending_list_limit = 256)', home);
+                    END IF;
+                END $$;
+            ",
+            down: "DROP INDEX IF EXISTS products_by_text;",
+        },
+        sqlite: UpAndDown {
+            up: "
+                CREATE TABLE product_numbers (
+                    number INTEGER PRIMARY KEY,
+                    product_id BLOB NOT NULL UNIQUE REFERENCES products (id)
+                ) STRICT;
+                CREATE VIRTUAL TABLE product_texts USING fts5 (
+                    text, content = '', contentless_delete = 1, detail = 'none', tokenize = 'trigram case_sensitive 1'
+                );
+                INSERT INTO product_numbers (product_id) SELECT id FROM products;
+                INSERT INTO product_texts (rowid, text)
+                    SELECT number, search_text FROM product_numbers JOIN products ON id = product_id;
+                CREATE TRIGGER product_text_written AFTER INSERT ON products BEGIN
+                    INSERT INTO product_numbers (product_id) VALUES (new.id);
+                    INSERT INTO product_texts (rowid, text)
+                        SELECT number, new.search_text FROM product_numbers WHERE product_id = new.id;
+                END;
+                CREATE TRIGGER product_text_changed AFTER UPDATE OF search_text ON products
+                WHEN new.search_text <> old.search_text BEGIN
+                    UPDATE product_texts SET text = new.search_text
+                    WHERE rowid = (SELECT number FROM product_numbers WHERE product_id = new.id);
+                END;
+            ",
+            down: "
+                DROP TRIGGER product_text_changed;
+                DROP TRIGGER product_text_written;
+                DROP TABLE product_texts;
+                DROP TABLE product_numbers;
+            ",
+        },
     })
 }

@@ -147,6 +147,13 @@ BEGIN
             EXECUTE format('ALTER TABLE %s OWNER TO %I', relation, role_name);
         END LOOP;
     END LOOP;
+
+    -- What finds rare words among many products (docs/OPERATING.md, Search).
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm') THEN
+        CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA catalog;
+    ELSE
+        RAISE WARNING 'this server has no extension pg_trgm: searches read every product';
+    END IF;
 END
 $roles$;
 COMMIT;

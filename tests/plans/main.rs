@@ -67,6 +67,8 @@ fn story() -> Result<(), String> {
                 "/catalog/products?category=shelf-07&limit=20&sort=created_at&{n}",
                 "products_of_category_by_age",
             ),
+            ("/catalog/products?search=s{n}", "products_by_text"),
+            ("/catalog/products?search=s{n}&category=shelf-07&sort=-price", "products_by_text"),
             ("/inventory/LOAD-0000{n}", "stock_sku_key"),
             ("/inventory/LOAD-0000{n}/movements", "movements_of_stock"),
             ("/orders", "orders_of_user"),

@@ -7,6 +7,9 @@ pub(crate) const MAX_WORDS: usize = 10;
 /// The longest search, in characters.
 pub(crate) const MAX_CHARACTERS: usize = 200;
 
+/// The most trigrams that a word is looked up by.
+const MAX_TRIGRAMS: usize = 16;
+
 /// Why a text is no search.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("search: at most {MAX_WORDS} words, {MAX_CHARACTERS} characters, and no control characters")]
@@ -28,6 +31,20 @@ impl Words {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
+}
+
+/// The parts of three characters that a word is looked up by in an index (trigrams), each once, [`MAX_TRIGRAMS`] at most: they narrow the search
+/// down, and the text itself decides.
+pub(crate) fn trigrams(word: &str) -> Vec<&str> {
+    let ends = word.char_indices().map(|(at, _)| at).chain([word.len()]);
+    let starts = word.char_indices().map(|(at, _)| at);
+    let mut trigrams: Vec<&str> = Vec::new();
+    for trigram in starts.zip(ends.skip(3)).filter_map(|(start, end)| word.get(start..end)) {
+        if trigrams.len() < MAX_TRIGRAMS && !trigrams.contains(&trigram) {
+            trigrams.push(trigram);
+        }
+    }
+    trigrams
 }
 
 /// Lower case in every script. The Greek final sigma becomes the plain one: which of the two `to_lowercase` gives
@@ -75,6 +92,16 @@ mod tests {
         assert_eq!(fold("ΟΔΟΣ"), fold("οδοσ"));
         assert!(searchable("MUG-1", "Straßen-Übersicht", Some("ÉCRU")).contains("übersicht"));
         assert!(!searchable("B", "a", None).contains("ab"));
+    }
+
+    #[test]
+    fn a_word_is_looked_up_by_parts_of_three() {
+        assert_eq!(trigrams("lämpe"), ["läm", "ämp", "mpe"]);
+        assert_eq!(trigrams("椅子台"), ["椅子台"]);
+        assert_eq!(trigrams("aaaaaa"), ["aaa"]);
+        assert!(trigrams("ab").is_empty());
+        let long: String = ('a'..='z').collect();
+        assert_eq!(trigrams(&long).len(), MAX_TRIGRAMS);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use sea_orm::entity::prelude::{
 };
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, FromQueryResult, Order, QueryFilter, QueryOrder,
-    QueryResult, QuerySelect, Select, SelectModel, Selector, Set, SqlErr, Value,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, FromQueryResult, Order, QueryFilter,
+    QueryOrder, QueryResult, QuerySelect, Select, SelectModel, Selector, Set, SqlErr, Value,
 };
 use uuid::Uuid;
 
@@ -24,6 +24,7 @@ use crate::domain::slug;
 use crate::domain::sort::{Sort, SortKey};
 use crate::error::CatalogError;
 use crate::product::{Contents, Product, Versioned};
+use crate::store::search::{self, Asked};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "products")]
@@ -75,7 +76,7 @@ pub(crate) struct Row {
 }
 
 /// What a [`Row`] is read from, in its order.
-const COLUMNS: [Column; 14] = [
+pub(crate) const COLUMNS: [Column; 14] = [
     Column::Id,
     Column::Sku,
     Column::Slug,
@@ -419,23 +420,23 @@ pub(crate) async fn update(conn: &impl ConnectionTrait, row: &Row) -> Result<(),
     }
 }
 
-fn filtered(filter: &Filter) -> Select<Entity> {
-    let mut query = Entity::find().filter(Column::Active.eq(filter.active));
-    if let Some(category) = &filter.category {
-        query = query.filter(Column::Category.eq(category));
-    }
-    if let Some(price) = filter.min_price_minor {
-        query = query.filter(Column::PriceMinor.gte(price));
-    }
-    if let Some(price) = filter.max_price_minor {
-        query = query.filter(Column::PriceMinor.lte(price));
-    }
-    filter.words.iter().fold(query, |query, word| {
-        query.filter(Column::SearchText.like(LikeExpr::new(like_pattern(word)).escape('\\')))
+/// The part of a filter that the order of every list begins with: a shelf, so to speak.
+pub(crate) fn on_shelf(filter: &Filter) -> Condition {
+    let category = filter.category.as_ref().map(|category| Column::Category.eq(category));
+    Condition::all().add(Column::Active.eq(filter.active)).add_option(category)
+}
+
+/// The rest of a filter.
+pub(crate) fn wanted(filter: &Filter) -> Condition {
+    let at_least = filter.min_price_minor.map(|price| Column::PriceMinor.gte(price));
+    let at_most = filter.max_price_minor.map(|price| Column::PriceMinor.lte(price));
+    let wanted = Condition::all().add_option(at_least).add_option(at_most);
+    filter.words.iter().fold(wanted, |wanted, word| {
+        wanted.add(Column::SearchText.like(LikeExpr::new(like_pattern(word)).escape('\\')))
     })
 }
 
-fn sort_column(sort: Sort) -> Column {
+pub(crate) fn sort_column(sort: Sort) -> Column {
     match sort.key {
         SortKey::Name => Column::NameKey,
         SortKey::Price => Column::PriceMinor,
@@ -446,7 +447,8 @@ fn sort_column(sort: Sort) -> Column {
 /// A list in order. The id breaks ties, in the direction of the sort, so that one index serves both directions.
 fn ordered(filter: &Filter, sort: Sort) -> Select<Entity> {
     let direction = if sort.descending { Order::Desc } else { Order::Asc };
-    filtered(filter).order_by(sort_column(sort), direction.clone()).order_by(Column::Id, direction)
+    let filtered = Entity::find().filter(on_shelf(filter)).filter(wanted(filter));
+    filtered.order_by(sort_column(sort), direction.clone()).order_by(Column::Id, direction)
 }
 
 fn ordered_after(
@@ -454,12 +456,16 @@ fn ordered_after(
     sort: Sort,
     cursor: Option<&Cursor>,
 ) -> Result<Select<Entity>, CursorError> {
-    let query = ordered(filter, sort);
-    let Some(cursor) = cursor else { return Ok(query) };
+    let place = cursor.map(|cursor| after(cursor, sort)).transpose()?;
+    Ok(ordered(filter, sort).filter(Condition::all().add_option(place)))
+}
+
+/// What comes after a cursor.
+pub(crate) fn after(cursor: &Cursor, sort: Sort) -> Result<Expr, CursorError> {
     let (key, id) = position(cursor, sort)?;
     let place = Expr::tuple([Expr::col(sort_column(sort)), Expr::col(Column::Id)]);
     let last = Expr::tuple([Expr::value(key), Expr::value(id)]);
-    Ok(query.filter(if sort.descending { place.lt(last) } else { place.gt(last) }))
+    Ok(if sort.descending { place.lt(last) } else { place.gt(last) })
 }
 
 fn cursor(row: &Row, sort: Sort) -> Cursor {
@@ -493,19 +499,28 @@ pub(crate) async fn page(
     from: Option<&Cursor>,
     offset: u64,
 ) -> Result<Page<Row>, CatalogError> {
-    let mut query = ordered_after(filter, sort, from)?.limit(limit.probe());
-    if offset > 0 {
-        query = query.offset(offset);
-    }
-    let rows = rows_of(query).all(conn).await?;
+    let rows = if search::has_trigram(&filter.words) {
+        let place = from.map(|cursor| after(cursor, sort)).transpose()?;
+        search::page(conn, &Asked { filter, sort, place, limit: limit.probe(), offset }).await?
+    } else {
+        let mut query = ordered_after(filter, sort, from)?.limit(limit.probe());
+        if offset > 0 {
+            query = query.offset(offset);
+        }
+        rows_of(query).all(conn).await?
+    };
     Ok(Page::from_probe(rows, limit, |row| cursor(row, sort)))
 }
 
 /// How many products a list has.
 pub(crate) async fn count(conn: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
-    let total: Option<i64> =
-        filtered(filter).select_only().column_as(Column::Id.count(), "total").into_tuple().one(conn).await?;
+    let total: Option<i64> = counting(filter, conn.get_database_backend()).into_tuple().one(conn).await?;
     Ok(total.and_then(|total| u64::try_from(total).ok()).unwrap_or(0))
+}
+
+fn counting(filter: &Filter, backend: DbBackend) -> Select<Entity> {
+    let found = Entity::find().filter(search::on_shelf_by_trigrams(filter, backend)).filter(wanted(filter));
+    found.select_only().column_as(Column::Id.count(), "total")
 }
 
 /// The categories with products on sale, in the order of their bytes.
@@ -541,7 +556,7 @@ pub(crate) async fn all_after(
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{DbBackend, QueryTrait};
+    use sea_orm::{DbBackend, QueryTrait, Statement};
     use testkit::{Bench, Engine};
 
     use super::*;
@@ -558,8 +573,11 @@ mod tests {
 
     /// How SQLite goes about a query, in its own words.
     async fn plan(bench: &Bench, query: Select<Entity>) -> String {
+        explained(bench, query.build(DbBackend::Sqlite)).await
+    }
+
+    async fn explained(bench: &Bench, mut statement: Statement) -> String {
         let db = bench.open("catalog").await;
-        let mut statement = query.build(DbBackend::Sqlite);
         statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let rows = db.reader().query_all_raw(statement).await.unwrap();
         db.close().await.unwrap();
@@ -597,6 +615,30 @@ mod tests {
     }
 
     #[test]
+    fn a_search_walks_the_list_for_a_while_and_then_asks_for_trigrams() {
+        testkit::run(async {
+            let bench = Bench::new(Engine::Sqlite).await;
+            bench.db("catalog").await.close().await.unwrap();
+            for (category, sort) in
+                [None, Some("Gifts")].into_iter().flat_map(|of| Sort::ALL.map(|sort| (of, sort)))
+            {
+                let filter = Filter { words: Words::parse("brass lamp").unwrap(), ..filter(category) };
+                let asked = Asked { filter: &filter, sort, place: None, limit: 21, offset: 0 };
+                let walked = explained(&bench, DbBackend::Sqlite.build(&asked.at_the_beginning(500))).await;
+                let index = if category.is_some() { "products_of_category_by_" } else { "products_by_" };
+                assert!(walked.contains(index), "{sort:?} {category:?}: {walked}");
+                let found =
+                    explained(&bench, DbBackend::Sqlite.build(&asked.by_trigrams(DbBackend::Sqlite))).await;
+                assert!(
+                    found.contains("SEARCH products USING INDEX sqlite_autoindex_products_1 (id=?)"),
+                    "{found}"
+                );
+                assert!(found.contains("product_texts VIRTUAL TABLE INDEX"), "{found}");
+            }
+        });
+    }
+
+    #[test]
     fn lookups_and_counts_use_an_index() {
         testkit::run(async {
             let bench = Bench::new(Engine::Sqlite).await;
@@ -607,10 +649,14 @@ mod tests {
                 let plan = plan(&bench, query).await;
                 assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{plan}");
             }
-            let counted =
-                filtered(&filter(Some("Gifts"))).select_only().column_as(Column::Id.count(), "total");
-            let counted = plan(&bench, counted).await;
+            let counted = plan(&bench, counting(&filter(Some("Gifts")), DbBackend::Sqlite)).await;
             assert!(counted.contains("COVERING INDEX products_of_category"), "{counted}");
+            let words = Filter { words: Words::parse("lamp").unwrap(), ..filter(None) };
+            let found = plan(&bench, counting(&words, DbBackend::Sqlite)).await;
+            assert!(
+                found.contains("product_texts VIRTUAL TABLE INDEX") && found.contains("(id=?)"),
+                "{found}"
+            );
         });
     }
 

@@ -45,6 +45,49 @@ impl MigrationTrait for SqlMigration {
     }
 }
 
+/// A step that the two databases take in different ways, with what only one of them has. The names of [`SqlMigration`] may be used.
+pub struct DialectMigration {
+    pub name: &'static str,
+    pub postgres: UpAndDown,
+    pub sqlite: UpAndDown,
+}
+
+/// How a step is taken, and taken back.
+pub struct UpAndDown {
+    pub up: &'static str,
+    pub down: &'static str,
+}
+
+impl DialectMigration {
+    fn on(&self, backend: DbBackend) -> &UpAndDown {
+        match backend {
+            DbBackend::Sqlite => &self.sqlite,
+            _ => &self.postgres,
+        }
+    }
+}
+
+impl MigrationName for DialectMigration {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for DialectMigration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(manager, self.on(manager.get_connection().get_database_backend()).up).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(manager, self.on(manager.get_connection().get_database_backend()).down).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
 /// A step that lets rows only be added to a table: from then on the database itself refuses to change or delete any.
 pub struct AppendOnly {
     pub name: &'static str,

@@ -25,6 +25,10 @@ use crate::system::System;
 /// A step fails when another process takes it at the same moment; each failure means that the other got on.
 const ATTEMPTS: usize = 50;
 
+/// What a module's schema builds on beyond the server itself: extensions that come with it, and that who may create a schema may install
+/// ("trusted"). A schema must do without: not every login may create, and not every server has them.
+const EXTENSIONS: &[(&str, &str)] = &[("catalog", "pg_trgm")];
+
 /// What can have an owner of its own in a schema. Indexes, and sequences of columns, go with their table.
 const OWNED: &str = "c.relkind IN ('r', 'p', 'v', 'm', 'S') AND NOT (c.relkind = 'S' AND EXISTS ( \
      SELECT FROM pg_depend d \
@@ -33,6 +37,10 @@ const OWNED: &str = "c.relkind IN ('r', 'p', 'v', 'm', 'S') AND NOT (c.relkind =
 /// The role of a module.
 fn role_of(module: &str) -> String {
     format!("souk_{module}")
+}
+
+fn extension_of(module: &str) -> Option<&'static str> {
+    EXTENSIONS.iter().find(|(of, _)| *of == module).map(|(_, extension)| *extension)
 }
 
 /// Both ways to a module's schema: its pool, and sea-orm's, which opens a connection when migrations want one.
@@ -49,7 +57,7 @@ pub(crate) async fn open(
     let as_role = ways(module, url, options, Some(&role), &[], system)?;
     let standing = Standing::read(&connection(&as_role), module).await;
     match standing {
-        Ok(standing) if standing.missing().is_none() => return Ok(as_role),
+        Ok(standing) if standing.missing().is_none() && !standing.lacks_extension => return Ok(as_role),
         Ok(_) => {}
         Err(error) if role_was_refused(&error) => {}
         Err(error) => return Err(error),
@@ -160,6 +168,9 @@ async fn prepare(
     if matches!(prepared, Prepared::ForLogin { .. }) {
         prepare_for_login(&login, module).await?;
     }
+    if let Some(extension) = extension_of(module) {
+        add_extension(&login, module, extension).await?;
+    }
     login.close().await?;
     Ok(prepared)
 }
@@ -198,6 +209,32 @@ async fn prepare_for_login(login: &Connection, module: &'static str) -> Result<(
     Err(DbErr::Custom(format!("the schema {module} is changed again and again by someone else")))
 }
 
+/// Installs an extension where the module finds it, in its own schema, if that can be.
+async fn add_extension(login: &Connection, module: &'static str, extension: &str) -> Result<(), DbErr> {
+    let sql = format!("CREATE EXTENSION IF NOT EXISTS {extension} SCHEMA {module}");
+    for _ in 0..ATTEMPTS {
+        if !Standing::read(login, module).await?.lacks_extension {
+            return Ok(());
+        }
+        match login.execute_unprepared(&sql).await {
+            Ok(_) => {}
+            Err(error) if was_overtaken(&error) => {}
+            Err(error) if is_refusal(&error) || is_not_offered(&error) => {
+                tracing::warn!(
+                    module,
+                    cause = chain(&error),
+                    remedy =
+                        "let someone who may install extensions do what OPERATING.md says under `Search`",
+                    "the module works without the extension {extension}, and some of its queries are slower"
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(DbErr::Custom(format!("the extension {extension} is changed again and again by someone else")))
+}
+
 /// What there is of a module's role and schema, as the current user sees it.
 struct Standing {
     /// As an identifier of SQL.
@@ -208,11 +245,16 @@ struct Standing {
     schema_exists: bool,
     /// The schema with all that is in it.
     schema_is_the_roles: bool,
+    lacks_extension: bool,
 }
 
 impl Standing {
     async fn read(connection: &Connection, module: &str) -> Result<Self, DbErr> {
         let role = role_of(module);
+        let lacks_extension = extension_of(module).map_or_else(
+            || "FALSE".to_owned(),
+            |extension| format!("NOT EXISTS (SELECT FROM pg_extension WHERE extname = '{extension}')"),
+        );
         // Since PostgreSQL 16, membership alone does not mean that one may take the role.
         let sql = format!(
             "SELECT quote_ident(current_user) AS login, r.oid IS NOT NULL AS role_exists, \
@@ -220,7 +262,8 @@ impl Standing {
                  THEN 'SET' ELSE 'MEMBER' END), FALSE) AS role_is_open, \
              n.oid IS NOT NULL AS schema_exists, \
              COALESCE(n.nspowner = r.oid AND NOT EXISTS (SELECT FROM pg_class c \
-                 WHERE c.relnamespace = n.oid AND c.relowner <> r.oid AND {OWNED}), FALSE) AS schema_is_the_roles \
+                 WHERE c.relnamespace = n.oid AND c.relowner <> r.oid AND {OWNED}), FALSE) AS schema_is_the_roles, \
+             {lacks_extension} AS lacks_extension \
              FROM (SELECT 1) AS one LEFT JOIN pg_roles r ON r.rolname = '{role}' \
              LEFT JOIN pg_namespace n ON n.nspname = '{module}'"
         );
@@ -232,6 +275,7 @@ impl Standing {
             role_is_open: row.try_get("", "role_is_open")?,
             schema_exists: row.try_get("", "schema_exists")?,
             schema_is_the_roles: row.try_get("", "schema_is_the_roles")?,
+            lacks_extension: row.try_get("", "lacks_extension")?,
         })
     }
 
@@ -307,6 +351,11 @@ fn sqlstate(error: &DbErr) -> Option<String> {
 /// Insufficient privilege.
 fn is_refusal(error: &DbErr) -> bool {
     sqlstate(error).as_deref() == Some("42501")
+}
+
+/// The server was installed without it (no control file; providers may forbid it by name).
+fn is_not_offered(error: &DbErr) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("58P01" | "0A000"))
 }
 
 /// There is no such role, or the login may not work as it. Other refusals to connect look the same; they come again

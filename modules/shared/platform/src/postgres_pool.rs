@@ -146,19 +146,45 @@ async fn answered<T>(
     tokio::time::timeout(within, answer).await.unwrap_or_else(silent)
 }
 
-/// A limit at the end becomes a part of the text: as a parameter the server takes it for a tenth of what there is when it compares a plan for all
+/// Limits become a part of the text: as a parameter the server takes one for a tenth of what there is when it compares a plan for all
 /// values with one for these, finds the first too dear, and plans again each time
 /// (<https://www.postgresql.org/docs/current/sql-prepare.html>, notes).
 fn parts(statement: Statement) -> (String, SqlxValues) {
-    let Values(mut values) = statement.values.unwrap_or_else(|| Values(Vec::new()));
-    let mut sql = statement.sql;
-    if let Some(Value::BigUnsigned(Some(limit))) = values.last()
-        && let Some(before) = sql.strip_suffix(&format!("LIMIT ${}", values.len()))
-    {
-        sql = format!("{before}LIMIT {limit}");
-        values.pop();
+    let Values(values) = statement.values.unwrap_or_else(|| Values(Vec::new()));
+    let sql = statement.sql;
+    if !values.iter().any(|value| matches!(value, Value::BigUnsigned(Some(_)))) {
+        return (sql, SqlxValues(Values(values)));
     }
-    (sql, SqlxValues(Values(values)))
+    let mut text = String::with_capacity(sql.len());
+    let mut kept = Vec::with_capacity(values.len());
+    // The new number of each parameter that has been met.
+    let mut numbers = vec![0; values.len()];
+    let mut pieces = sql.split('$');
+    text.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let digits = piece.len() - piece.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+        let (number, rest) = piece.split_at(digits);
+        let place = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        match place.and_then(|place| Some((values.get(place)?, numbers.get_mut(place)?))) {
+            Some((Value::BigUnsigned(Some(limit)), _)) if text.ends_with("LIMIT ") => {
+                text.push_str(&limit.to_string());
+            }
+            Some((value, number)) => {
+                if *number == 0 {
+                    kept.push(value.clone());
+                    *number = kept.len();
+                }
+                text.push('$');
+                text.push_str(&number.to_string());
+            }
+            None => {
+                text.push('$');
+                text.push_str(number);
+            }
+        }
+        text.push_str(rest);
+    }
+    (text, SqlxValues(Values(kept)))
 }
 
 fn exec_error(error: sqlx::Error) -> DbErr {
@@ -347,30 +373,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_limit_at_the_end_becomes_text() {
-        for (sql, limit, becomes, left) in [
+    fn limits_become_text_and_what_is_left_is_numbered_anew() {
+        for (sql, values, becomes, left) in [
             (
                 "SELECT a FROM b WHERE c = $1 LIMIT $2",
-                Value::from(21_u64),
+                vec![7.into(), 21_u64.into()],
                 "SELECT a FROM b WHERE c = $1 LIMIT 21",
-                1,
+                vec![7.into()],
             ),
             (
-                "SELECT a FROM b WHERE c = $1 LIMIT $2 FOR UPDATE",
-                21_u64.into(),
-                "SELECT a FROM b WHERE c = $1 LIMIT $2 FOR UPDATE",
-                2,
+                "SELECT a FROM (SELECT a FROM b LIMIT $1) WHERE c = $2 AND d = $2 LIMIT $3 OFFSET $4",
+                vec![500_u64.into(), "$1".into(), 21_u64.into(), 40_u64.into()],
+                "SELECT a FROM (SELECT a FROM b LIMIT 500) WHERE c = $1 AND d = $1 LIMIT 21 OFFSET $2",
+                vec!["$1".into(), 40_u64.into()],
             ),
+            ("SELECT a FROM b LIMIT $1", vec!["21".into()], "SELECT a FROM b LIMIT $1", vec!["21".into()]),
             (
-                "SELECT a FROM b WHERE c = $1 LIMIT $2",
-                "21".into(),
-                "SELECT a FROM b WHERE c = $1 LIMIT $2",
-                2,
+                "DO $do$ LIMIT $9 $do$, $1",
+                vec![Value::from(21_u64)],
+                "DO $do$ LIMIT $9 $do$, $1",
+                vec![21_u64.into()],
             ),
         ] {
-            let (text, values) =
-                parts(Statement::from_sql_and_values(DbBackend::Postgres, sql, [7.into(), limit]));
-            assert_eq!((text.as_str(), values.0.0.len()), (becomes, left));
+            let values: Vec<Value> = values;
+            let (text, kept) = parts(Statement::from_sql_and_values(DbBackend::Postgres, sql, values));
+            assert_eq!((text.as_str(), kept.0.0), (becomes, left));
         }
     }
 }

@@ -270,6 +270,49 @@ fn a_migration_that_another_process_holds_up_fails_clearly() {
     });
 }
 
+/// Where the products have their index of trigrams from: the extension may be installed by the shop or by somebody else, anywhere, or not at all.
+#[test]
+fn an_extension_is_installed_if_that_can_be_and_done_without_else() {
+    const INDEXES: &str = "SELECT COUNT(*)::text FROM pg_indexes WHERE indexname = 'products_by_text'";
+    const HOME: &str = "SELECT COALESCE(MAX(extnamespace::regnamespace::text), 'none') FROM pg_extension WHERE extname = 'pg_trgm'";
+    on_postgres(async |database| {
+        let (server, log) = (Engine::Postgres(testkit::postgres_url().unwrap()), Logged::default());
+        let _listening = log.listen();
+        // By the shop, also by processes that start at once.
+        let opened =
+            try_join_all((0..5).map(|_| try_open("catalog", database.url().unwrap()))).await.unwrap();
+        let db = opened.first().unwrap();
+        migrations::up("catalog", db.orm()).await.unwrap();
+        assert_eq!((ask(db, HOME).await, ask(db, INDEXES).await), ("catalog".to_owned(), "1".to_owned()));
+        // By somebody else.
+        let other = TestDatabase::create(server.clone()).await;
+        other.execute("CREATE EXTENSION pg_trgm SCHEMA public").await;
+        let db = migrated("catalog", other.url().unwrap()).await;
+        assert_eq!((ask(&db, HOME).await, ask(&db, INDEXES).await), ("public".to_owned(), "1".to_owned()));
+        assert_eq!(log.text(), "");
+        // By nobody.
+        let last = TestDatabase::create(server).await;
+        let login = last.login("").await;
+        last.execute(&format!("CREATE SCHEMA catalog AUTHORIZATION {login}")).await;
+        let db = migrated("catalog", &last.url_as(&login)).await;
+        assert_eq!((ask(&db, HOME).await, ask(&db, INDEXES).await), ("none".to_owned(), "0".to_owned()));
+        assert!(log.text().contains("works without the extension pg_trgm"), "{}", log.text());
+        // What an operator is told to do then.
+        last.execute("CREATE EXTENSION pg_trgm SCHEMA catalog").await;
+        last.execute(
+            "CREATE INDEX CONCURRENTLY products_by_text ON catalog.products USING gin (search_text catalog.gin_trgm_ops) \
+             WITH (gin_pending_list_limit = 256)",
+        )
+        .await;
+        migrations::down("catalog", db.orm(), Some(1)).await.unwrap();
+        assert_eq!(ask(&db, INDEXES).await, "0");
+        for db in [opened, vec![db]].into_iter().flatten() {
+            db.close().await.unwrap();
+        }
+        drop((other, last));
+    });
+}
+
 /// What the script makes is what a process finds that logs in as its module's role.
 #[test]
 fn the_script_makes_a_login_for_each_module() {

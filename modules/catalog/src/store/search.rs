@@ -1,0 +1,160 @@
+//! Pages of products that have some words.
+//!
+//! A word that is everywhere and one that hardly any product has want opposite ways. Walking a list in its order and looking at each text finds
+//! a page of a common word at once, and reads the whole catalogue for a rare one. An index of trigrams (`products_by_text`) finds the few that have
+//! a rare word at once, but must fetch and sort all that have a common one. Which of the two a word is, the database does not know well enough: its
+//! statistics are of whole texts. So the beginning of the list is walked first, for a bounded number of rows: either it fills the page, or the
+//! word has proved to be rare, and the index is asked.
+//!
+//! Words without three letters or digits in a row are in no trigram; for them the list is walked to its end.
+
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, FromQueryResult, Order};
+
+use crate::domain::search::{Words, trigrams};
+use crate::domain::sort::{Sort, SortKey};
+use crate::store::products::{COLUMNS, Column, Entity, Filter, Row, on_shelf, sort_column, wanted};
+
+/// How many rows of a list are looked at first: about half a millisecond of PostgreSQL.
+const FIRST_LOOK: u64 = 500;
+/// How many if the first look has found some: a word that two in five hundred have fills a page of twenty by then, and at a
+/// million products fetching all that have it would take as long.
+const LONG_LOOK: u64 = 10_000;
+const SOME: usize = 2;
+
+/// Which rows of a list make a page.
+pub(crate) struct Asked<'a> {
+    pub(crate) filter: &'a Filter,
+    pub(crate) sort: Sort,
+    /// Where the page begins.
+    pub(crate) place: Option<Expr>,
+    pub(crate) limit: u64,
+    pub(crate) offset: u64,
+}
+
+/// Whether a trigram of PostgreSQL is in one of the words, which are runs of letters and digits.
+pub(crate) fn has_trigram(words: &Words) -> bool {
+    words.iter().any(|word| {
+        let mut runs = word.split(|letter: char| !letter.is_alphanumeric());
+        runs.any(|run| run.chars().nth(2).is_some())
+    })
+}
+
+/// A page of what has words of which one [has a trigram](has_trigram).
+pub(crate) async fn page(conn: &impl ConnectionTrait, asked: &Asked<'_>) -> Result<Vec<Row>, DbErr> {
+    let backend = conn.get_database_backend();
+    let rows_of =
+        async |query: SelectStatement| Row::find_by_statement(backend.build(&query)).all(conn).await;
+    let is_full = |rows: &[Row]| u64::try_from(rows.len()).is_ok_and(|found| found >= asked.limit);
+    let mut rows = rows_of(asked.at_the_beginning(FIRST_LOOK)).await?;
+    if rows.len() >= SOME && !is_full(&rows) {
+        rows = rows_of(asked.at_the_beginning(LONG_LOOK)).await?;
+    }
+    if !is_full(&rows) {
+        rows = rows_of(asked.by_trigrams(backend)).await?;
+    }
+    Ok(rows)
+}
+
+/// [`on_shelf`] for those who fetch what has some words, rather than walk the list. PostgreSQL needs no more than the words: its index answers
+/// `LIKE` (<https://www.postgresql.org/docs/current/pgtrgm.html>). SQLite has a table for that
+/// (<https://www.sqlite.org/fts5.html>, the trigram tokenizer), and takes the few rows that it names for more than half of the catalogue; a `+` keeps
+/// it from the indexes of lists (<https://www.sqlite.org/optoverview.html>, unary "+").
+pub(crate) fn on_shelf_by_trigrams(filter: &Filter, backend: DbBackend) -> Condition {
+    let trigrams: Vec<String> = filter
+        .words
+        .iter()
+        .flat_map(trigrams)
+        .map(|trigram| format!("\"{}\"", trigram.replace('"', "\"\"")))
+        .collect();
+    if backend != DbBackend::Sqlite || trigrams.is_empty() {
+        return on_shelf(filter);
+    }
+    let numbers = Query::select()
+        .expr(Expr::cust("rowid"))
+        .from(Alias::new("product_texts"))
+        .and_where(Expr::cust_with_values("product_texts MATCH ?", [trigrams.join(" ")]))
+        .to_owned();
+    let ids = Query::select()
+        .column(Alias::new("product_id"))
+        .from(Alias::new("product_numbers"))
+        .and_where(Expr::col(Alias::new("number")).in_subquery(numbers))
+        .to_owned();
+    Condition::all()
+        .add(Column::Id.in_subquery(ids))
+        .add(Expr::cust("+active").eq(filter.active))
+        .add_option(filter.category.as_ref().map(|category| Expr::cust("+category").eq(category)))
+}
+
+impl Asked<'_> {
+    /// Those among the first rows of the list that have the words, in order. The list's own index gives the rows.
+    pub(crate) fn at_the_beginning(&self, rows: u64) -> SelectStatement {
+        let list = Query::select()
+            .columns(COLUMNS)
+            .columns([Column::NameKey, Column::SearchText])
+            .from(Entity)
+            .cond_where(on_shelf(self.filter))
+            .cond_where(Condition::all().add_option(self.place.clone()))
+            .order_by(sort_column(self.sort), self.direction())
+            .order_by(Column::Id, self.direction())
+            .limit(rows)
+            .to_owned();
+        let mut query = Query::select();
+        query.from_subquery(list, Entity).order_by(sort_column(self.sort), self.direction());
+        self.page_of(query.cond_where(wanted(self.filter)))
+    }
+
+    /// Those that have the words, fetched by the index of trigrams and then sorted.
+    pub(crate) fn by_trigrams(&self, backend: DbBackend) -> SelectStatement {
+        let mut query = Query::select();
+        query
+            .from(Entity)
+            .cond_where(on_shelf_by_trigrams(self.filter, backend))
+            .cond_where(Condition::all().add_option(self.place.clone()))
+            .order_by_expr(unindexed(self.sort), self.direction());
+        self.page_of(query.cond_where(wanted(self.filter)))
+    }
+
+    fn page_of(&self, query: &mut SelectStatement) -> SelectStatement {
+        query.columns(COLUMNS).order_by(Column::Id, self.direction()).limit(self.limit);
+        if self.offset > 0 {
+            query.offset(self.offset);
+        }
+        query.to_owned()
+    }
+
+    fn direction(&self) -> Order {
+        if self.sort.descending { Order::Desc } else { Order::Asc }
+    }
+}
+
+/// What a list is sorted by, as an expression that no index has: else the databases would rather walk the list to the first few rows than fetch
+/// and sort, as they take rare words for common ones. A name and nothing has the same bytes.
+fn unindexed(sort: Sort) -> Expr {
+    Expr::cust(match sort.key {
+        SortKey::Name => "name_key || ''",
+        SortKey::Price => "price_minor + 0",
+        SortKey::CreatedAt => "created_at_ms + 0",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_letters_or_digits_in_a_row_are_a_trigram() {
+        for (text, has) in [
+            ("lamp", true),
+            ("ab", false),
+            ("a-b-c", false),
+            ("100%", true),
+            ("c++ x", false),
+            ("c++ mug", true),
+            ("стул", true),
+            ("椅子", false),
+        ] {
+            assert_eq!(has_trigram(&Words::parse(text).unwrap()), has, "{text}");
+        }
+    }
+}
