@@ -1,5 +1,6 @@
 //! Logs, to standard error: text on a terminal, one JSON object a line otherwise. Standard output belongs to commands.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -63,7 +64,13 @@ impl Write for Line {
 
 /// Writes out the control characters of an event, but for the line end that it has itself, the escape of its own colours (the
 /// subscriber writes out those in values), and tabs.
-fn on_one_line(event: &[u8]) -> Vec<u8> {
+fn on_one_line(event: &[u8]) -> Cow<'_, [u8]> {
+    // Nearly every event is one line of harmless ASCII.
+    if let [line @ .., b'\n'] = event
+        && line.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | 0x1b))
+    {
+        return Cow::Borrowed(event);
+    }
     let text = String::from_utf8_lossy(event);
     let (text, end) = text.strip_suffix('\n').map_or((text.as_ref(), ""), |text| (text, "\n"));
     let is_harmless =
@@ -76,7 +83,7 @@ fn on_one_line(event: &[u8]) -> Vec<u8> {
         }
     }
     line.push_str(end);
-    line.into_bytes()
+    Cow::Owned(line.into_bytes())
 }
 
 /// How often samples that nobody has fetched are folded into their histograms.
@@ -117,8 +124,9 @@ mod tests {
     #[test]
     fn an_event_is_one_line() {
         let event = "INFO cause=a\nINFO placed order\r\u{85}\u{2028}\u{8}\tb \u{1b}[0m\n";
-        let line = String::from_utf8(on_one_line(event.as_bytes())).unwrap();
+        let line = String::from_utf8(on_one_line(event.as_bytes()).into_owned()).unwrap();
         assert_eq!(line, "INFO cause=a\\u{a}INFO placed order\\u{d}\\u{85}\\u{2028}\\u{8}\tb \u{1b}[0m\n");
-        assert_eq!(on_one_line(b"no end"), b"no end");
+        assert_eq!(on_one_line(b"no end").as_ref(), b"no end");
+        assert!(matches!(on_one_line(b"placed order\n"), Cow::Borrowed(b"placed order\n")));
     }
 }

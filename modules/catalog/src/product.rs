@@ -8,6 +8,7 @@ use kernel::{Currency, Cursor, Money, ProductId, Sku, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::domain::product::{Details, Draft, MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES, Refusal, Rule, as_id};
 
@@ -70,11 +71,29 @@ impl Versioned {
     }
 }
 
+/// A [`Product`] of a list, as it is sent: the same fields, borrowed from its row.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listed<'r> {
+    pub(crate) id: Uuid,
+    pub(crate) sku: &'r str,
+    pub(crate) slug: &'r str,
+    pub(crate) name: &'r str,
+    pub(crate) description: Option<&'r str>,
+    pub(crate) category: &'r str,
+    pub(crate) price: Money,
+    pub(crate) active: bool,
+    pub(crate) attributes: Value,
+    pub(crate) image_url: Option<&'r str>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
 /// A page of products.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct ProductPage {
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProductPage<'r> {
     /// The products, in the order of the list.
-    pub(crate) items: Vec<Product>,
+    #[schema(value_type = Vec<Product>)]
+    pub(crate) items: Vec<Listed<'r>>,
     /// Pass it as `?cursor=` for the next page; null on the last one.
     #[schema(value_type = Option<String>, required = true)]
     pub(crate) next_cursor: Option<Cursor>,

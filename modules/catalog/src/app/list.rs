@@ -45,6 +45,9 @@ const IN_COMPANY: usize = 3;
 /// Who is answered together: the page of one of them may keep the others waiting.
 const MOST_TOGETHER: usize = 8;
 
+/// What a product in a list takes, about.
+const USUAL_BYTES: usize = 800;
+
 /// Pages as they are now. Of those who wait for their turn, all who want the same page get it from one look: so it is when a change has
 /// made everybody's pages worthless at once.
 pub(crate) struct Pages(Gather<Listing, Option<Bytes>>);
@@ -88,10 +91,6 @@ async fn read_one(db: Db, listing: Listing) -> (Listing, Option<Bytes>) {
 }
 
 async fn read_json(db: &Db, listing: &Listing) -> Result<Bytes, CatalogError> {
-    Ok(Bytes::from(serde_json::to_vec(&read(db, listing).await?)?))
-}
-
-async fn read(db: &Db, listing: &Listing) -> Result<ProductPage, CatalogError> {
     let limit = Limit::parse(listing.limit).map_err(|error| CatalogError::Query(error.to_string()))?;
     let (cursor, offset) = match &listing.place {
         Place::Start => (None, 0),
@@ -107,12 +106,12 @@ async fn read(db: &Db, listing: &Listing) -> Result<ProductPage, CatalogError> {
         }
         Place::Start | Place::After(_) => None,
     };
-    let items = rows
-        .items
-        .into_iter()
-        .map(|row| row.into_shown().map(|shown| shown.product))
-        .collect::<Result<_, _>>()?;
-    Ok(ProductPage { items, next_cursor: rows.next_cursor, pagination })
+    let page = rows.page(listing.sort, limit)?;
+    let page = ProductPage { items: page.items, next_cursor: page.next_cursor, pagination };
+    let mut json = Vec::with_capacity(rows.len().saturating_mul(USUAL_BYTES));
+    serde_json::to_writer(&mut json, &page)?;
+    json.shrink_to_fit();
+    Ok(Bytes::from(json))
 }
 
 /// How many rows lie before a page.

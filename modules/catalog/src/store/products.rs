@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use contracts::catalog::ProductRef;
 use kernel::{Currency, Cursor, CursorError, Limit, Money, Page, ProductId, Sku, Timestamp};
+use platform::cells::Cells;
 use platform::idempotency::IdempotencyError;
 use platform::key_list::padded;
 use sea_orm::entity::prelude::{
@@ -14,7 +15,7 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, OnConflict};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, FromQueryResult, Order, QueryFilter,
-    QueryOrder, QueryResult, QuerySelect, Select, SelectModel, Selector, Set, SqlErr, Value,
+    QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, SelectModel, Selector, Set, SqlErr, Value,
 };
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ use crate::domain::search::{Words, fold, like_pattern, searchable};
 use crate::domain::slug;
 use crate::domain::sort::{Sort, SortKey};
 use crate::error::CatalogError;
-use crate::product::{Contents, Product, Versioned};
+use crate::product::{Contents, Listed, Product, Versioned};
 use crate::store::search::{self, Asked};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -93,26 +94,70 @@ pub(crate) const COLUMNS: [Column; 14] = [
     Column::UpdatedAtMs,
 ];
 
-/// By the places of the columns: a page has three hundred of them, and looking for each by its name is a third of the work.
 impl FromQueryResult for Row {
     fn from_query_result(row: &QueryResult, _prefix: &str) -> Result<Self, DbErr> {
+        let cells = Cells::of(row)?;
+        let text = |place| cells.get::<&str>(place).map(str::to_owned);
+        let optional = |place| cells.get::<Option<&str>>(place).map(|text| text.map(str::to_owned));
         Ok(Self {
-            id: row.try_get_by_index(0)?,
-            sku: row.try_get_by_index(1)?,
-            slug: row.try_get_by_index(2)?,
-            name: row.try_get_by_index(3)?,
-            description: row.try_get_by_index(4)?,
-            category: row.try_get_by_index(5)?,
-            price_minor: row.try_get_by_index(6)?,
-            currency: row.try_get_by_index(7)?,
-            active: row.try_get_by_index(8)?,
-            attributes: row.try_get_by_index(9)?,
-            image_url: row.try_get_by_index(10)?,
-            version: row.try_get_by_index(11)?,
-            created_at_ms: row.try_get_by_index(12)?,
-            updated_at_ms: row.try_get_by_index(13)?,
+            id: cells.get(0)?,
+            sku: text(1)?,
+            slug: text(2)?,
+            name: text(3)?,
+            description: optional(4)?,
+            category: text(5)?,
+            price_minor: cells.get(6)?,
+            currency: text(7)?,
+            active: cells.get(8)?,
+            attributes: cells.get(9)?,
+            image_url: optional(10)?,
+            version: cells.get(11)?,
+            created_at_ms: cells.get(12)?,
+            updated_at_ms: cells.get(13)?,
         })
     }
+}
+
+impl<'r> Listed<'r> {
+    /// From one of [`COLUMNS`].
+    fn read(row: &'r QueryResult) -> Result<Self, DbErr> {
+        let cells = Cells::of(row)?;
+        let id = cells.get(0)?;
+        let currency = Currency::parse(cells.get(7)?).map_err(|error| damaged(id, &error))?;
+        Ok(Self {
+            id,
+            sku: cells.get(1)?,
+            slug: cells.get(2)?,
+            name: cells.get(3)?,
+            description: cells.get(4)?,
+            category: cells.get(5)?,
+            price: Money::new(cells.get(6)?, currency),
+            active: cells.get(8)?,
+            attributes: cells.get(9)?,
+            image_url: cells.get(10)?,
+            created_at: Timestamp::from_ms(cells.get(12)?),
+            updated_at: Timestamp::from_ms(cells.get(13)?),
+        })
+    }
+}
+
+/// The rows of a page of a list, with one more if there is one.
+pub(crate) struct Rows(pub(super) Vec<QueryResult>);
+
+impl Rows {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What the page shows, and the way to the next one.
+    pub(crate) fn page(&self, sort: Sort, limit: Limit) -> Result<Page<Listed<'_>>, DbErr> {
+        let listed = self.0.iter().map(Listed::read).collect::<Result<Vec<_>, _>>()?;
+        Ok(Page::from_probe(listed, limit, |last| cursor(last, sort)))
+    }
+}
+
+fn damaged(id: Uuid, error: &dyn std::error::Error) -> DbErr {
+    DbErr::Custom(format!("product {id}: {error}"))
 }
 
 /// A query for [`Row`]s.
@@ -238,7 +283,7 @@ impl Row {
     }
 
     fn damaged(&self, error: &dyn std::error::Error) -> DbErr {
-        DbErr::Custom(format!("product {}: {error}", self.id))
+        damaged(self.id, error)
     }
 
     fn active_model(&self) -> ActiveModel {
@@ -468,13 +513,13 @@ pub(crate) fn after(cursor: &Cursor, sort: Sort) -> Result<Expr, CursorError> {
     Ok(if sort.descending { place.lt(last) } else { place.gt(last) })
 }
 
-fn cursor(row: &Row, sort: Sort) -> Cursor {
+fn cursor(last: &Listed<'_>, sort: Sort) -> Cursor {
     let key = match sort.key {
-        SortKey::Name => fold(&row.name),
-        SortKey::Price => row.price_minor.to_string(),
-        SortKey::CreatedAt => row.created_at_ms.to_string(),
+        SortKey::Name => fold(last.name),
+        SortKey::Price => last.price.amount_minor.to_string(),
+        SortKey::CreatedAt => last.created_at.ms().to_string(),
     };
-    Cursor::pack(&[sort.as_str(), &key, &row.id.to_string()])
+    Cursor::pack(&[sort.as_str(), &key, &last.id.to_string()])
 }
 
 /// Where a cursor points. One of another sort points nowhere in this list.
@@ -490,7 +535,7 @@ fn position(cursor: &Cursor, sort: Sort) -> Result<(Value, Uuid), CursorError> {
     Ok((key, Uuid::parse_str(&id).map_err(|_| CursorError)?))
 }
 
-/// A page of a list, from a cursor or from `offset` rows on.
+/// The rows of a page of a list, from a cursor or from `offset` rows on.
 pub(crate) async fn page(
     conn: &impl ConnectionTrait,
     filter: &Filter,
@@ -498,18 +543,16 @@ pub(crate) async fn page(
     limit: Limit,
     from: Option<&Cursor>,
     offset: u64,
-) -> Result<Page<Row>, CatalogError> {
-    let rows = if search::has_trigram(&filter.words) {
+) -> Result<Rows, CatalogError> {
+    if search::has_trigram(&filter.words) {
         let place = from.map(|cursor| after(cursor, sort)).transpose()?;
-        search::page(conn, &Asked { filter, sort, place, limit: limit.probe(), offset }).await?
-    } else {
-        let mut query = ordered_after(filter, sort, from)?.limit(limit.probe());
-        if offset > 0 {
-            query = query.offset(offset);
-        }
-        rows_of(query).all(conn).await?
-    };
-    Ok(Page::from_probe(rows, limit, |row| cursor(row, sort)))
+        return Ok(search::page(conn, &Asked { filter, sort, place, limit: limit.probe(), offset }).await?);
+    }
+    let mut query = ordered_after(filter, sort, from)?.select_only().columns(COLUMNS).limit(limit.probe());
+    if offset > 0 {
+        query = query.offset(offset);
+    }
+    Ok(Rows(conn.query_all_raw(query.build(conn.get_database_backend())).await?))
 }
 
 /// How many products a list has.
@@ -556,7 +599,7 @@ pub(crate) async fn all_after(
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{DbBackend, QueryTrait, Statement};
+    use sea_orm::Statement;
     use testkit::{Bench, Engine};
 
     use super::*;

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use kernel::Timestamp;
 use platform::lease::{self, LEASE};
 use sea_orm::DbErr;
@@ -19,10 +18,8 @@ use crate::store::notifications;
 const MAX_ATTEMPTS: i64 = 10;
 /// Messages that are taken at once.
 const BATCH: u64 = 64;
-/// Messages that are sent at the same time; those that become files share the wait for the disk.
-const AT_ONCE: usize = 16;
-/// Messages whose sending is noted in one statement.
-const NOTED_AT_ONCE: usize = 16;
+/// Messages that are given to the transport at once, and whose sending is noted in one statement.
+const AT_ONCE: usize = 32;
 /// Batches a run; what is left waits for the next run.
 const MOST_BATCHES: usize = 100;
 
@@ -54,12 +51,10 @@ async fn send_all(context: &Context, claimed: Vec<notifications::Model>) -> Resu
     let unsent = Mutex::new(claimed.iter().map(|row| row.id).collect::<BTreeSet<Uuid>>());
     let unsent = &unsent;
     let sending = async {
-        let mut posted = futures_util::stream::iter(claimed)
-            .map(|row| async move { (post(context, &row).await, row) })
-            .buffer_unordered(AT_ONCE)
-            .ready_chunks(NOTED_AT_ONCE);
         let mut failure = None;
-        while let Some(some) = posted.next().await {
+        let mut waiting = claimed.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let some = post(context, waiting.by_ref().take(AT_ONCE).collect()).await;
             let ids: Vec<Uuid> = some.iter().map(|(_, row)| row.id).collect();
             // A failed one waits for longer than a lease, which must not be renewed; a sent one keeps its lease until that is noted.
             let failed: Vec<Uuid> =
@@ -80,16 +75,21 @@ async fn send_all(context: &Context, claimed: Vec<notifications::Model>) -> Resu
     lease::keep(renew, sending).await
 }
 
-async fn post(context: &Context, row: &notifications::Model) -> Result<(), std::io::Error> {
-    let mail = Mail {
+/// What became of each message.
+async fn post(
+    context: &Context,
+    rows: Vec<notifications::Model>,
+) -> Vec<(Result<(), std::io::Error>, notifications::Model)> {
+    let mails = rows.iter().map(|row| Mail {
         id: row.id.to_string(),
         from: context.settings.from.clone(),
         to: row.recipient.clone(),
         subject: row.subject.clone(),
         body: row.body.clone(),
         date: Timestamp::from_ms(row.created_at_ms),
-    };
-    context.transport.send(&mail).await
+    });
+    let sent = context.transport.send(mails.collect()).await;
+    sent.into_iter().zip(rows).collect()
 }
 
 /// Notes what became of some messages: all of it, whatever goes wrong with a part; the first error.

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod batch;
 pub mod bus;
+pub mod cells;
 pub mod client_address;
 pub mod connection;
 pub mod csv;
