@@ -3,7 +3,8 @@
 #
 #   load/run.sh [OPTION...] [SCENARIO|all|bars] [TOPOLOGY]     default: all postgres
 #
-# Scenarios:  health product product-cached page page-cached search list cart place place5 hot pay login login-others mix
+# Scenarios:  health product product-cached page page-cached search search-share search-common list cart place place5 hot pay login
+#             login-others mix
 #             (`bars` are those that have a bar: docs/PERFORMANCE.md). Several with commas.
 # Topologies: postgres (one process), split (a process a module behind NGINX, on PostgreSQL, RabbitMQ and Redis), sqlite (one
 #             process).
@@ -504,7 +505,7 @@ read_path() {
   start_bare
   local n
   for n in 1 7 42; do
-    path=${3/\%sku/$(printf 'LOAD-%07d' "$n")} path=${path/\%category/shelf-$(printf %02d "$n")} path=${path/\%series/s$(printf %03d "$n")}
+    path=${3/\%sku/$(printf 'LOAD-%07d' "$n")} path=${path/\%category/shelf-$(printf %02d "$n")} path=${path/\%series/s$(printf %03d "$n")} path=${path/\%number/$(printf %07d "$n")}
     same "$path"
   done
   in_turns "$1" shop bare
@@ -515,7 +516,9 @@ scenario_product() { read_path product off /catalog/products/%sku; }
 scenario_product-cached() { read_path product-cached on /catalog/products/%sku; }
 scenario_page() { read_path page off '/catalog/products?category=%category'; }
 scenario_page-cached() { read_path page-cached on '/catalog/products?category=%category'; }
-scenario_search() { read_path search off '/catalog/products?search=%series'; }
+scenario_search() { read_path search off '/catalog/products?search=%number'; }
+scenario_search-share() { read_path search-share off '/catalog/products?search=%series'; }
+scenario_search-common() { read_path search-common off '/catalog/products?search=lamp'; }
 
 scenario_list() {
   start_shop on
@@ -699,7 +702,7 @@ report() {
 
 # ---- arguments --------------------------------------------------------------------------------------------------------------------------
 
-all="health product page search product-cached page-cached list cart place place5 hot pay login login-others mix"
+all="health product page search search-share search-common product-cached page-cached list cart place place5 hot pay login login-others mix"
 bars="product page product-cached place hot login login-others mix"
 words=()
 while [ $# -gt 0 ]; do

@@ -1,4 +1,4 @@
--- Reads: LOAD_PATH with `%sku`, `%category` and `%series` replaced by one of them, chosen evenly.
+-- Reads: LOAD_PATH with `%sku`, `%number`, `%category` and `%series` replaced by one of them, chosen evenly.
 local common = dofile(os.getenv("LOAD_WRK") .. "/common.lua")
 local choose
 
@@ -11,6 +11,8 @@ function init()
   local tail = (after or "") .. " " .. rest
   if name == "sku" then
     choose = function() return get .. common.sku(math.random(common.products)) .. tail end
+  elseif name == "number" then
+    choose = function() return get .. string.format("%07d", math.random(common.products)) .. tail end
   elseif name == "category" then
     choose = function() return get .. string.format("shelf-%02d", math.random(0, 49)) .. tail end
   elseif name == "series" then
