@@ -4,7 +4,7 @@
 #   load/run.sh [OPTION...] [SCENARIO|all|bars] [TOPOLOGY]     default: all postgres
 #
 # Scenarios:  health product product-cached page page-cached search search-share search-common list cart place place5 hot pay login
-#             login-others mix
+#             login-others mix; soak only by name
 #             (`bars` are those that have a bar: docs/PERFORMANCE.md). Several with commas.
 # Topologies: postgres (one process), split (a process a module behind NGINX, on PostgreSQL, RabbitMQ and Redis), sqlite (one
 #             process).
@@ -25,6 +25,7 @@
 #   LOAD_DISK=/var/tmp          where the private server and the SQLite files are: a real disk, or nothing is measured
 #   LOAD_PAYABLE                orders that `pay` finds [800 a second of a run]
 #   LOAD_OTHERS_RATE            reads a second in `login-others` [200]
+#   LOAD_SOAK_SECONDS           how long `soak` takes [600]
 #   TEST_RABBITMQ_URL, TEST_REDIS_URL       for split
 #   SOUK__SECTION__KEY          any setting of the shop, such as SOUK__DATABASE__MAX_CONNECTIONS; else its defaults are measured, but
 #                               for limits of requests a minute, the life of tokens and the payment window, which are lifted
@@ -653,6 +654,30 @@ scenario_mix() {
   unset -f after_mix
 }
 
+# Whether memory stays where it is: the mix at 70 % of its highest rate for LOAD_SOAK_SECONDS, with the memory of the shop every ten seconds.
+scenario_soak() {
+  start_shop on
+  settle
+  scenario_kind=mix
+  drive() { "$yardstick" drive --url "$shop" --customers "$scratch/customers.tsv" --connections "$connections" --seconds "$1" --warm-up "$warm_up" --products "$products" --run "$LOAD_RUN" "${@:2}"; }
+  run_shop-highest() { drive "$1"; }
+  in_turns soak shop-highest
+  local rate
+  rate=$(jq -s 'map(select(.scenario == "soak" and .subject == "shop-highest") | .per_second) | sort | .[length / 2 | floor] * 0.7 | floor' "$out/runs.jsonl")
+  settle
+  run_shop-soak() {
+    local sampler began=$SECONDS status=0
+    # shellcheck disable=SC2046 # pids
+    while :; do printf '%s\t%s\n' $((SECONDS - began)) "$(resident_kb $(shop_pids))"; sleep 10; done >"$out/soak.tsv" &
+    sampler=$!
+    drive "$1" --rate "$rate" || status=$?
+    kill "$sampler"
+    return "$status"
+  }
+  export LOAD_RUN=soak-$RANDOM$RANDOM
+  measured soak shop-soak 1 run_shop-soak "${LOAD_SOAK_SECONDS:-600}"
+}
+
 # ---- the report -----------------------------------------------------------------------------------------------------------------------
 
 # How long this disk takes to store a page for good, on average: what a commit cannot be faster than, unless it shares the wait.
@@ -694,6 +719,8 @@ report() {
       printf '%-14s %-14s %9s %9s %9s %9s %9s %8s %8s %8s %7s  %s\n' "${row[@]}"
     done
     echo
+    [ ! -s "$out/soak.tsv" ] || awk -F '\t' '{ mb[NR] = $2 / 1024; at[NR] = $1 } END { printf "soak: the memory of the shop in MB after"
+      for (part = 1; part <= 5; part++) { n = int((NR - 1) * part / 5) + 1; printf "%s %d s: %.1f", (part > 1 ? "," : ""), at[n], mb[n] } print "" }' "$out/soak.tsv"
     jq -r '.settled[]? | "\(.scenario): what followed the orders of a run was done \(.settled_s.median) s after it (\(.settled_s.min)..\(.settled_s.max))"' "$out/report.json"
   } >"$out/report.txt"
   cat "$out/report.txt"
@@ -703,6 +730,7 @@ report() {
 # ---- arguments --------------------------------------------------------------------------------------------------------------------------
 
 all="health product page search search-share search-common product-cached page-cached list cart place place5 hot pay login login-others mix"
+extra="soak" # only by name: it takes minutes
 bars="product page product-cached place hot login login-others mix"
 words=()
 while [ $# -gt 0 ]; do
@@ -729,7 +757,7 @@ case ${words[0]:-all} in
 esac
 case $topology in postgres | split | sqlite) ;; *) fail "no topology $topology: postgres, split or sqlite" ;; esac
 for scenario in $scenarios; do
-  case " $all " in *" $scenario "*) ;; *) fail "no scenario $scenario: $all" ;; esac
+  case " $all $extra " in *" $scenario "*) ;; *) fail "no scenario $scenario: $all $extra" ;; esac
 done
 for number in "$products" "$orders" "$seconds" "$warm_up" "$repeats" "$connections" "$customers"; do
   case $number in "" | *[!0-9]*) fail "not a number: $number" ;; esac

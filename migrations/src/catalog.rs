@@ -90,8 +90,10 @@ fn trigrams_of_products() -> Box<dyn MigrationTrait> {
                 BEGIN
                     SELECT n.nspname INTO home FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
                     WHERE e.extname = 'pg_trgm' AND has_schema_privilege(n.oid, 'USAGE');
-                    IF home IS NOT NULL THEN
-                        EXECUTE format('CREATE INDEX products_by_text ON products USING gin (search_text %I.gin_trgm_ops) '
+                    IF home IS NULL THEN
+                        RAISE WARNING 'searches for rare words read every product: there is no pg_trgm that this role may use';
+                    ELSE
+                        EXECUTE format('CREATE INDEX IF NOT EXISTS products_by_text ON products USING gin (search_text %I.gin_trgm_ops) '
                             'WITH (gin_pending_list_limit = 256)', home);
                     END IF;
                 END $$;

@@ -14,7 +14,7 @@
 //! **Search** reads a folded copy of name, SKU and description with `LIKE`, because the databases do not agree on the
 //! case of letters beyond ASCII, and has an index of its trigrams on each; `store::search` says when which is asked. Rejected: full-text
 //! indexes of words, as they split and stem words each in its own way, while `100%` and `a_b` are to be found as they stand on both; and an index of
-//! our own making, which would do without the extension and find words of two letters, for a second copy of each text and tens of writes a product.
+//! our own making, which would do without the extension and find words of two letters, for a second copy of each text and some hundred entries a product.
 //!
 //! **Stock** belongs to `inventory`. Rejected: a quantity column here, as it would put every sale and every edit of a
 //! description on the same row. The opening stock of an import is handed over after its products were committed, and

@@ -68,3 +68,49 @@ fn unfinished(folder: &Path, mail: &Mail) -> PathBuf {
 fn failed(count: usize, error: &std::io::Error) -> Vec<std::io::Result<()>> {
     (0..count).map(|_| Err(std::io::Error::new(error.kind(), error.to_string()))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use kernel::Timestamp;
+
+    use super::*;
+
+    fn mail(id: &str) -> Mail {
+        let text = |text: &str| text.to_owned();
+        Mail {
+            id: text(id),
+            from: text("shop@example.com"),
+            to: text("ada@example.com"),
+            subject: text("Hello"),
+            body: text("A letter."),
+            date: Timestamp::EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_mail_that_cannot_be_written_is_the_only_one() {
+        testkit::run(async {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::create_dir(folder.path().join("b.part")).unwrap();
+            let transport = FileTransport::new(folder.path().to_owned());
+            let outcomes = transport.send(["a", "b", "c"].map(mail).to_vec()).await;
+            assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+            let mut names: Vec<_> =
+                std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+            names.sort();
+            assert_eq!(names, ["a.eml", "b.part", "c.eml"]);
+        });
+    }
+
+    #[test]
+    fn without_a_folder_every_mail_is_refused() {
+        testkit::run(async {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("file");
+            std::fs::write(&file, "").unwrap();
+            let outcomes =
+                FileTransport::new(file.join("outgoing")).send(["a", "b"].map(mail).to_vec()).await;
+            assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 2);
+        });
+    }
+}

@@ -6,21 +6,23 @@
 //! statistics are of whole texts. So the beginning of the list is walked first, for a bounded number of rows: either it fills the page, or the
 //! word has proved to be rare, and the index is asked.
 //!
-//! Words without three letters or digits in a row are in no trigram; for them the list is walked to its end.
+//! Words without three letters or digits in a row are taken to have no trigram; for them the list is walked to its end.
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, Order};
 
 use crate::domain::search::{Words, trigrams};
 use crate::domain::sort::{Sort, SortKey};
-use crate::store::products::{COLUMNS, Column, Entity, Filter, Rows, on_shelf, sort_column, wanted};
+use crate::store::products::{
+    COLUMNS, Column, Entity, Filter, Rows, in_price_range, on_shelf, sort_column, with_words,
+};
 
 /// How many rows of a list are looked at first: a tenth of a millisecond of PostgreSQL, which every search for a rare word pays.
 const FIRST_LOOK: u64 = 100;
-/// How many if the first look has found some: a word that one in fifty has fills a page of twenty by then, and fetching all that have
-/// it would take longer from some ten thousand of them on.
+/// How many if the words are [`PROMISING`], or before the page: fetching all that have them takes longer than these from some ten thousand on.
 const LONG_LOOK: u64 = 5_000;
-const SOME: usize = 2;
+/// So many among the first rows, and the words are not rare.
+const PROMISING: usize = 2;
 
 /// Which rows of a list make a page.
 pub(crate) struct Asked<'a> {
@@ -32,7 +34,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) offset: u64,
 }
 
-/// Whether a trigram of PostgreSQL is in one of the words, which are runs of letters and digits.
+/// Whether one of the words has three letters or digits in a row, which are a trigram in every index.
 pub(crate) fn has_trigram(words: &Words) -> bool {
     words.iter().any(|word| {
         let mut runs = word.split(|letter: char| !letter.is_alphanumeric());
@@ -46,7 +48,8 @@ pub(crate) async fn page(conn: &impl ConnectionTrait, asked: &Asked<'_>) -> Resu
     let rows_of = async |query: SelectStatement| conn.query_all_raw(backend.build(&query)).await.map(Rows);
     let is_full = |rows: &Rows| u64::try_from(rows.len()).is_ok_and(|found| found >= asked.limit);
     let mut rows = rows_of(asked.at_the_beginning(FIRST_LOOK)).await?;
-    if rows.len() >= SOME && !is_full(&rows) {
+    // What comes before a numbered page has used up some of the look.
+    if !is_full(&rows) && (rows.len() >= PROMISING || asked.offset > 0) {
         rows = rows_of(asked.at_the_beginning(LONG_LOOK)).await?;
     }
     if !is_full(&rows) {
@@ -86,21 +89,23 @@ pub(crate) fn on_shelf_by_trigrams(filter: &Filter, backend: DbBackend) -> Condi
 }
 
 impl Asked<'_> {
-    /// Those among the first rows of the list that have the words, in order. The list's own index gives the rows.
+    /// Those that have the words among the first rows of the list, and among as many more as come before the page. The list's own index gives
+    /// the rows.
     pub(crate) fn at_the_beginning(&self, rows: u64) -> SelectStatement {
         let list = Query::select()
             .columns(COLUMNS)
             .columns([Column::NameKey, Column::SearchText])
             .from(Entity)
             .cond_where(on_shelf(self.filter))
+            .cond_where(in_price_range(self.filter))
             .cond_where(Condition::all().add_option(self.place.clone()))
             .order_by(sort_column(self.sort), self.direction())
             .order_by(Column::Id, self.direction())
-            .limit(rows)
+            .limit(rows.saturating_add(self.offset))
             .to_owned();
         let mut query = Query::select();
         query.from_subquery(list, Entity).order_by(sort_column(self.sort), self.direction());
-        self.page_of(query.cond_where(wanted(self.filter)))
+        self.page_of(query.cond_where(with_words(self.filter)))
     }
 
     /// Those that have the words, fetched by the index of trigrams and then sorted.
@@ -111,7 +116,7 @@ impl Asked<'_> {
             .cond_where(on_shelf_by_trigrams(self.filter, backend))
             .cond_where(Condition::all().add_option(self.place.clone()))
             .order_by_expr(unindexed(self.sort), self.direction());
-        self.page_of(query.cond_where(wanted(self.filter)))
+        self.page_of(query.cond_where(in_price_range(self.filter)).cond_where(with_words(self.filter)))
     }
 
     fn page_of(&self, query: &mut SelectStatement) -> SelectStatement {

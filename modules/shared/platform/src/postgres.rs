@@ -25,8 +25,8 @@ use crate::system::System;
 /// A step fails when another process takes it at the same moment; each failure means that the other got on.
 const ATTEMPTS: usize = 50;
 
-/// What a module's schema builds on beyond the server itself: extensions that come with it, and that who may create a schema may install
-/// ("trusted"). A schema must do without: not every login may create, and not every server has them.
+/// Extensions that make queries of a module faster, which works without them: not every login may install them, and not every server
+/// has them. Who may create a schema may install these ("trusted"). Where one is missing, each start opens a second connection to try.
 const EXTENSIONS: &[(&str, &str)] = &[("catalog", "pg_trgm")];
 
 /// What can have an owner of its own in a schema. Indexes, and sequences of columns, go with their table.
@@ -209,30 +209,31 @@ async fn prepare_for_login(login: &Connection, module: &'static str) -> Result<(
     Err(DbErr::Custom(format!("the schema {module} is changed again and again by someone else")))
 }
 
-/// Installs an extension where the module finds it, in its own schema, if that can be.
+/// Installs an extension where the module finds it, in its own schema, if the server lets us: not where it only reads, or does not have it.
 async fn add_extension(login: &Connection, module: &'static str, extension: &str) -> Result<(), DbErr> {
     let sql = format!("CREATE EXTENSION IF NOT EXISTS {extension} SCHEMA {module}");
+    let mut cause = String::new();
     for _ in 0..ATTEMPTS {
         if !Standing::read(login, module).await?.lacks_extension {
             return Ok(());
         }
         match login.execute_unprepared(&sql).await {
             Ok(_) => {}
-            Err(error) if was_overtaken(&error) => {}
-            Err(error) if is_refusal(&error) || is_not_offered(&error) => {
-                tracing::warn!(
-                    module,
-                    cause = chain(&error),
-                    remedy =
-                        "let someone who may install extensions do what OPERATING.md says under `Search`",
-                    "the module works without the extension {extension}, and some of its queries are slower"
-                );
-                return Ok(());
+            Err(error) if was_overtaken(&error) => cause = chain(&error),
+            Err(error) if sqlstate(&error).is_some() => {
+                cause = chain(&error);
+                break;
             }
             Err(error) => return Err(error),
         }
     }
-    Err(DbErr::Custom(format!("the extension {extension} is changed again and again by someone else")))
+    tracing::warn!(
+        module,
+        cause,
+        remedy = "let someone who may install extensions do what OPERATING.md says under `Search`",
+        "the module works without the extension {extension}, and some of its queries are slower"
+    );
+    Ok(())
 }
 
 /// What there is of a module's role and schema, as the current user sees it.
@@ -351,11 +352,6 @@ fn sqlstate(error: &DbErr) -> Option<String> {
 /// Insufficient privilege.
 fn is_refusal(error: &DbErr) -> bool {
     sqlstate(error).as_deref() == Some("42501")
-}
-
-/// The server was installed without it (no control file; providers may forbid it by name).
-fn is_not_offered(error: &DbErr) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("58P01" | "0A000"))
 }
 
 /// There is no such role, or the login may not work as it. Other refusals to connect look the same; they come again
