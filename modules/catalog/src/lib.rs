@@ -33,6 +33,7 @@ mod store;
 pub use doctor::examiner;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::catalog::{CatalogPort, ProductRef};
@@ -55,6 +56,9 @@ use crate::product::Versioned;
 
 /// The codes of this module's errors.
 pub const ERROR_CODES: &[ErrorCode] = error::CODES;
+
+/// How often the log says again that something is slow.
+const REMIND_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Settings of this module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,8 +164,13 @@ impl Module for Catalog {
             let context = context.clone();
             async move { Ok(app::finish_stock_changes::finish_stock_changes(&context).await?) }
         });
+        let indexed = db.clone();
         vec![
             finish,
+            Worker::every("catalog.look_at_index", REMIND_EVERY, move || {
+                let db = indexed.clone();
+                async move { Ok(app::look_at_index::look_at_index(&db).await?) }
+            }),
             Worker::every("catalog.withdraw_stale_keys", LOOK_EVERY, move || {
                 let db = db.clone();
                 async move { Ok(idempotency::withdraw_stale(&db, "POST /catalog/").await?) }

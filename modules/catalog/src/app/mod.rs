@@ -9,6 +9,7 @@ pub(crate) mod find;
 pub(crate) mod finish_stock_changes;
 pub(crate) mod import_batch;
 pub(crate) mod list;
+pub(crate) mod look_at_index;
 pub(crate) mod on_product_changed;
 pub(crate) mod quote;
 pub(crate) mod read;

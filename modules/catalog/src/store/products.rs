@@ -14,8 +14,8 @@ use sea_orm::entity::prelude::{
 };
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, FromQueryResult, Order, QueryFilter,
-    QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, SelectModel, Selector, Set, SqlErr, Value,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, FromQueryResult, Order, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, QueryTrait, Select, SelectModel, Selector, Set, SqlErr, Value,
 };
 use uuid::Uuid;
 
@@ -142,16 +142,20 @@ impl<'r> Listed<'r> {
 }
 
 /// The rows of a page of a list, with one more if there is one.
-pub(crate) struct Rows(pub(super) Vec<QueryResult>);
+pub(crate) struct Rows {
+    pub(super) rows: Vec<QueryResult>,
+    /// Whether they were found by trigrams, as there are few.
+    pub(crate) by_trigrams: bool,
+}
 
 impl Rows {
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
 
     /// What the page shows, and the way to the next one.
     pub(crate) fn page(&self, sort: Sort, limit: Limit) -> Result<Page<Listed<'_>>, DbErr> {
-        let listed = self.0.iter().map(Listed::read).collect::<Result<Vec<_>, _>>()?;
+        let listed = self.rows.iter().map(Listed::read).collect::<Result<Vec<_>, _>>()?;
         Ok(Page::from_probe(listed, limit, |last| cursor(last, sort)))
     }
 }
@@ -549,7 +553,8 @@ pub(crate) async fn page(
     from: Option<&Cursor>,
     offset: u64,
 ) -> Result<Rows, CatalogError> {
-    if search::has_trigram(&filter.words) {
+    let backend = conn.get_database_backend();
+    if search::may_use_trigrams(filter, backend) {
         let place = from.map(|cursor| after(cursor, sort)).transpose()?;
         return Ok(search::page(conn, &Asked { filter, sort, place, limit: limit.probe(), offset }).await?);
     }
@@ -557,20 +562,25 @@ pub(crate) async fn page(
     if offset > 0 {
         query = query.offset(offset);
     }
-    Ok(Rows(conn.query_all_raw(query.build(conn.get_database_backend())).await?))
+    Ok(Rows { rows: conn.query_all_raw(query.build(backend)).await?, by_trigrams: false })
 }
 
-/// How many products a list has.
-pub(crate) async fn count(conn: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
-    let total: Option<i64> = counting(filter, conn.get_database_backend()).into_tuple().one(conn).await?;
+/// How many products a list has; `by_trigrams` if its page [was found by them](Rows::by_trigrams).
+pub(crate) async fn count(
+    conn: &impl ConnectionTrait,
+    filter: &Filter,
+    by_trigrams: bool,
+) -> Result<u64, DbErr> {
+    let shelf = match by_trigrams {
+        true => search::on_shelf_by_trigrams(filter, conn.get_database_backend()),
+        false => on_shelf(filter),
+    };
+    let total: Option<i64> = counting(filter, shelf).into_tuple().one(conn).await?;
     Ok(total.and_then(|total| u64::try_from(total).ok()).unwrap_or(0))
 }
 
-fn counting(filter: &Filter, backend: DbBackend) -> Select<Entity> {
-    let found = Entity::find()
-        .filter(search::on_shelf_by_trigrams(filter, backend))
-        .filter(in_price_range(filter))
-        .filter(with_words(filter));
+fn counting(filter: &Filter, shelf: Condition) -> Select<Entity> {
+    let found = Entity::find().filter(shelf).filter(in_price_range(filter)).filter(with_words(filter));
     found.select_only().column_as(Column::Id.count(), "total")
 }
 
@@ -607,7 +617,7 @@ pub(crate) async fn all_after(
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::Statement;
+    use sea_orm::{DbBackend, Statement};
     use testkit::{Bench, Engine};
 
     use super::*;
@@ -678,6 +688,10 @@ mod tests {
                 let walked = explained(&bench, DbBackend::Sqlite.build(&asked.at_the_beginning(100))).await;
                 let index = if category.is_some() { "products_of_category_by_" } else { "products_by_" };
                 assert!(walked.contains(index), "{sort:?} {category:?}: {walked}");
+                if category.is_some() {
+                    assert!(!search::may_use_trigrams(&filter, DbBackend::Sqlite));
+                    continue;
+                }
                 let found =
                     explained(&bench, DbBackend::Sqlite.build(&asked.by_trigrams(DbBackend::Sqlite))).await;
                 assert!(
@@ -700,10 +714,12 @@ mod tests {
                 let plan = plan(&bench, query).await;
                 assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{plan}");
             }
-            let counted = plan(&bench, counting(&filter(Some("Gifts")), DbBackend::Sqlite)).await;
+            let gifts = filter(Some("Gifts"));
+            let counted = plan(&bench, counting(&gifts, on_shelf(&gifts))).await;
             assert!(counted.contains("COVERING INDEX products_of_category"), "{counted}");
             let words = Filter { words: Words::parse("lamp").unwrap(), ..filter(None) };
-            let found = plan(&bench, counting(&words, DbBackend::Sqlite)).await;
+            let shelf = search::on_shelf_by_trigrams(&words, DbBackend::Sqlite);
+            let found = plan(&bench, counting(&words, shelf)).await;
             assert!(
                 found.contains("product_texts VIRTUAL TABLE INDEX") && found.contains("(id=?)"),
                 "{found}"
