@@ -30,8 +30,7 @@ impl FileTransport {
 impl Transport for FileTransport {
     /// Each file appears whole or not at all: it is written under another name and renamed.
     ///
-    /// One thread writes them all. Threads that create files in the same folder at the same time wait for it by spinning: sixteen of them took half of
-    /// the time of a shop that placed orders.
+    /// One thread writes them all: one way to the threads that may block, and nobody who waits for the same folder.
     async fn send(&self, mails: Vec<Mail>) -> Vec<std::io::Result<()>> {
         let (folder, count) = (self.folder.clone(), mails.len());
         let written = tokio::task::spawn_blocking(move || write_all(&folder, &mails)).await;

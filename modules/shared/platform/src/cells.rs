@@ -1,7 +1,6 @@
 //! A row's columns by their places, borrowed from the row where they can be.
 //!
-//! sea-orm reads a column into a value that owns its bytes, and by its name unless told. A page of twenty products has three hundred columns: copying them
-//! was a third of the time of making it (`docs/PERFORMANCE.md`).
+//! sea-orm reads a column into a value that owns its bytes, and by its name unless told. A page of twenty products has three hundred columns.
 
 use sea_orm::sqlx::postgres::PgRow;
 use sea_orm::sqlx::sqlite::SqliteRow;
