@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use deployments::{PrivateRabbitmq, Running, Servers, Topology, await_that, variable};
 use libtest_mimic::Trial;
 
-use crate::load::{Load, assert_nothing_open};
+use crate::load::{Load, await_nothing_open};
 use crate::{fault, figures, shipped, with_shop};
 
 const CUSTOMERS: usize = 4;
 /// How long the broker is away unless `SOUK_FAULTS_OUTAGE_S` says otherwise.
 const OUTAGE: Duration = Duration::from_secs(60);
-/// How soon every order that was paid meanwhile must be confirmed.
+/// How soon every order that was paid meanwhile must be confirmed, and after that how soon every letter and message to other
+/// programs of them must be written: some four events an order, which nobody waits for.
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 const ENOUGH: usize = 40;
 const WITHIN: Duration = Duration::from_secs(60);
@@ -63,12 +64,16 @@ fn away(shop: &Running, broker: &PrivateRabbitmq) -> Result<(), String> {
 
     load.await_more(ENOUGH, WITHIN)?;
     let ledger = load.end()?;
-    let away_s = outage().as_secs();
-    let drained = format!("{} for {waiting} orders, away {away_s} s", figures::seconds(took));
+    let ended_at = Instant::now();
+    let emptied = await_nothing_open(shop, DRAINED_WITHIN);
+    let (away_s, took, emptied_in) =
+        (outage().as_secs(), figures::seconds(took), figures::seconds(ended_at.elapsed()));
+    let drained =
+        format!("{took} for {waiting} orders, away {away_s} s; queues empty {emptied_in} after the load");
     figures::note("RabbitMQ away", Topology::Split, &ledger, &drained);
+    emptied?;
     ledger.allow(|_| false)?;
     shop.assert_healthy()?;
-    assert_nothing_open(shop)?;
     load.assert_kept(&ledger)
 }
 

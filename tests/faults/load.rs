@@ -449,8 +449,13 @@ impl Customer {
 
 /// Nothing waits to be finished or undone any more, a moment after the load has ended.
 pub fn assert_nothing_open(shop: &deployments::Running) -> Result<(), String> {
+    await_nothing_open(shop, OPEN_BOUND)
+}
+
+/// The same after a fault that leaves more to do.
+pub fn await_nothing_open(shop: &deployments::Running, bound: Duration) -> Result<(), String> {
     let mut open = Vec::new();
-    let closed = await_that(OPEN_BOUND, || {
+    let closed = await_that(bound, || {
         open = shop.what_is_open()?;
         Ok(open.is_empty().then_some(()))
     })?;
