@@ -88,6 +88,10 @@ pub(crate) async fn record(
         told = rows.len();
         deliveries::insert_all_in(&mut batch, rows);
     }
+    // Nothing to do twice. Who comes a moment later to be told of it is too late, as above.
+    if letters + told == 0 {
+        return Ok(());
+    }
     let committed = match told <= MOST_TOLD_WITH_OTHERS {
         true => {
             context.db.commit_with_others(Shape("notifications.record", 2 * told + letters), batch).await?

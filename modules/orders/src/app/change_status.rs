@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use contracts::orders::{Order, OrderStatus, OrderStatusChanged};
 use contracts::users::Actor;
-use kernel::{OrderId, ReservationId, UserId};
+use kernel::{OrderId, ReservationId, Timestamp, UserId};
 use platform::db::Tx;
+use sea_orm::DbErr;
 
 use crate::Context;
 use crate::app::reactivate_order::reactivate_order;
@@ -94,13 +95,19 @@ pub(super) async fn move_to(
     step: Step,
     by: By,
 ) -> Result<orders::Model, OrdersError> {
+    let after = moved(before, step, by)?;
+    record(tx, before, after, step).await
+}
+
+/// The order after a step that may follow.
+pub(super) fn moved(before: &orders::Model, step: Step, by: By) -> Result<orders::Model, OrdersError> {
     transitions::check(before.status()?, step.to, before.payment()?.status, by)?;
     let mut after = before.clone();
     after.status = step.to.as_str().to_owned();
     if !transitions::holds_stock(step.to) {
         after.reservation_id = None;
     }
-    record(tx, before, after, step).await
+    Ok(after)
 }
 
 /// Writes a step that has been checked.
@@ -111,20 +118,33 @@ pub(super) async fn record(
     step: Step,
 ) -> Result<orders::Model, OrdersError> {
     let now = tx.system().now();
-    let from = before.status()?;
     let Some(after) = orders::save(tx.conn(), before, after, now).await? else {
         return Err(OrdersError::Changed { version: before.version });
     };
+    let (entry, event) = told(before, &after, step, now)?;
+    timeline::append(tx.conn(), vec![entry]).await?;
+    tx.emit(&event).await?;
+    log(&event);
+    Ok(after)
+}
+
+/// What is told of a step, in the timeline and to others.
+pub(super) fn told(
+    before: &orders::Model,
+    after: &orders::Model,
+    step: Step,
+    now: Timestamp,
+) -> Result<(Entry, OrderStatusChanged), DbErr> {
+    let from = before.status()?;
     let entry = Entry {
         actor_id: step.actor_id,
         change: Some((from, step.to)),
         data: step.reason.map(|reason| serde_json::json!({"reason": reason})),
         ..Entry::new(after.order_id(), "status_changed", now)
     };
-    timeline::append(tx.conn(), vec![entry]).await?;
     // The event names the reservation that the order held until now, or has just taken.
     let reservation = before.reservation_id.or(after.reservation_id);
-    tx.emit(&OrderStatusChanged {
+    let event = OrderStatusChanged {
         order_id: after.order_id(),
         number: after.number.clone(),
         user_id: after.user_id.map(UserId),
@@ -134,8 +154,12 @@ pub(super) async fn record(
         reservation_id: reservation.map(ReservationId),
         actor_id: step.actor_id,
         reason: step.reason.map(str::to_owned),
-    })
-    .await?;
-    tracing::info!(order.id = %after.id, from = from.as_str(), to = step.to.as_str(), "changed the status of an order");
-    Ok(after)
+    };
+    Ok((entry, event))
+}
+
+/// For whoever reads the log.
+pub(super) fn log(changed: &OrderStatusChanged) {
+    tracing::info!(order.id = %changed.order_id, from = changed.from.as_str(), to = changed.to.as_str(),
+        "changed the status of an order");
 }

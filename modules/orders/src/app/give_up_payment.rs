@@ -29,7 +29,7 @@ pub(super) async fn give_up_in(tx: &Tx, before: &orders::Model, payment_id: Paym
     // Also if it does not hold the order: the call that begins it may still be on its way.
     ended_payments::remember(tx.conn(), payment_id, before.order_id(), now).await?;
     let Some(payment) = before.payment()?.give_up(payment_id) else {
-        return Ok(());
+        return orders::count_change(tx.conn(), before.order_id()).await;
     };
     let mut after = before.clone();
     after.set_payment(payment, now);

@@ -34,7 +34,7 @@ impl EventHandler for OnPaymentAuthorized {
         };
         match before.payment()?.authorize(facts.payment_id) {
             Some(payment) => {
-                let entry = entry(&tx, facts, "payment_authorized", facts.amount);
+                let entry = entry(facts, "payment_authorized", facts.amount, tx.system().now());
                 let after = record(&self.context, &tx, &before, payment, false, entry).await?;
                 announce(&mut tx, &after).await?;
             }

@@ -35,7 +35,8 @@ impl EventHandler for OnPaymentFailed {
             return Ok(());
         };
         give_up_in(&tx, &before, facts.payment_id).await?;
-        timeline::append(tx.conn(), vec![entry(&tx, facts, "payment_failed", facts.amount)]).await?;
+        timeline::append(tx.conn(), vec![entry(facts, "payment_failed", facts.amount, tx.system().now())])
+            .await?;
         tx.commit().await?;
         Ok(())
     }

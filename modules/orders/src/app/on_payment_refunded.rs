@@ -36,7 +36,7 @@ impl EventHandler for OnPaymentRefunded {
         match before.payment()?.refund(facts.payment_id, refunded, captured) {
             Some(payment) => {
                 // More than the total cannot be given back: the schema refuses it, and the event is set aside.
-                let entry = entry(&tx, facts, "payment_refunded", event.amount);
+                let entry = entry(facts, "payment_refunded", event.amount, tx.system().now());
                 let after = record(&self.context, &tx, &before, payment, false, entry).await?;
                 announce(&mut tx, &after).await?;
             }

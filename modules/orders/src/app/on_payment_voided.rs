@@ -40,7 +40,7 @@ impl EventHandler for OnPaymentVoided {
                 let restart_window = before.status()? == OrderStatus::Pending;
                 ended_payments::remember(tx.conn(), facts.payment_id, facts.order_id, tx.system().now())
                     .await?;
-                let entry = entry(&tx, facts, "payment_voided", facts.amount);
+                let entry = entry(facts, "payment_voided", facts.amount, tx.system().now());
                 let after = record(&self.context, &tx, &before, payment, restart_window, entry).await?;
                 announce(&mut tx, &after).await?;
             }

@@ -3,7 +3,7 @@
 use contracts::event::Envelope;
 use contracts::orders::OrderUpdated;
 use contracts::payments::PaymentFacts;
-use kernel::Money;
+use kernel::{Money, Timestamp};
 use platform::bus::HandleError;
 use platform::db::Tx;
 use platform::inbox;
@@ -59,10 +59,10 @@ pub(super) async fn record(
 }
 
 /// An entry about a payment.
-pub(super) fn entry(tx: &Tx, facts: &PaymentFacts, kind: &'static str, amount: Money) -> Entry {
+pub(super) fn entry(facts: &PaymentFacts, kind: &'static str, amount: Money, now: Timestamp) -> Entry {
     Entry {
         data: Some(json!({"payment_id": facts.payment_id, "amount": amount})),
-        ..Entry::new(facts.order_id, kind, tx.system().now())
+        ..Entry::new(facts.order_id, kind, now)
     }
 }
 

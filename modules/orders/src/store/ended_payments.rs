@@ -6,8 +6,8 @@ use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QuerySelect, Set};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, QueryFilter, QuerySelect, QueryTrait, Set};
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -24,7 +24,8 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// From now on this payment never begins. Call it in the transaction that has locked the order.
+/// From now on this payment never begins. Call it in the transaction that has locked the order and changes it, its version at least: a payment
+/// begins by what was read of the order without a lock, and [`unless_ended`].
 pub(crate) async fn remember(
     conn: &impl ConnectionTrait,
     payment_id: PaymentId,
@@ -46,6 +47,16 @@ pub(crate) async fn remember(
 /// Whether it must not begin. Read it after the order was locked: only then is the answer final.
 pub(crate) async fn is_ended(conn: &impl ConnectionTrait, payment_id: PaymentId) -> Result<bool, DbErr> {
     Ok(Entity::find_by_id(payment_id.uuid()).one(conn).await?.is_some())
+}
+
+/// The same as a condition of the statement in which it begins.
+pub(crate) fn unless_ended(payment_id: PaymentId) -> Condition {
+    let ended = Entity::find()
+        .select_only()
+        .column(Column::PaymentId)
+        .filter(Column::PaymentId.eq(payment_id.uuid()))
+        .into_query();
+    Condition::all().add(Expr::exists(ended).not())
 }
 
 /// Some of those from before that time.

@@ -14,7 +14,7 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait, Select,
+    QueryOrder, QuerySelect, QueryTrait, Select, UpdateMany,
 };
 use uuid::Uuid;
 
@@ -165,7 +165,12 @@ pub(crate) async fn find_for_update(
     Entity::find_by_id(id.uuid()).filter(visible_to(actor)).lock_exclusive().one(conn).await
 }
 
-/// The locked row for the shop itself: for workers and event handlers, never on behalf of a caller.
+/// The row for the shop itself: for workers and event handlers, never on behalf of a caller.
+pub(crate) async fn read_for_shop(conn: &impl ConnectionTrait, id: OrderId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id.uuid()).one(conn).await
+}
+
+/// The same row, locked.
 pub(crate) async fn find_for_shop(conn: &impl ConnectionTrait, id: OrderId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id.uuid()).lock_exclusive().one(conn).await
 }
@@ -265,12 +270,48 @@ pub(crate) async fn insert_imported(conn: &impl ConnectionTrait, rows: Vec<Model
 pub(crate) async fn save(
     conn: &impl ConnectionTrait,
     before: &Model,
-    mut after: Model,
+    after: Model,
     now: Timestamp,
 ) -> Result<Option<Model>, DbErr> {
-    after.version = before.version + 1;
-    after.updated_at_ms = now.ms();
-    let update = Entity::update_many()
+    let after = next(before, after, now);
+    let updated = saving(before, &after).exec(conn).await?;
+    Ok((updated.rows_affected == 1).then_some(after))
+}
+
+/// The same in a batch, of a row that is not locked. With the row as it will be; what it means that somebody has changed it is the caller's.
+pub(crate) fn save_in(batch: &mut Batch, before: &Model, after: Model, now: Timestamp) -> (Place, Model) {
+    save_if_in(batch, before, after, now, Condition::all())
+}
+
+/// The same if something more holds.
+pub(crate) fn save_if_in(
+    batch: &mut Batch,
+    before: &Model,
+    after: Model,
+    now: Timestamp,
+    holds: Condition,
+) -> (Place, Model) {
+    let after = next(before, after, now);
+    let place = batch.update(saving(before, &after).filter(holds).into_query());
+    (place, after)
+}
+
+/// Counts a change that the row does not show, for those who have read it without a lock and decide by more than the row.
+pub(crate) async fn count_change(conn: &impl ConnectionTrait, order_id: OrderId) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+        .filter(Column::Id.eq(order_id.uuid()))
+        .exec(conn)
+        .await
+        .map(|_| ())
+}
+
+fn next(before: &Model, after: Model, now: Timestamp) -> Model {
+    Model { version: before.version + 1, updated_at_ms: now.ms(), ..after }
+}
+
+fn saving(before: &Model, after: &Model) -> UpdateMany<Entity> {
+    Entity::update_many()
         .col_expr(Column::CustomerRef, Expr::value(after.customer_ref.clone()))
         .col_expr(Column::Status, Expr::value(after.status.clone()))
         .col_expr(Column::PaymentStatus, Expr::value(after.payment_status.clone()))
@@ -289,9 +330,7 @@ pub(crate) async fn save(
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .filter(Column::Id.eq(before.id))
         .filter(Column::Version.eq(before.version))
-        .filter(Column::Status.eq(&before.status));
-    let updated = update.exec(conn).await?;
-    Ok((updated.rows_affected == 1).then_some(after))
+        .filter(Column::Status.eq(&before.status))
 }
 
 /// Some orders by number.

@@ -66,7 +66,12 @@ pub(crate) async fn append(conn: &impl ConnectionTrait, entries: Vec<Entry>) -> 
 
 /// Appends one entry in a batch.
 pub(crate) fn append_in(batch: &mut Batch, entry: Entry) {
-    batch.insert(Entity::insert(row(entry)).into_query());
+    append_all_in(batch, [entry]);
+}
+
+/// Appends a few in a batch, in this order.
+pub(crate) fn append_all_in(batch: &mut Batch, entries: impl IntoIterator<Item = Entry>) {
+    batch.insert(Entity::insert_many(entries.into_iter().map(row)).into_query());
 }
 
 fn row(entry: Entry) -> ActiveModel {

@@ -63,20 +63,28 @@ pub(crate) async fn drive(
     attempt: &attempts::Model,
     manner: Manner,
 ) -> Result<Driven, PaymentError> {
+    let id = PaymentId(attempt.payment_id);
+    let payment = payments::find(context.db.reader(), payments::Scope::All, id).await?;
+    drive_of(context, &payment.ok_or(PaymentError::NotFound(id))?, attempt, manner).await
+}
+
+/// The same of a payment that has just been read or written.
+pub(crate) async fn drive_of(
+    context: &Context,
+    payment: &payments::Model,
+    attempt: &attempts::Model,
+    manner: Manner,
+) -> Result<Driven, PaymentError> {
     if attempt.state != attempts::OPEN {
         return Ok(Driven::Overtaken);
     }
-    let id = PaymentId(attempt.payment_id);
-    let payment = payments::find(context.db.reader(), payments::Scope::All, id).await?;
-    let payment = payment.ok_or(PaymentError::NotFound(id))?;
     if payment.provider != context.provider.name() {
-        return Err(PaymentError::UnknownProvider(payment.provider));
+        return Err(PaymentError::UnknownProvider(payment.provider.clone()));
     }
     let (db, system) = (&context.db, context.db.system());
     let renew = || attempts::renew(db.writer(), attempt.id, lease_until(system));
     let first = driving::first(attempt.movement()?, manner);
-    let driving =
-        Driving { context, payment: &payment, attempt, verdict: None, settled: None, failure: None };
+    let driving = Driving { context, payment, attempt, verdict: None, settled: None, failure: None };
     // On the heap: the frames of all steps together are more than a stack of a debug build has room for.
     lease::keep(renew, Box::pin(driving.run(first))).await
 }
@@ -170,7 +178,7 @@ impl Driving<'_> {
 
     async fn settle(&mut self) -> Result<Heard, PaymentError> {
         let Some(verdict) = &self.verdict else { return Ok(Heard::Silent) };
-        let Some(settled) = Box::pin(settle(self.context, self.attempt, verdict)).await? else {
+        let Some(settled) = Box::pin(settle(self.context, self.payment, self.attempt, verdict)).await? else {
             return Ok(Heard::No);
         };
         let heard = if settled.payment.release_due { Heard::Failed } else { Heard::Done };

@@ -6,6 +6,7 @@ use contracts::orders::{BeginPaymentRefusal, PayableOrder};
 use contracts::port::PortError;
 use contracts::users::Actor;
 use kernel::{OrderId, PaymentId, UserId};
+use platform::batch::{Batch, Ran};
 use platform::http::Answer;
 use platform::idempotency::{Begin, IdempotencyError, KeyedRequest, Ticket, begin};
 use platform::lease::{self, LEASE};
@@ -51,7 +52,19 @@ async fn run(context: &Context, request: KeyedRequest, wish: &Pay) -> Result<Ans
         Begin::Work(ticket) => (ticket, Heard::Opened),
     };
     let id = PaymentId(ticket.resource_id);
-    let paying = Paying { context, request, wish, id, due: None, attempt: None, fresh: None, end: None };
+    let paying = Paying {
+        context,
+        request,
+        wish,
+        id,
+        is_first: !ticket.resumed,
+        intent: None,
+        due: None,
+        payment: None,
+        attempt: None,
+        fresh: None,
+        end: None,
+    };
     // On the heap: the frames of all steps together are more than a stack of a debug build has room for.
     let work = Box::pin(paying.run(next(Step::OpenKey, heard)));
     ticket.hold(&context.db, work).await
@@ -64,8 +77,14 @@ struct Paying<'a> {
     wish: &'a Pay,
     /// The payment that is to be.
     id: PaymentId,
+    /// Nobody has worked under this key before.
+    is_first: bool,
+    /// The wish as it is written down.
+    intent: Option<intents::Model>,
     /// What the order said.
     due: Option<PayableOrder>,
+    /// The payment, if it was opened here.
+    payment: Option<payments::Model>,
     attempt: Option<attempts::Model>,
     /// A key that was opened anew while an answer was awaited.
     fresh: Option<Ticket>,
@@ -127,9 +146,17 @@ impl Paying<'_> {
     }
 
     async fn remember(&mut self) -> Result<Heard, PaymentError> {
-        let remembered = remember(self.context, self.id, self.wish).await?;
+        let row = intent(self.context, self.id, self.wish);
+        let remembered = match self.is_first && remember_first(self.context, &row).await? {
+            true => Remembered::Written(row),
+            false => remember(self.context, row).await?,
+        };
         Ok(match remembered {
-            Remembered::Written => Heard::Done,
+            Remembered::Written(row) => {
+                self.intent = Some(row);
+                Heard::Done
+            }
+            Remembered::Resumed => Heard::Done,
             Remembered::PaymentAlready => Heard::Begun,
             Remembered::TakenOver => self.refuse(Heard::No, IdempotencyError::TakenOver),
         })
@@ -153,9 +180,17 @@ impl Paying<'_> {
 
     async fn open(&mut self) -> Result<Heard, PaymentError> {
         let Some(due) = &self.due else { return Ok(Heard::Silent) };
-        match open(self.context, self.id, self.wish, due).await? {
-            Opened::Attempt(attempt) => {
-                self.attempt = Some(attempt);
+        let intent = match self.intent.take() {
+            None => intents::find(self.context.db.reader(), self.id).await?,
+            written => written,
+        };
+        let opened = match intent {
+            Some(intent) => open(self.context, intent, self.wish, due).await?,
+            None => Opened::NotOurs,
+        };
+        match opened {
+            Opened::Attempt(payment, attempt) => {
+                (self.payment, self.attempt) = (Some(payment), Some(attempt));
                 Ok(Heard::Done)
             }
             Opened::NotOurs => Ok(self.refuse(Heard::Nothing, IdempotencyError::TakenOver)),
@@ -181,7 +216,11 @@ impl Paying<'_> {
 
     async fn drive(&mut self) -> Result<Heard, PaymentError> {
         let Some(attempt) = &self.attempt else { return Ok(Heard::No) };
-        Ok(match Box::pin(drive::drive(self.context, attempt, Manner::Waiting)).await? {
+        let driven = match &self.payment {
+            Some(opened) => Box::pin(drive::drive_of(self.context, opened, attempt, Manner::Waiting)).await?,
+            None => Box::pin(drive::drive(self.context, attempt, Manner::Waiting)).await?,
+        };
+        Ok(match driven {
             Driven::Settled(settled) => {
                 self.end = Some(Ok(Answer::fresh(settled.answer().await)));
                 Heard::Done
@@ -216,31 +255,48 @@ impl Paying<'_> {
     }
 }
 
+/// A wish as it is written down, with a new lease.
+fn intent(context: &Context, id: PaymentId, wish: &Pay) -> intents::Model {
+    let system = context.db.system();
+    intents::Model {
+        id: id.uuid(),
+        order_id: wish.order_id.uuid(),
+        token: wish.token.as_str().to_owned(),
+        capture: wish.capture,
+        state: intent::State::Open.as_str().to_owned(),
+        created_at_ms: system.now().ms(),
+        lease_until_ms: lease_until(system).ms(),
+    }
+}
+
+/// Writes down what is wanted, before anybody is asked, under an id that nobody else should know. False if somebody does or the key is gone,
+/// which has to be looked at more closely; then nothing was written.
+async fn remember_first(context: &Context, row: &intents::Model) -> Result<bool, DbErr> {
+    let mut batch = Batch::default();
+    // Everyone takes the intent first and the key second, so that two of them cannot wait for each other.
+    let written = intents::insert_in(&mut batch, row.clone());
+    let held = keys::hold_in(&mut batch, row.id, context.db.system().now().plus(LEASE));
+    batch.after(held, written);
+    Ok(matches!(context.db.commit(batch).await?, Ran::Done(_)))
+}
+
 /// What became of a wish that was to be written down.
 enum Remembered {
-    Written,
+    Written(intents::Model),
+    /// It was written down before.
+    Resumed,
     /// A twin of this request has made it a payment since it was looked for.
     PaymentAlready,
     /// It is being taken back, or its key is gone.
     TakenOver,
 }
 
-/// Writes down what is wanted, before anybody is asked.
-async fn remember(context: &Context, id: PaymentId, wish: &Pay) -> Result<Remembered, PaymentError> {
-    let system = context.db.system();
-    let now = system.now();
+/// The same under an id that others may know.
+async fn remember(context: &Context, row: intents::Model) -> Result<Remembered, PaymentError> {
+    let (system, id) = (context.db.system(), PaymentId(row.id));
     let tx = context.db.begin().await?;
-    let row = intents::Model {
-        id: id.uuid(),
-        order_id: wish.order_id.uuid(),
-        token: wish.token.as_str().to_owned(),
-        capture: wish.capture,
-        state: intent::State::Open.as_str().to_owned(),
-        created_at_ms: now.ms(),
-        lease_until_ms: lease_until(system).ms(),
-    };
-    let again = !intents::insert(tx.conn(), row).await?;
-    if again && !intents::resume(tx.conn(), id, lease_until(system)).await? {
+    let is_new = intents::insert(tx.conn(), row.clone()).await?;
+    if !is_new && !intents::resume(tx.conn(), id, lease_until(system)).await? {
         tx.rollback().await?;
         return Ok(Remembered::TakenOver);
     }
@@ -250,10 +306,9 @@ async fn remember(context: &Context, id: PaymentId, wish: &Pay) -> Result<Rememb
         tx.rollback().await?;
         return Ok(Remembered::PaymentAlready);
     }
-    // Everyone takes the intent first and the key second, so that two of them cannot wait for each other.
-    keys::hold(tx.conn(), id.uuid(), now.plus(LEASE)).await?;
+    keys::hold(tx.conn(), id.uuid(), system.now().plus(LEASE)).await?;
     tx.commit().await?;
-    Ok(Remembered::Written)
+    Ok(if is_new { Remembered::Written(row) } else { Remembered::Resumed })
 }
 
 /// The intent belongs to this request for a while longer.
@@ -288,7 +343,7 @@ async fn forget(context: &Context, id: PaymentId) -> Result<(), PaymentError> {
 /// What became of an intent that was to become a payment.
 #[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
 enum Opened {
-    Attempt(attempts::Model),
+    Attempt(payments::Model, attempts::Model),
     /// A twin of this request has made it a payment, or it is being taken back (its lease ran out, or the order was
     /// cancelled). In the second case the order may hold our late claim.
     NotOurs,
@@ -296,39 +351,33 @@ enum Opened {
     Second,
 }
 
-/// The intent becomes a payment with its first attempt.
+/// The intent becomes a payment with its first attempt, if it is still open.
 async fn open(
     context: &Context,
-    id: PaymentId,
+    intent: intents::Model,
     wish: &Pay,
     due: &PayableOrder,
 ) -> Result<Opened, PaymentError> {
-    let system = context.db.system();
-    let now = system.now();
-    let tx = context.db.begin().await?;
-    let Some(intent) = intents::find(tx.conn(), id).await? else {
-        tx.rollback().await?;
-        return Ok(Opened::NotOurs);
-    };
-    if !intents::take(tx.conn(), id).await? {
-        tx.rollback().await?;
-        return Ok(Opened::NotOurs);
-    }
-    if !payments::insert(tx.conn(), first_row(context, &intent, due)).await? {
-        tx.rollback().await?;
-        return Ok(Opened::Second);
-    }
+    let (system, id) = (context.db.system(), PaymentId(intent.id));
+    let payment = first_row(context, &intent, due);
     let movement = if intent.capture { Movement::Charge } else { Movement::Authorize };
-    let lease = lease_until(system);
+    let (now, lease) = (system.now(), lease_until(system));
     let attempt = attempts::Model {
         token: Some(intent.token),
         actor_id: Some(wish.actor.user_id.uuid()),
         ..draft(system.id(), id, movement, due.amount.amount_minor, now, lease)
     };
-    let attempt = attempts::insert(tx.conn(), attempt).await?;
-    tx.commit().await?;
+    let mut batch = Batch::default();
+    intents::take_in(&mut batch, id);
+    let opened = payments::insert_in(&mut batch, payment.clone());
+    attempts::insert_in(&mut batch, attempt.clone());
+    match context.db.commit(batch).await? {
+        Ran::Done(_) => {}
+        Ran::Refused(refused) if refused == opened => return Ok(Opened::Second),
+        Ran::Refused(_) => return Ok(Opened::NotOurs),
+    }
     tracing::info!(payment.id = %id, order.id = %wish.order_id, amount = %due.amount, "began a payment");
-    Ok(Opened::Attempt(attempt))
+    Ok(Opened::Attempt(payment, attempt))
 }
 
 fn first_row(context: &Context, intent: &intents::Model, due: &PayableOrder) -> payments::Model {

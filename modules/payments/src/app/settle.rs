@@ -7,6 +7,7 @@ use contracts::payments::{
     PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided,
 };
 use kernel::{PaymentId, RefundId};
+use platform::batch::{Batch, Ran};
 use platform::db::{Committed, Tx};
 use sea_orm::DbErr;
 
@@ -15,6 +16,7 @@ use crate::app::call_off;
 use crate::app::outcome::{Outcome, PaymentBody, facts};
 use crate::domain::entries::entries;
 use crate::domain::movement::Movement;
+use crate::domain::status::Status;
 use crate::error::PaymentError;
 use crate::provider::{ABANDONED, Verdict};
 use crate::store::{attempts, keys, ledger, payments};
@@ -38,8 +40,67 @@ impl Settled {
     }
 }
 
-/// `None` if somebody else has ended the attempt: then nothing was changed.
+/// `None` if somebody else has ended the attempt: then nothing was changed. The payment as it was read before; it may be another by now.
 pub(crate) async fn settle(
+    context: &Context,
+    payment: &payments::Model,
+    attempt: &attempts::Model,
+    verdict: &Verdict,
+) -> Result<Option<Settled>, PaymentError> {
+    if let Verdict::Done { charge } = verdict
+        && let Some(settled) = settle_at_once(context, payment, attempt, charge).await?
+    {
+        return Ok(Some(settled));
+    }
+    settle_locked(context, attempt, verdict).await
+}
+
+/// The usual case in one statement: the first movement of a payment has succeeded, and nobody has touched the payment since it was read. `None`
+/// if it is not that: then nothing was changed.
+///
+/// No row is locked first, and yet the events of a payment are in the order of its commits: a payment whose first movement is under way has
+/// no other event that leaves the row as it was read.
+async fn settle_at_once(
+    context: &Context,
+    payment: &payments::Model,
+    attempt: &attempts::Model,
+    charge: &str,
+) -> Result<Option<Settled>, PaymentError> {
+    let (movement, before) = (attempt.movement()?, payment.balance()?);
+    if !movement.begins() || before.status != Status::Pending || payment.called_off_at_ms.is_some() {
+        return Ok(None);
+    }
+    let Ok(balance) = before.succeed(movement, attempt.amount_minor) else { return Ok(None) };
+    let system = context.db.system();
+    let now = system.now();
+    let mut batch = Batch::default();
+    let (replaced, after) =
+        payments::replace_balance_in(&mut batch, payment, &before, &balance, Some(charge), now);
+    attempts::succeed_in(&mut batch, attempt.id, now, replaced);
+    let rows = entries(movement, attempt.amount_minor, payment.authorized_minor);
+    ledger::append_in(&mut batch, system, &after, attempt, &rows, now);
+    match movement {
+        Movement::Authorize => batch.emit(system, &PaymentAuthorized { payment: facts(&after)? })?,
+        _ => batch.emit(system, &PaymentCaptured { payment: facts(&after)? })?,
+    }
+    let outcome = outcome_of(&after, movement, None)?;
+    keys::complete_in(&mut batch, attempt.resource_id()?, &outcome)?;
+    let Ran::Done(committed) = context.db.commit(batch).await? else { return Ok(None) };
+    log(&after, attempt, None)?;
+    Ok(Some(Settled { outcome, payment: after, committed }))
+}
+
+fn log(
+    payment: &payments::Model,
+    attempt: &attempts::Model,
+    failure: Option<&str>,
+) -> Result<(), PaymentError> {
+    tracing::info!(payment.id = %payment.id, order.id = %payment.order_id, movement = attempt.movement()?.as_str(),
+        amount = %payment.money(attempt.amount_minor)?, failure = failure.unwrap_or("none"), "settled a movement of money");
+    Ok(())
+}
+
+async fn settle_locked(
     context: &Context,
     attempt: &attempts::Model,
     verdict: &Verdict,
@@ -69,8 +130,7 @@ pub(crate) async fn settle(
     let outcome = outcome_of(&after, movement, failure)?;
     keys::complete(tx.conn(), attempt.resource_id()?, &outcome).await?;
     let committed = tx.commit().await?;
-    tracing::info!(payment.id = %id, order.id = %after.order_id, movement = movement.as_str(),
-        amount = %after.money(attempt.amount_minor)?, failure = failure.unwrap_or("none"), "settled a movement of money");
+    log(&after, attempt, failure)?;
     Ok(Some(Settled { outcome, payment: after, committed }))
 }
 

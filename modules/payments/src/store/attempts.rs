@@ -1,6 +1,7 @@
 //! One row a movement of money, written before the provider is asked, with the key that it is asked under.
 
 use kernel::{PaymentId, Timestamp};
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -8,7 +9,7 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, QueryTrait, UpdateMany,
 };
 use uuid::Uuid;
 
@@ -122,6 +123,11 @@ pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<Mo
     row.into_active_model().reset_all().insert(conn).await
 }
 
+/// Writes it in a batch.
+pub(crate) fn insert_in(batch: &mut Batch, row: Model) {
+    batch.insert(Entity::insert(row.into_active_model().reset_all()).into_query());
+}
+
 /// Open attempts whose lease ended by then, oldest first.
 pub(crate) async fn left_behind(
     conn: &impl ConnectionTrait,
@@ -188,15 +194,23 @@ pub(crate) async fn end(
     failure: Option<&str>,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
+    Ok(ending(id, failure, now).exec(conn).await?.rows_affected == 1)
+}
+
+/// Ends one that succeeded in a batch, after another statement; the batch is refused if it has ended.
+pub(crate) fn succeed_in(batch: &mut Batch, id: Uuid, now: Timestamp, earlier: Place) {
+    let place = batch.update(ending(id, None, now).into_query());
+    batch.after(place, earlier);
+    batch.must(place);
+}
+
+fn ending(id: Uuid, failure: Option<&str>, now: Timestamp) -> UpdateMany<Entity> {
     let state = if failure.is_some() { FAILED } else { SUCCEEDED };
-    let ended = Entity::update_many()
+    Entity::update_many()
         .col_expr(Column::State, Expr::value(state))
         .col_expr(Column::Failure, Expr::value(failure.map(str::to_owned)))
         .col_expr(Column::Token, Expr::value(None::<String>))
         .col_expr(Column::EndedAtMs, Expr::value(Some(now.ms())))
         .filter(Column::Id.eq(id))
         .filter(Column::State.eq(OPEN))
-        .exec(conn)
-        .await?;
-    Ok(ended.rows_affected == 1)
 }

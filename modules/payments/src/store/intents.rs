@@ -2,14 +2,15 @@
 //! its lease was left behind by a dead process.
 
 use kernel::{OrderId, PaymentId, Timestamp};
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, DeleteMany, Insert, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait,
 };
 use uuid::Uuid;
 
@@ -51,11 +52,18 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, id: PaymentId) -> Result<O
 
 /// False if there is one of this id.
 pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
-    let inserted = Entity::insert(row.into_active_model().reset_all())
-        .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
-        .exec_without_returning(conn)
-        .await?;
-    Ok(inserted > 0)
+    Ok(unless_there(row).exec_without_returning(conn).await? > 0)
+}
+
+/// Writes it in a batch, which is refused if there is one of this id.
+pub(crate) fn insert_in(batch: &mut Batch, row: Model) -> Place {
+    let place = batch.insert(unless_there(row).into_query());
+    batch.must(place)
+}
+
+fn unless_there(row: Model) -> Insert<ActiveModel> {
+    let there = OnConflict::column(Column::Id).do_nothing().to_owned();
+    Entity::insert(row.into_active_model().reset_all()).on_conflict(there)
 }
 
 /// Goes on with an open intent, for its client came back. False if it is being taken back.
@@ -73,14 +81,19 @@ pub(crate) async fn resume(
     Ok(resumed.rows_affected == 1)
 }
 
-/// Takes an open intent away, to become a payment. False if it is no longer open.
+/// Takes an open intent away. False if it is no longer open.
 pub(crate) async fn take(conn: &impl ConnectionTrait, id: PaymentId) -> Result<bool, DbErr> {
-    let taken = Entity::delete_many()
-        .filter(Column::Id.eq(id.uuid()))
-        .filter(Column::State.eq(State::Open.as_str()))
-        .exec(conn)
-        .await?;
-    Ok(taken.rows_affected == 1)
+    Ok(taking(id).exec(conn).await?.rows_affected == 1)
+}
+
+/// Takes it away in a batch, to become a payment; the batch is refused if it is no longer open.
+pub(crate) fn take_in(batch: &mut Batch, id: PaymentId) -> Place {
+    let place = batch.delete(taking(id).into_query());
+    batch.must(place)
+}
+
+fn taking(id: PaymentId) -> DeleteMany<Entity> {
+    Entity::delete_many().filter(Column::Id.eq(id.uuid())).filter(Column::State.eq(State::Open.as_str()))
 }
 
 /// Forgets an intent, whatever its state.

@@ -1,11 +1,15 @@
 //! Idempotency keys by the id of what they create: a worker that ends an attempt answers for the client too, and has no
 //! ticket for it.
 
+use platform::batch::Batch;
 use platform::idempotency::{Column, Entity, IdempotencyError, Model};
-pub(crate) use platform::idempotency::{hold, let_go, withdraw_in as withdraw};
+pub(crate) use platform::idempotency::{hold, hold_in, let_go, withdraw_in as withdraw};
 use platform::lease;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    UpdateMany,
+};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -17,15 +21,27 @@ pub(crate) async fn complete(
     resource_id: Uuid,
     outcome: &impl Serialize,
 ) -> Result<(), IdempotencyError> {
+    completing(resource_id, outcome)?.exec(conn).await?;
+    Ok(())
+}
+
+/// The same in a batch.
+pub(crate) fn complete_in(
+    batch: &mut Batch,
+    resource_id: Uuid,
+    outcome: &impl Serialize,
+) -> Result<(), IdempotencyError> {
+    batch.update(completing(resource_id, outcome)?.into_query());
+    Ok(())
+}
+
+fn completing(resource_id: Uuid, outcome: &impl Serialize) -> Result<UpdateMany<Entity>, IdempotencyError> {
     let outcome = serde_json::to_value(outcome)?;
-    Entity::update_many()
+    Ok(Entity::update_many()
         .col_expr(Column::State, Expr::value("done"))
         .col_expr(Column::Outcome, Expr::value(Some(outcome)))
         .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.eq("open"))
-        .exec(conn)
-        .await?;
-    Ok(())
+        .filter(Column::State.eq("open")))
 }
 
 /// Open keys that stand for nothing but themselves (see `domain::intent::key_is_alone`) and that nobody is expected to go on with.

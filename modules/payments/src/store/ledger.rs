@@ -1,12 +1,13 @@
 //! The ledger: double entry, never updated, never deleted.
 
 use kernel::Timestamp;
+use platform::batch::Batch;
 use platform::system::System;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
-use sea_orm::{ActiveModelTrait, ConnectionTrait, DbErr, IntoActiveModel};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DbErr, InsertMany, IntoActiveModel, QueryTrait};
 use uuid::Uuid;
 
 use crate::domain::entries::Entry;
@@ -43,6 +44,28 @@ pub(crate) async fn append(
     entries: &[Entry],
     now: Timestamp,
 ) -> Result<(), DbErr> {
+    rows(system, payment, attempt, entries, now).exec_without_returning(conn).await.map(|_| ())
+}
+
+/// The same in a batch.
+pub(crate) fn append_in(
+    batch: &mut Batch,
+    system: &System,
+    payment: &payments::Model,
+    attempt: &attempts::Model,
+    entries: &[Entry],
+    now: Timestamp,
+) {
+    batch.insert(rows(system, payment, attempt, entries, now).into_query());
+}
+
+fn rows(
+    system: &System,
+    payment: &payments::Model,
+    attempt: &attempts::Model,
+    entries: &[Entry],
+    now: Timestamp,
+) -> InsertMany<ActiveModel> {
     let rows = entries.iter().map(|entry| {
         let row = Model {
             id: system.id(),
@@ -56,5 +79,5 @@ pub(crate) async fn append(
         };
         row.into_active_model().reset_all()
     });
-    Entity::insert_many(rows).exec_without_returning(conn).await.map(|_| ())
+    Entity::insert_many(rows)
 }

@@ -1,6 +1,7 @@
 //! One row a payment.
 
 use kernel::{Currency, Cursor, CursorError, Limit, Money, OrderId, Page, PaymentId, Timestamp, UserId};
+use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -8,7 +9,7 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Select, UpdateMany,
+    QuerySelect, QueryTrait, Select, UpdateMany,
 };
 use uuid::Uuid;
 
@@ -164,13 +165,12 @@ pub(crate) async fn live_of_for_update(
         .await
 }
 
-/// A new payment. False if the order has a live one: the unique index decides, not a look before.
-pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
-    let inserted = Entity::insert(row.into_active_model().reset_all())
-        .on_conflict(OnConflict::new().do_nothing().to_owned())
-        .exec_without_returning(conn)
-        .await?;
-    Ok(inserted > 0)
+/// A new payment in a batch, which is refused at this place if the order has a live one: the unique index decides, not a look before.
+pub(crate) fn insert_in(batch: &mut Batch, row: Model) -> Place {
+    let insertion = Entity::insert(row.into_active_model().reset_all())
+        .on_conflict(OnConflict::new().do_nothing().to_owned());
+    let place = batch.insert(insertion.into_query());
+    batch.must(place)
 }
 
 /// Sets an amount aside for a refund, if so much is left. False if it is not.
@@ -202,6 +202,48 @@ pub(crate) async fn replace_balance(
     charge: Option<&str>,
     now: Timestamp,
 ) -> Result<Model, DbErr> {
+    let update = replacing(row, before, after, charge, now);
+    update.exec_with_returning(conn).await?.into_iter().next().ok_or(DbErr::RecordNotUpdated)
+}
+
+/// The same in a batch, of a row that is not locked: the batch is refused if the balance or the order's cancellation is another than what was
+/// read. With the row as it will be.
+pub(crate) fn replace_balance_in(
+    batch: &mut Batch,
+    row: &Model,
+    before: &Balance,
+    after: &Balance,
+    charge: Option<&str>,
+    now: Timestamp,
+) -> (Place, Model) {
+    let unless_called_off = match row.called_off_at_ms {
+        Some(at_ms) => Column::CalledOffAtMs.eq(at_ms),
+        None => Column::CalledOffAtMs.is_null(),
+    };
+    let update = replacing(row, before, after, charge, now).filter(unless_called_off);
+    let place = batch.update(update.into_query());
+    batch.must(place);
+    let replaced = Model {
+        charge: charge.map(str::to_owned).or_else(|| row.charge.clone()),
+        status: after.status.as_str().to_owned(),
+        authorized_minor: after.authorized_minor,
+        captured_minor: after.captured_minor,
+        refunded_minor: after.refunded_minor,
+        refund_pending_minor: after.refund_pending_minor,
+        release_due: after.status == Status::Failed,
+        updated_at_ms: now.ms(),
+        ..row.clone()
+    };
+    (place, replaced)
+}
+
+fn replacing(
+    row: &Model,
+    before: &Balance,
+    after: &Balance,
+    charge: Option<&str>,
+    now: Timestamp,
+) -> UpdateMany<Entity> {
     let mut update: UpdateMany<Entity> = Entity::update_many()
         .col_expr(Column::Status, Expr::value(after.status.as_str()))
         .col_expr(Column::AuthorizedMinor, Expr::value(after.authorized_minor))
@@ -219,7 +261,7 @@ pub(crate) async fn replace_balance(
     if let Some(charge) = charge {
         update = update.col_expr(Column::Charge, Expr::value(Some(charge.to_owned())));
     }
-    update.exec_with_returning(conn).await?.into_iter().next().ok_or(DbErr::RecordNotUpdated)
+    update
 }
 
 /// The order of this payment was cancelled.

@@ -15,7 +15,7 @@ use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchrono
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 use crate::batch::{Batch, Ran};
 use crate::connection::{Connection, Transaction, Way};
@@ -126,12 +126,25 @@ pub struct Db {
 }
 
 /// How commits and the relay tell each other.
-#[derive(Default)]
 struct Signals {
     emitted: Notify,
-    relayed: Notify,
+    /// The numbers of the events that have just left the outbox.
+    relayed: broadcast::Sender<Arc<[i64]>>,
     /// Set if a broker carries the events: then it is others who say that they have handled one.
     handled: OnceLock<Arc<Handled>>,
+}
+
+/// Who is so many announcements behind looks into the outbox instead.
+const ANNOUNCEMENTS: usize = 64;
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            emitted: Notify::default(),
+            relayed: broadcast::Sender::new(ANNOUNCEMENTS),
+            handled: OnceLock::default(),
+        }
+    }
 }
 
 impl Db {
@@ -355,9 +368,10 @@ impl Db {
         self.signals.emitted.notified().await;
     }
 
-    /// Says that the relay has moved on.
-    pub(crate) fn announce_relayed(&self) {
-        self.signals.relayed.notify_waiters();
+    /// Says which events the relay has taken out of the outbox.
+    pub(crate) fn announce_relayed(&self, seqs: &[i64]) {
+        // An error says that nobody listens.
+        let _heard = self.signals.relayed.send(seqs.into());
     }
 
     /// From now on [`Committed::settle`] waits for those who handle the events elsewhere, not for the relay alone. The first call
@@ -440,42 +454,59 @@ impl Tx {
 pub struct Committed {
     db: Db,
     emitted: Vec<outbox::Stored>,
+    /// What the relay says from now on.
+    relayed: broadcast::Receiver<Arc<[i64]>>,
     /// Whose word is awaited, if a broker carries the events.
     expected: Option<Expected>,
 }
 
+/// How often a waiting commit looks into the outbox by itself: for events that were published before it listened, by another process, or
+/// given up.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 impl Committed {
     /// Wakes the relay.
     fn woken(db: Db, emitted: Vec<outbox::Stored>, expected: Option<Expected>) -> Self {
+        // Listens before it wakes the relay.
+        let relayed = db.signals.relayed.subscribe();
         if !emitted.is_empty() {
             db.signals.emitted.notify_one();
         }
-        Self { db, emitted, expected }
+        Self { db, emitted, relayed, expected }
     }
 
     /// Waits until the events of this transaction were handled, here or in other processes, at most for `bound`.
     ///
     /// A courtesy, never a guarantee: a client that pays and then reads its order at once sees it confirmed in most
     /// cases. Delivery itself does not depend on anyone waiting.
-    pub async fn settle(self, bound: Duration) {
+    pub async fn settle(mut self, bound: Duration) {
         if self.emitted.is_empty() {
             return;
         }
-        if let Some(expected) = self.expected {
+        if let Some(expected) = self.expected.take() {
             return expected.settle(bound).await;
         }
-        let seqs: Vec<i64> = self.emitted.iter().map(|event| event.seq).collect();
-        let settled = async {
-            loop {
-                let relayed = self.db.signals.relayed.notified();
-                match outbox::all_published(&self.db, &seqs).await {
-                    Ok(true) | Err(_) => return,
-                    Ok(false) => relayed.await,
-                }
-            }
-        };
         // Out of time is no failure: the relay goes on.
-        let _late = tokio::time::timeout(bound, settled).await;
+        let _late = tokio::time::timeout(bound, self.all_relayed()).await;
+    }
+
+    async fn all_relayed(&mut self) {
+        let mut waiting: Vec<i64> = self.emitted.iter().map(|event| event.seq).collect();
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.reset();
+        while !waiting.is_empty() {
+            let announced = tokio::select! {
+                announced = self.relayed.recv() => announced.ok(),
+                _ = look.tick() => None,
+            };
+            match announced {
+                Some(seqs) => waiting.retain(|seq| !seqs.contains(seq)),
+                None => match outbox::all_published(&self.db, &waiting).await {
+                    Ok(true) | Err(_) => return,
+                    Ok(false) => {}
+                },
+            }
+        }
     }
 }
 

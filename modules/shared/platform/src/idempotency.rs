@@ -13,7 +13,9 @@ use sea_orm::entity::prelude::{
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set, UpdateMany,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -314,6 +316,12 @@ pub async fn hold(
     if held { Ok(()) } else { Err(IdempotencyError::TakenOver) }
 }
 
+/// The same in a batch, which is refused at this place if the key was dropped.
+pub fn hold_in(batch: &mut Batch, resource_id: Uuid, lease_until: Timestamp) -> Place {
+    let place = batch.update(lease_of(resource_id, lease_until).into_query());
+    batch.must(place)
+}
+
 /// Leaves an open key to whoever comes first, its client or a worker. Nothing happens if it is not open.
 pub async fn let_go(conn: &impl ConnectionTrait, resource_id: Uuid, now: Timestamp) -> Result<(), DbErr> {
     set_lease(conn, resource_id, now).await.map(|_is_open| ())
@@ -324,13 +332,14 @@ async fn set_lease(
     resource_id: Uuid,
     lease_until: Timestamp,
 ) -> Result<bool, DbErr> {
-    let set = Entity::update_many()
+    Ok(lease_of(resource_id, lease_until).exec(conn).await?.rows_affected == 1)
+}
+
+fn lease_of(resource_id: Uuid, lease_until: Timestamp) -> UpdateMany<Entity> {
+    Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
         .filter(Column::ResourceId.eq(resource_id))
         .filter(Column::State.eq("open"))
-        .exec(conn)
-        .await?;
-    Ok(set.rows_affected == 1)
 }
 
 /// Takes over what a crash left behind, for a worker: it does not wait. `None` if somebody else was faster.

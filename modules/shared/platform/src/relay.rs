@@ -145,8 +145,8 @@ impl Relay {
         let noting = async {
             let (mut batch, mut outcomes) = (Batch::default(), Vec::new());
             while reports.recv_many(&mut outcomes, NOTED_AT_ONCE).await > 0 {
-                self.note(&mut outcomes, &mut batch).await?;
-                self.db.announce_relayed();
+                let published = self.note(&mut outcomes, &mut batch).await?;
+                self.db.announce_relayed(&published);
             }
             Ok(batch)
         };
@@ -236,8 +236,9 @@ impl Relay {
         Outcome { seq, attempts, envelope, result }
     }
 
-    /// Another relay may have published an event since this one's claim ran out; then nothing is left to note.
-    async fn note(&self, outcomes: &mut Vec<Outcome>, batch: &mut Batch) -> Result<(), DbErr> {
+    /// Returns the numbers of what was published. Another relay may have published an event since this one's claim ran out; then nothing is
+    /// left to note.
+    async fn note(&self, outcomes: &mut Vec<Outcome>, batch: &mut Batch) -> Result<Vec<i64>, DbErr> {
         let (mut published, mut waiting) = (Vec::new(), Vec::new());
         for outcome in outcomes.drain(..) {
             match &outcome.result {
@@ -261,7 +262,7 @@ impl Relay {
         if !published.is_empty() {
             batch.published += published.len();
             Entity::update_many()
-                .filter(Column::Seq.is_in(padded(published)))
+                .filter(Column::Seq.is_in(padded(published.iter().copied())))
                 .filter(Column::PublishedAtMs.is_null())
                 .col_expr(Column::PublishedAtMs, Expr::value(self.db.system().now().ms()))
                 .col_expr(Column::LastError, Expr::value(None::<String>))
@@ -269,7 +270,7 @@ impl Relay {
                 .await?;
             failpoint::hit(Point::PublishNoted, || self.db.module().to_owned()).await;
         }
-        Ok(())
+        Ok(published)
     }
 
     /// These events can be claimed again at once, and this try does not count.

@@ -1,18 +1,25 @@
 //! Transactions that are one batch, groups of them, and connections that are left in the middle of something.
 #![expect(clippy::unwrap_used, reason = "a story that goes wrong stops where it does")]
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use contracts::event::Event;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use platform::batch::{Batch, Ran};
-use platform::db::{Db, DbOptions, Location};
+use platform::bus::LocalBus;
+use platform::db::{Committed, Db, DbOptions, Location};
 use platform::group_commit::Shape;
 use platform::idempotency::{self, Begin, KeyedRequest};
+use platform::relay::{Relay, RelaySettings};
 use platform::system::System;
 use sea_orm::sea_query::{Expr, ExprTrait, Query, UpdateStatement};
-use sea_orm::{ConnectionTrait, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use serde::{Deserialize, Serialize};
 use testkit::{Bench, Engine, TestDatabase};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Two drawers, with so many pieces.
 async fn drawers(bench: &Bench) -> Db {
@@ -62,6 +69,35 @@ fn note(id: i64) -> Batch {
     let mut batch = Batch::default();
     batch.insert(Query::insert().into_table("notes").columns(["id"]).values_panic([id.into()]).to_owned());
     batch
+}
+
+/// One step of something that counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Stepped {
+    whose: Uuid,
+    n: i64,
+}
+
+impl Event for Stepped {
+    const TYPE: &'static str = "test.stepped";
+
+    fn aggregate_id(&self) -> Uuid {
+        self.whose
+    }
+}
+
+/// The first steps of one.
+fn steps(db: &Db, steps: i64) -> Batch {
+    let (mut batch, whose) = (Batch::default(), testkit::fresh_id());
+    (0..steps).for_each(|n| batch.emit(db.system(), &Stepped { whose, n }).unwrap());
+    batch
+}
+
+async fn committed(db: &Db) -> Committed {
+    match db.commit(steps(db, 2)).await.unwrap() {
+        Ran::Done(committed) => committed,
+        Ran::Refused(place) => panic!("refused at {place:?}"),
+    }
 }
 
 async fn number(db: &Db, sql: &str) -> i64 {
@@ -169,6 +205,66 @@ testkit::on_every_database! {
             assert_eq!(matches!(ran, Ran::Refused(place) if place == gate), refused);
         }
         assert_eq!((pieces(&db, "left").await, pieces(&db, "right").await), (11, 9));
+    }
+
+    async fn what_is_taken_away_counts_like_what_is_written(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = drawers(&bench).await;
+        for (gone, stands) in [("middle", true), ("left", false)] {
+            let mut batch = note(1);
+            let taken = batch.delete(
+                Query::delete().from_table("drawers").and_where(Expr::col("name").eq(gone)).to_owned(),
+            );
+            batch.must(taken);
+            let ran = db.commit(batch).await.unwrap();
+            assert_eq!(matches!(ran, Ran::Refused(place) if place == taken), stands);
+            assert_eq!(number(&db, "SELECT count(*) FROM drawers").await, 1 + i64::from(stands));
+            assert_eq!(number(&db, "SELECT count(*) FROM notes").await, i64::from(!stands));
+        }
+    }
+
+    async fn events_of_one_batch_are_numbered_in_the_order_in_which_they_were_put_in(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = bench.db("orders").await;
+        // In groups, too, and often, as PostgreSQL promises no order.
+        let batches = (0..64).map(|_| steps(&db, 5));
+        let ends = join_all(batches.map(|batch| db.commit_with_others(Shape("steps", 5), batch))).await;
+        assert!(ends.iter().all(|end| matches!(end, Ok(Ran::Done(_)))));
+        for _ in 0..16 {
+            db.commit(steps(&db, 5)).await.unwrap();
+        }
+        let n = match db.backend() {
+            DbBackend::Postgres => "(payload->>'n')::bigint",
+            _ => "json_extract(payload, '$.n')",
+        };
+        let out_of_order = format!(
+            "WITH steps AS (SELECT seq, aggregate_id, {n} AS n FROM outbox) SELECT count(*) FROM steps a \
+             JOIN steps b ON a.aggregate_id = b.aggregate_id AND a.seq < b.seq AND a.n > b.n"
+        );
+        let events = number(&db, "SELECT count(*) FROM outbox").await;
+        assert_eq!((events, number(&db, &out_of_order).await), (400, 0));
+    }
+
+    async fn who_waits_for_its_events_hears_of_them_from_the_relay_of_any_process(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = bench.db("orders").await;
+        let begun = Instant::now();
+        committed(&db).await.settle(Duration::from_millis(300)).await;
+        assert!(begun.elapsed() >= Duration::from_millis(300), "nobody has taken the event");
+
+        // Another process' way to the same outbox.
+        let others = bench.db("orders").await;
+        for relaying in [&db, &others] {
+            let stop = CancellationToken::new();
+            let relay = Relay::new(relaying.clone(), Arc::new(LocalBus::default()), RelaySettings::default());
+            let running = tokio::spawn(relay.run(stop.clone()));
+            let begun = Instant::now();
+            committed(&db).await.settle(Duration::from_secs(60)).await;
+            assert!(begun.elapsed() < Duration::from_secs(30));
+            assert_eq!(number(&db, "SELECT count(*) FROM outbox WHERE published_at_ms IS NULL").await, 0);
+            stop.cancel();
+            running.await.unwrap();
+        }
     }
 
     async fn of_equal_keys_at_once_one_is_opened(engine: Engine) {

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kernel::{Currency, Money};
+use platform::batch::{Batch, Ran};
 use platform::db::Db;
 use sea_orm::DbErr;
 use uuid::Uuid;
@@ -63,13 +64,14 @@ impl Sandbox {
             refusal: order.refusal.map(str::to_owned),
             at_ms: system.now().ms(),
         };
+        if begins && row.refusal.is_none() && row.amount_minor > 0 {
+            return self.begin(&row, order.movement == Some(Movement::Charge)).await;
+        }
         // The key is taken first: a twin of this call waits for it and then finds its verdict.
         let tx = self.db.begin().await?;
         if !books::operations::insert(tx.conn(), row.clone()).await? {
-            let known = books::operations::find(tx.conn(), order.key).await?;
             tx.rollback().await?;
-            let known = known.ok_or_else(|| DbErr::Custom("the sandbox lost an operation".to_owned()))?;
-            return Ok((known.verdict(), false));
+            return self.known(order.key).await;
         }
         let mut row = row;
         if row.refusal.is_none() && !self.apply(&tx, &row, order.movement).await? {
@@ -78,6 +80,24 @@ impl Sandbox {
         }
         tx.commit().await?;
         Ok((row.verdict(), true))
+    }
+
+    /// A new charge, which the books always allow.
+    async fn begin(&self, row: &books::operations::Model, is_taken: bool) -> Result<(Verdict, bool), DbErr> {
+        let mut batch = Batch::default();
+        books::operations::insert_in(&mut batch, row.clone());
+        books::charges::open_in(&mut batch, row, is_taken);
+        match self.db.commit(batch).await? {
+            Ran::Done(_) => Ok((row.verdict(), true)),
+            // A twin of this call has taken the key.
+            Ran::Refused(_) => self.known(&row.provider_key).await,
+        }
+    }
+
+    async fn known(&self, key: &str) -> Result<(Verdict, bool), DbErr> {
+        let known = books::operations::find(self.db.reader(), key).await?;
+        let known = known.ok_or_else(|| DbErr::Custom("the sandbox lost an operation".to_owned()))?;
+        Ok((known.verdict(), false))
     }
 
     /// The effect on the charge; false if the books do not allow it.
@@ -92,9 +112,8 @@ impl Sandbox {
         };
         let amount_minor = row.amount_minor;
         match movement {
-            Movement::Authorize | Movement::Charge if amount_minor <= 0 => Ok(false),
-            Movement::Authorize => books::charges::open(tx.conn(), charge_id, row, false).await,
-            Movement::Charge => books::charges::open(tx.conn(), charge_id, row, true).await,
+            // Of nothing, or it would have begun.
+            Movement::Authorize | Movement::Charge => Ok(false),
             Movement::Capture => {
                 books::charges::take(tx.conn(), charge_id, amount_minor, &row.currency).await
             }

@@ -1,11 +1,14 @@
 //! Money of customers that the bank holds, took or gave back.
 
+use platform::batch::Batch;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryTrait,
+};
 use uuid::Uuid;
 
 use crate::provider::sandbox::books::operations;
@@ -31,23 +34,19 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option
     Entity::find_by_id(id).one(conn).await
 }
 
-/// A new charge, held or taken. Always true.
-pub(crate) async fn open(
-    conn: &impl ConnectionTrait,
-    id: Uuid,
-    operation: &operations::Model,
-    taken: bool,
-) -> Result<bool, DbErr> {
+/// The new charge of an operation in a batch, held or taken.
+pub(crate) fn open_in(batch: &mut Batch, operation: &operations::Model, is_taken: bool) {
+    let Some(id) = operation.charge_id else { return };
     let amount_minor = operation.amount_minor;
     let row = Model {
         id,
         currency: operation.currency.clone(),
         amount_minor,
-        held_minor: if taken { 0 } else { amount_minor },
-        taken_minor: if taken { amount_minor } else { 0 },
+        held_minor: if is_taken { 0 } else { amount_minor },
+        taken_minor: if is_taken { amount_minor } else { 0 },
         returned_minor: 0,
     };
-    row.into_active_model().reset_all().insert(conn).await.map(|_| true)
+    batch.insert(Entity::insert(row.into_active_model().reset_all()).into_query());
 }
 
 /// Takes part of what is held and lets the rest go. False if so much is not held.

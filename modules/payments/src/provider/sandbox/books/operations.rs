@@ -1,14 +1,15 @@
 //! What the bank was told to do, once for a key, and what it said.
 
 use kernel::{Currency, Money};
+use platform::batch::Batch;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, Insert, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait,
 };
 use uuid::Uuid;
 
@@ -57,11 +58,18 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, key: &str) -> Result<Optio
 
 /// False if the key is known.
 pub(crate) async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
-    let inserted = Entity::insert(row.into_active_model().reset_all())
-        .on_conflict(OnConflict::column(Column::ProviderKey).do_nothing().to_owned())
-        .exec_without_returning(conn)
-        .await?;
-    Ok(inserted > 0)
+    Ok(unless_known(row).exec_without_returning(conn).await? > 0)
+}
+
+/// The same in a batch, which is refused if the key is taken.
+pub(crate) fn insert_in(batch: &mut Batch, row: Model) {
+    let place = batch.insert(unless_known(row).into_query());
+    batch.must(place);
+}
+
+fn unless_known(row: Model) -> Insert<ActiveModel> {
+    let known = OnConflict::column(Column::ProviderKey).do_nothing().to_owned();
+    Entity::insert(row.into_active_model().reset_all()).on_conflict(known)
 }
 
 pub(crate) async fn refuse(conn: &impl ConnectionTrait, key: &str, refusal: &str) -> Result<(), DbErr> {
