@@ -3,6 +3,7 @@
 use kernel::Timestamp;
 use platform::batch::{Batch, Ran};
 use platform::db::Tx;
+use platform::group_commit::Shape;
 
 use crate::Context;
 use crate::app::locate::{Located, locate};
@@ -78,7 +79,8 @@ pub(crate) async fn change_at_once(
     let mut batch = Batch::default();
     let counted = carts::bump_in(&mut batch, row.id, found.version, now);
     cart_lines::put_in(&mut batch, row.id, line, counted);
-    match context.db.commit(batch).await? {
+    // Of two changes of one cart that meet in a group, the second finds the gate closed.
+    match context.db.commit_with_others(Shape("cart.change", 1), batch).await? {
         Ran::Refused(_) => Ok(None),
         Ran::Done(_) => {
             let version = found.version.saturating_add(1);

@@ -4,7 +4,7 @@ use kernel::{Quantity, Sku, Timestamp};
 use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
-    PrimaryKeyTrait,
+    PrimaryKeyTrait, Related, RelationDef, RelationTrait,
 };
 use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, Set};
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::domain::basket::{Basket, Line};
 use crate::error::CartError;
+use crate::store::carts;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "cart_lines")]
@@ -25,13 +26,26 @@ pub(crate) struct Model {
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub(crate) enum Relation {}
+pub(crate) enum Relation {
+    #[sea_orm(belongs_to = "carts::Entity", from = "Column::CartId", to = "carts::Column::Id")]
+    Cart,
+}
+
+impl Related<carts::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Cart.def()
+    }
+}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The lines of a cart. Stored SKUs and quantities are valid: they came in through their `parse`.
+/// The lines of a cart.
 pub(crate) async fn of(conn: &impl ConnectionTrait, cart_id: Uuid) -> Result<Basket, CartError> {
-    let rows = Entity::find().filter(Column::CartId.eq(cart_id)).all(conn).await?;
+    basket(Entity::find().filter(Column::CartId.eq(cart_id)).all(conn).await?)
+}
+
+/// What lines hold. Stored SKUs and quantities are valid: they came in through their `parse`.
+pub(crate) fn basket(rows: Vec<Model>) -> Result<Basket, CartError> {
     let lines = rows.into_iter().map(|row| {
         Ok(Line {
             sku: Sku::parse(&row.sku).map_err(CartError::unreadable)?,

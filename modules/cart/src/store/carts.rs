@@ -4,7 +4,7 @@ use kernel::{CartId, OrderId, Timestamp, UserId};
 use platform::batch::{Batch, Place};
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
-    PrimaryKeyTrait,
+    PrimaryKeyTrait, Related, RelationDef, RelationTrait,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
@@ -12,6 +12,8 @@ use sea_orm::{
     QuerySelect, QueryTrait, Select, UpdateMany,
 };
 use uuid::Uuid;
+
+use crate::store::cart_lines;
 
 /// The states of a cart. `ordered` and `merged` are final.
 pub(crate) const OPEN: &str = "open";
@@ -39,7 +41,16 @@ pub(crate) struct Model {
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub(crate) enum Relation {}
+pub(crate) enum Relation {
+    #[sea_orm(has_many = "cart_lines::Entity")]
+    Lines,
+}
+
+impl Related<cart_lines::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Lines.def()
+    }
+}
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -75,6 +86,20 @@ pub(crate) async fn open_of(
 ) -> Result<Option<Model>, DbErr> {
     let query = Entity::find().filter(Column::UserId.eq(customer.uuid())).filter(Column::State.eq(OPEN));
     one(conn, query, purpose).await
+}
+
+/// The open cart of a customer with its lines, in one query.
+pub(crate) async fn open_with_lines(
+    conn: &impl ConnectionTrait,
+    customer: UserId,
+) -> Result<Option<(Model, Vec<cart_lines::Model>)>, DbErr> {
+    let query = Entity::find()
+        .find_also_related(cart_lines::Entity)
+        .filter(Column::UserId.eq(customer.uuid()))
+        .filter(Column::State.eq(OPEN));
+    let mut found = query.all(conn).await?.into_iter().peekable();
+    let Some((row, _)) = found.peek().cloned() else { return Ok(None) };
+    Ok(Some((row, found.filter_map(|(_, line)| line).collect())))
 }
 
 /// The cart of a guest's token, open or merged.

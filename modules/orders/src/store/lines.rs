@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use contracts::orders::OrderItem;
 use kernel::{Currency, Money, ProductId, Sku};
 use platform::batch::Batch;
+use platform::cells::Cells;
 use platform::key_list::padded;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
@@ -12,7 +13,7 @@ use sea_orm::entity::prelude::{
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-    QueryTrait,
+    QueryResult, QueryTrait,
 };
 use uuid::Uuid;
 
@@ -88,17 +89,32 @@ pub(crate) async fn of_all(
     conn: &impl ConnectionTrait,
     order_ids: impl IntoIterator<Item = Uuid>,
 ) -> Result<HashMap<Uuid, Vec<Model>>, DbErr> {
-    let rows = Entity::find()
+    let query = Entity::find()
         .filter(Column::OrderId.is_in(padded(order_ids)))
         .order_by_asc(Column::OrderId)
         .order_by_asc(Column::LineNo)
-        .all(conn)
-        .await?;
+        .into_query();
     let mut by_order: HashMap<Uuid, Vec<Model>> = HashMap::new();
-    for row in rows {
+    for row in conn.query_all(&query).await?.iter().map(read) {
+        let row = row?;
         by_order.entry(row.order_id).or_default().push(row);
     }
     Ok(by_order)
+}
+
+/// The columns in the order in which [`Model`] has them, as sea-orm asks for them.
+fn read(row: &QueryResult) -> Result<Model, DbErr> {
+    let cells = Cells::of(row)?;
+    Ok(Model {
+        order_id: cells.get(0)?,
+        line_no: cells.get(1)?,
+        sku: cells.get(2)?,
+        product_id: cells.get(3)?,
+        name: cells.get(4)?,
+        quantity: cells.get(5)?,
+        unit_price_minor: cells.get(6)?,
+        line_total_minor: cells.get(7)?,
+    })
 }
 
 /// Forgets the lines of an imported order that is written anew.

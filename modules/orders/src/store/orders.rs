@@ -7,6 +7,7 @@ use kernel::{
     UserId,
 };
 use platform::batch::{Batch, Place};
+use platform::cells::Cells;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
@@ -14,7 +15,7 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait, Select, UpdateMany,
+    QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, UpdateMany,
 };
 use uuid::Uuid;
 
@@ -217,9 +218,44 @@ pub(crate) async fn page(
             Err(error) => return Ok(Err(error)),
         }
     }
-    let rows = query.all(conn).await?;
+    let rows = read_all(conn, query).await?;
     let key = |row: &Model| Cursor::pack(&[&row.created_at_ms.to_string(), &row.id.to_string()]);
     Ok(Ok(Page::from_probe(rows, limit, key)))
+}
+
+/// Reads whole rows by the places of their columns: a page has hundreds of them.
+async fn read_all(conn: &impl ConnectionTrait, query: Select<Entity>) -> Result<Vec<Model>, DbErr> {
+    let rows = conn.query_all(&query.into_query()).await?;
+    rows.iter().map(read).collect()
+}
+
+/// The columns in the order in which [`Model`] has them, as sea-orm asks for them.
+fn read(row: &QueryResult) -> Result<Model, DbErr> {
+    let cells = Cells::of(row)?;
+    Ok(Model {
+        id: cells.get(0)?,
+        number: cells.get(1)?,
+        user_id: cells.get(2)?,
+        customer_ref: cells.get(3)?,
+        status: cells.get(4)?,
+        payment_status: cells.get(5)?,
+        payment_id: cells.get(6)?,
+        payment_begun_at_ms: cells.get(7)?,
+        payment_due_at_ms: cells.get(8)?,
+        total_minor: cells.get(9)?,
+        refunded_minor: cells.get(10)?,
+        currency: cells.get(11)?,
+        shipping_address: cells.get(12)?,
+        country: cells.get(13)?,
+        cart_id: cells.get(14)?,
+        reservation_id: cells.get(15)?,
+        pending_reservation_id: cells.get(16)?,
+        reactivating_since_ms: cells.get(17)?,
+        imported: cells.get(18)?,
+        version: cells.get(19)?,
+        created_at_ms: cells.get(20)?,
+        updated_at_ms: cells.get(21)?,
+    })
 }
 
 fn last_seen(cursor: &Cursor) -> Result<(i64, Uuid), CursorError> {
