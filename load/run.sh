@@ -3,8 +3,8 @@
 #
 #   load/run.sh [OPTION...] [SCENARIO|all|bars] [TOPOLOGY]     default: all postgres
 #
-# Scenarios:  health product product-cached page page-cached search search-share search-common list cart place place5 hot pay login
-#             login-others mix; soak only by name
+# Scenarios:  health product product-cached page page-cached search search-model search-share search-common list cart place place5
+#             hot pay login login-others mix; soak only by name
 #             (`bars` are those that have a bar: docs/PERFORMANCE.md). Several with commas.
 # Topologies: postgres (one process), split (a process a module behind NGINX, on PostgreSQL, RabbitMQ and Redis), sqlite (one
 #             process).
@@ -212,10 +212,16 @@ make_data() {
 
 products_as_csv() {
   echo "sku,name,category,price,currency,stock,description"
-  awk -v products="$products" 'BEGIN {
+  awk -v products="$products" '
+  function model(n,   rest, letters, place) {
+    rest = (n * 7919077 + 12345) % 11881376
+    for (place = 1; place <= 5; place++) { letters = sprintf("%c", 97 + rest % 26) letters; rest = int(rest / 26) }
+    return letters
+  }
+  BEGIN {
     for (n = 1; n <= products; n++)
-      printf "LOAD-%07d,Lamp S%03d no %07d,shelf-%02d,%.2f,GBP,100000000,\"A lamp of steel and glass for the table or the shelf, with two metres of cable and a warm light. Series %03d.\"\n",
-        n, n % 1000, n, n % 50, (100 + (n * 7919) % 20000) / 100, n % 1000
+      printf "LOAD-%07d,Lamp %s S%03d no %07d,shelf-%02d,%.2f,GBP,100000000,\"A lamp of steel and glass for the table or the shelf, with two metres of cable and a warm light. Series %03d.\"\n",
+        n, model(n), n % 1000, n, n % 50, (100 + (n * 7919) % 20000) / 100, n % 1000
   }'
 }
 
@@ -492,6 +498,15 @@ in_turns() {
 # ---- scenarios ----------------------------------------------------------------------------------------------------------------------
 
 # read_path SCENARIO CACHE PATH: the same request of the shop and of the bare handlers.
+# The model of a product, as load/generate makes it.
+model() {
+  local rest=$((($1 * 7919077 + 12345) % 11881376)) letters= place
+  for place in 1 2 3 4 5; do
+    letters=$(printf "\\$(printf %o $((97 + rest % 26)))")$letters rest=$((rest / 26))
+  done
+  echo "$letters"
+}
+
 read_path() {
   local path=$3
   start_shop "$2"
@@ -506,7 +521,7 @@ read_path() {
   start_bare
   local n
   for n in 1 7 42; do
-    path=${3/\%sku/$(printf 'LOAD-%07d' "$n")} path=${path/\%category/shelf-$(printf %02d "$n")} path=${path/\%series/s$(printf %03d "$n")} path=${path/\%number/$(printf %07d "$n")}
+    path=${3/\%sku/$(printf 'LOAD-%07d' "$n")} path=${path/\%category/shelf-$(printf %02d "$n")} path=${path/\%series/s$(printf %03d "$n")} path=${path/\%number/$(printf %07d "$n")} path=${path/\%model/$(model "$n")}
     same "$path"
   done
   in_turns "$1" shop bare
@@ -518,6 +533,7 @@ scenario_product-cached() { read_path product-cached on /catalog/products/%sku; 
 scenario_page() { read_path page off '/catalog/products?category=%category'; }
 scenario_page-cached() { read_path page-cached on '/catalog/products?category=%category'; }
 scenario_search() { read_path search off '/catalog/products?search=%number'; }
+scenario_search-model() { read_path search-model off '/catalog/products?search=%model'; }
 scenario_search-share() { read_path search-share off '/catalog/products?search=%series'; }
 scenario_search-common() { read_path search-common off '/catalog/products?search=lamp'; }
 
@@ -729,7 +745,7 @@ report() {
 
 # ---- arguments --------------------------------------------------------------------------------------------------------------------------
 
-all="health product page search search-share search-common product-cached page-cached list cart place place5 hot pay login login-others mix"
+all="health product page search search-model search-share search-common product-cached page-cached list cart place place5 hot pay login login-others mix"
 extra="soak" # only by name: it takes minutes
 bars="product page product-cached place hot login login-others mix"
 words=()

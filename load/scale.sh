@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the same scenarios of load/run.sh at several sizes of the shop and says how much slower each gets:
 #
-#   load/scale.sh [SCENARIO,...] [SIZE...]     default: product,product-cached,page,search,search-common,search-share,list,place at 1000
+#   load/scale.sh [SCENARIO,...] [SIZE...]     default: product,product-cached,page,search,search-model,search-common,search-share,list,place at 1000
 #                                              100000 1000000
 #
 # A size is so many products and as many orders. In one process on PostgreSQL; the options of load/run.sh come from its
@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case ${1:-} in -h | --help) sed -n '2,/^set -euo/p' "${BASH_SOURCE[0]}" | sed -n 's/^# \{0,1\}//p' && exit 0 ;; esac
-scenarios=${1:-product,product-cached,page,search,search-common,search-share,list,place}
+scenarios=${1:-product,product-cached,page,search,search-model,search-common,search-share,list,place}
 [ $# -eq 0 ] || shift
 sizes=("${@:-1000}")
 [ $# -gt 0 ] || sizes=(1000 100000 1000000)

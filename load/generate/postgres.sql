@@ -21,6 +21,11 @@ SET LOCAL maintenance_work_mem = '256MB';
 CREATE FUNCTION pg_temp.id_at(ms bigint, seed text) RETURNS uuid LANGUAGE sql IMMUTABLE AS
 $$ SELECT (lpad(to_hex($1), 12, '0') || '7' || substr(md5($2), 1, 3) || '8' || substr(md5($2), 4, 15))::uuid $$;
 
+-- The model of a product: five letters that no other has.
+CREATE FUNCTION pg_temp.model(n bigint) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$ SELECT string_agg(chr((97 + (($1 * 7919077 + 12345) % 11881376) / (26 ^ place)::bigint % 26)::int), '' ORDER BY place DESC)
+   FROM generate_series(0, 4) AS place $$;
+
 CREATE TEMP TABLE span ON COMMIT DROP AS
 SELECT now_ms, now_ms - 300 * 86400000::bigint AS first_ms
 FROM (SELECT floor(extract(epoch FROM now()) * 1000)::bigint AS now_ms) AS clock;
@@ -29,7 +34,7 @@ FROM (SELECT floor(extract(epoch FROM now()) * 1000)::bigint AS now_ms) AS clock
 
 CREATE TEMP TABLE goods ON COMMIT DROP AS
 SELECT n, 'LOAD-' || lpad(n::text, 7, '0') AS sku,
-    'Lamp S' || lpad((n % 1000)::text, 3, '0') || ' no ' || lpad(n::text, 7, '0') AS name,
+    'Lamp ' || pg_temp.model(n) || ' S' || lpad((n % 1000)::text, 3, '0') || ' no ' || lpad(n::text, 7, '0') AS name,
     'A lamp of steel and glass for the table or the shelf, with two metres of cable and a warm light. Series '
         || lpad((n % 1000)::text, 3, '0') || '.' AS description,
     'shelf-' || lpad((n % 50)::text, 2, '0') AS category,
