@@ -29,6 +29,8 @@ pub(crate) struct Flaws {
     pub(crate) cancels_what_is_being_paid: bool,
     /// A wish to pay is written down again though it is a payment already.
     pub(crate) remembers_what_was_paid: bool,
+    /// Whoever opened a key writes the wish down without a look at what has become of the key.
+    pub(crate) remembers_under_any_lease: bool,
     /// An intent becomes a payment even if it is being taken back.
     pub(crate) takes_every_intent: bool,
     /// A call to the provider is repeated under a new key.

@@ -202,6 +202,7 @@ a_world! {
     that_cancels_what_is_being_paid: cancels_what_is_being_paid;
     that_takes_intents_that_are_being_taken_back: takes_every_intent;
     that_remembers_what_was_paid: remembers_what_was_paid;
+    that_remembers_under_any_lease: remembers_under_any_lease;
     that_repeats_calls_under_a_new_key: repeats_under_a_new_key;
     that_abandons_without_a_fence: abandons_without_a_fence;
     that_settles_twice: settles_twice;

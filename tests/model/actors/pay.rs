@@ -9,7 +9,7 @@ use crate::actors::take_back::TakeBack;
 use crate::coverage::follow;
 use crate::world::keys::Begun;
 use crate::world::payments::{Opened, PayWish, Remembered};
-use crate::world::{Answer, Call, Id, Reply, World};
+use crate::world::{Answer, Call, Id, LEASE_MS, Reply, World};
 
 /// How often a request looks whether the key is free before it gives up.
 const MAX_WAITS: usize = 3;
@@ -20,6 +20,8 @@ pub(crate) struct Pay {
     step: Step,
     /// The payment that is to be.
     payment: Id,
+    /// The lease under which its key was opened, until that is known to be another's.
+    opened: Option<i64>,
     due: i64,
     attempt: Id,
     waits: usize,
@@ -34,6 +36,7 @@ impl Pay {
             wish,
             step: Step::OpenKey,
             payment: 0,
+            opened: None,
             due: 0,
             attempt: 0,
             waits: 0,
@@ -69,6 +72,16 @@ impl Pay {
                         Heard::Done
                     }
                     Some(None) => Heard::Nothing,
+                    None => Heard::Silent,
+                }
+            }
+            Step::Remember if self.opened.is_some() => {
+                let lease = self.opened.take().unwrap_or_default();
+                let first = |world: &mut World| Some(world.remember_first_wish(payment, order, lease));
+                match world.commit(None, first) {
+                    Some(true) => Heard::Done,
+                    // Somebody may have had the key: the next step looks closely.
+                    Some(false) => return None,
                     None => Heard::Silent,
                 }
             }
@@ -128,6 +141,7 @@ impl Pay {
             }
             Some(Begun::Busy) => Heard::No,
             Some(Begun::Opened(id)) => {
+                self.opened = (self.step == Step::OpenKey).then_some(now + LEASE_MS);
                 self.payment = id;
                 Heard::Opened
             }

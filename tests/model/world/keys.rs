@@ -70,6 +70,12 @@ impl Keys {
         self.rows.len() < before
     }
 
+    /// The lease of the open key of this resource.
+    pub(crate) fn lease_of(&self, resource: Id) -> Option<i64> {
+        let open = |row: &&Row| row.resource == resource && row.outcome.is_none();
+        self.rows.values().find(open).map(|row| row.lease_until)
+    }
+
     /// The lease of the open key of this resource, if it has run out.
     pub(crate) fn stale_lease(&self, resource: Id, now: i64) -> Option<i64> {
         let stale = |row: &&Row| row.resource == resource && row.outcome.is_none() && row.lease_until <= now;

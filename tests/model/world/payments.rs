@@ -192,6 +192,19 @@ impl World {
         Remembered::Done
     }
 
+    /// The same of whoever has opened the key, if nothing has happened to it since. False otherwise; then nothing was written.
+    pub(crate) fn remember_first_wish(&mut self, payment: Id, order: Id, opened: i64) -> bool {
+        let lease_until = self.now + LEASE_MS;
+        let is_untouched = self.payments.keys.lease_of(payment) == Some(opened);
+        let may_go_on = self.payments.keys.is_open(payment) && self.flaws.remembers_under_any_lease;
+        if self.payments.intents.contains_key(&payment) || !(is_untouched || may_go_on) {
+            return false;
+        }
+        let new = Intent { order, state: State::Open, created_at: self.now, lease_until };
+        self.payments.intents.insert(payment, new);
+        self.payments.keys.hold(payment, lease_until)
+    }
+
     /// Forgets an open intent with its key. False if it is not open.
     pub(crate) fn forget_wish(&mut self, payment: Id) -> bool {
         let open = self.payments.intents.get(&payment).is_some_and(|intent| intent.state.may_go_on());

@@ -79,7 +79,7 @@ pub(crate) async fn change_at_once(
     let mut batch = Batch::default();
     let counted = carts::bump_in(&mut batch, row.id, found.version, now);
     cart_lines::put_in(&mut batch, row.id, line, counted);
-    // Of two changes of one cart that meet in a group, the second finds the gate closed.
+    batch.contends_for(&row.id.to_string());
     match context.db.commit_with_others(Shape("cart.change", 1), batch).await? {
         Ran::Refused(_) => Ok(None),
         Ran::Done(_) => {

@@ -21,20 +21,23 @@ pub(crate) struct Located {
     pub(crate) token: Option<CartToken>,
 }
 
-/// Finds it; never writes. The row is read before its lines, so that a version is never newer than the lines beside it:
-/// the worst that can come of it is a needless 412.
+/// Finds it; never writes. The row is read before its lines, or with them, so that a version is never newer than the lines beside it: the worst
+/// that can come of it is a needless 412.
 pub(crate) async fn locate(
     conn: &impl ConnectionTrait,
     shopper: &Shopper,
     purpose: For,
 ) -> Result<Located, CartError> {
-    if let (Shopper::Customer(customer), For::Reading) = (shopper, purpose)
-        && let Some((row, lines)) = carts::open_with_lines(conn, *customer).await?
-    {
-        let (version, basket) = (row.version, cart_lines::basket(lines)?);
-        return Ok(Located { row: Some(row), basket, version, token: None });
-    }
     let (row, version, token) = match shopper {
+        Shopper::Customer(customer) if purpose == For::Reading => {
+            match carts::open_with_lines(conn, *customer).await? {
+                Some((row, lines)) => {
+                    let (version, basket) = (row.version, cart_lines::basket(lines)?);
+                    return Ok(Located { row: Some(row), basket, version, token: None });
+                }
+                None => (None, carts::last_version_of(conn, *customer).await?, None),
+            }
+        }
         Shopper::Customer(customer) => match carts::open_of(conn, *customer, purpose).await? {
             Some(row) => (Some(row), 0, None),
             None => (None, carts::last_version_of(conn, *customer).await?, None),

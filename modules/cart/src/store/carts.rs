@@ -2,6 +2,7 @@
 
 use kernel::{CartId, OrderId, Timestamp, UserId};
 use platform::batch::{Batch, Place};
+use platform::cells::Cells;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait, Related, RelationDef, RelationTrait,
@@ -9,7 +10,7 @@ use sea_orm::entity::prelude::{
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, Select, UpdateMany,
+    QueryResult, QuerySelect, QueryTrait, Select, UpdateMany,
 };
 use uuid::Uuid;
 
@@ -94,12 +95,42 @@ pub(crate) async fn open_with_lines(
     customer: UserId,
 ) -> Result<Option<(Model, Vec<cart_lines::Model>)>, DbErr> {
     let query = Entity::find()
-        .find_also_related(cart_lines::Entity)
+        .left_join(cart_lines::Entity)
+        .column(cart_lines::Column::Sku)
+        .column(cart_lines::Column::Quantity)
+        .column(cart_lines::Column::AddedAtMs)
         .filter(Column::UserId.eq(customer.uuid()))
         .filter(Column::State.eq(OPEN));
-    let mut found = query.all(conn).await?.into_iter().peekable();
-    let Some((row, _)) = found.peek().cloned() else { return Ok(None) };
-    Ok(Some((row, found.filter_map(|(_, line)| line).collect())))
+    let rows = conn.query_all(&query.into_query()).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let row = read(first)?;
+    let lines = rows.iter().filter_map(|line| line_beside(line, row.id).transpose());
+    let lines = lines.collect::<Result<_, _>>()?;
+    Ok(Some((row, lines)))
+}
+
+/// The columns in the order in which [`Model`] has them, as sea-orm asks for them.
+fn read(row: &QueryResult) -> Result<Model, DbErr> {
+    let cells = Cells::of(row)?;
+    Ok(Model {
+        id: cells.get(0)?,
+        user_id: cells.get(1)?,
+        token_hash: cells.get(2)?,
+        state: cells.get(3)?,
+        version: cells.get(4)?,
+        order_id: cells.get(5)?,
+        merged_into: cells.get(6)?,
+        created_at_ms: cells.get(7)?,
+        touched_at_ms: cells.get(8)?,
+        closed_at_ms: cells.get(9)?,
+    })
+}
+
+/// The line in the three columns after those; none in an empty cart.
+fn line_beside(row: &QueryResult, cart_id: Uuid) -> Result<Option<cart_lines::Model>, DbErr> {
+    let cells = Cells::of(row)?;
+    let Some(sku) = cells.get(10)? else { return Ok(None) };
+    Ok(Some(cart_lines::Model { cart_id, sku, quantity: cells.get(11)?, added_at_ms: cells.get(12)? }))
 }
 
 /// The cart of a guest's token, open or merged.

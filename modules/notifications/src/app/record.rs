@@ -88,7 +88,7 @@ pub(crate) async fn record(
         told = rows.len();
         deliveries::insert_all_in(&mut batch, rows);
     }
-    // Nothing to do twice. Who comes a moment later to be told of it is too late, as above.
+    // Nothing that could be done twice. Should the event come again, an endpoint that has come since hears of it.
     if letters + told == 0 {
         return Ok(());
     }

@@ -23,7 +23,8 @@ pub(crate) async fn begin_payment(
     }
 }
 
-/// The usual case: the order waits to be paid, and is the same when that is written. `None` if it is not that; then nothing was changed.
+/// The usual case: the order waits to be paid, and is the same when that is written. `None` if it is not that, or if this payment holds it
+/// already; then nothing was changed.
 async fn begin_at_once(
     context: &Context,
     order_id: OrderId,
@@ -32,7 +33,9 @@ async fn begin_at_once(
 ) -> Result<Option<PayableOrder>, DbErr> {
     let Some(before) = orders::find(context.db.reader(), order_id, actor).await? else { return Ok(None) };
     let Ok(payment) = before.payment()?.begin(before.status()?, payment_id) else { return Ok(None) };
-    let Some(due) = due(&before)? else { return Ok(None) };
+    let Some(due) = due(&before)?.filter(|_| before.payment().is_ok_and(|known| known != payment)) else {
+        return Ok(None);
+    };
     let now = context.db.system().now();
     let mut after = before.clone();
     after.set_payment(payment, now);

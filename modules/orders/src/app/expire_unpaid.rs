@@ -31,7 +31,7 @@ pub(crate) async fn expire_unpaid(context: &Context) -> Result<(), OrdersError> 
 
 async fn expire(context: &Context, order_id: OrderId) -> Result<(), OrdersError> {
     let mut tx = context.db.begin().await?;
-    let Some(before) = orders::find_for_shop(tx.conn(), order_id).await? else {
+    let Some(before) = orders::lock_for_shop(tx.conn(), order_id).await? else {
         return Ok(());
     };
     // A payment may have begun, or the window have been restarted, since the look.

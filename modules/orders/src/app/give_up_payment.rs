@@ -15,7 +15,7 @@ pub(crate) async fn give_up_payment(
     payment_id: PaymentId,
 ) -> Result<(), DbErr> {
     let tx = context.db.begin().await?;
-    let Some(before) = orders::find_for_shop(tx.conn(), order_id).await? else {
+    let Some(before) = orders::lock_for_shop(tx.conn(), order_id).await? else {
         return Ok(());
     };
     give_up_in(&tx, &before, payment_id).await?;
@@ -27,9 +27,12 @@ pub(crate) async fn give_up_payment(
 pub(super) async fn give_up_in(tx: &Tx, before: &orders::Model, payment_id: PaymentId) -> Result<(), DbErr> {
     let now = tx.system().now();
     // Also if it does not hold the order: the call that begins it may still be on its way.
-    ended_payments::remember(tx.conn(), payment_id, before.order_id(), now).await?;
+    let is_news = ended_payments::remember(tx.conn(), payment_id, before.order_id(), now).await?;
     let Some(payment) = before.payment()?.give_up(payment_id) else {
-        return orders::count_change(tx.conn(), before.order_id()).await;
+        return match is_news {
+            true => orders::count_change(tx.conn(), before.order_id()).await,
+            false => Ok(()),
+        };
     };
     let mut after = before.clone();
     after.set_payment(payment, now);

@@ -68,7 +68,7 @@ impl OnPaymentCaptured {
     /// although its row is not locked first.
     async fn confirm_at_once(&self, envelope: &Envelope, facts: &PaymentFacts) -> Result<bool, HandleError> {
         let db = &self.context.db;
-        let Some(before) = orders::read_for_shop(db.reader(), facts.order_id).await? else {
+        let Some(before) = orders::find_for_shop(db.reader(), facts.order_id).await? else {
             return Ok(false);
         };
         let Some(payment) = before.payment()?.capture(facts.payment_id) else { return Ok(false) };

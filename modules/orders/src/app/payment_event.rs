@@ -27,7 +27,7 @@ pub(super) async fn open(
     if !inbox::first_delivery(&tx, envelope, handler).await? {
         return Ok(None);
     }
-    let Some(row) = orders::find_for_shop(tx.conn(), facts.order_id).await? else {
+    let Some(row) = orders::lock_for_shop(tx.conn(), facts.order_id).await? else {
         tracing::error!(order.id = %facts.order_id, payment.id = %facts.payment_id, "a payment of no order");
         return Ok(None);
     };

@@ -105,7 +105,7 @@ impl Undoing<'_> {
     }
 
     async fn close_reactivation(&self, tx: &Tx) -> Result<bool, DbErr> {
-        let Some(before) = orders::find_for_shop(tx.conn(), self.order_id).await? else {
+        let Some(before) = orders::lock_for_shop(tx.conn(), self.order_id).await? else {
             return Ok(false);
         };
         if before.pending_reservation_id != Some(self.reservation_id.uuid()) {

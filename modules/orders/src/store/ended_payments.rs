@@ -24,14 +24,15 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// From now on this payment never begins. Call it in the transaction that has locked the order and changes it, its version at least: a payment
-/// begins by what was read of the order without a lock, and [`unless_ended`].
+/// From now on this payment never begins; false if that was known. Call it in the transaction that has locked the order. If that was not known,
+/// the transaction changes the order, its version at least, as a payment begins by what was read of the order without a lock, and
+/// [`unless_ended`]. (Not where the order cannot be paid: whoever takes it for payable has read another version.)
 pub(crate) async fn remember(
     conn: &impl ConnectionTrait,
     payment_id: PaymentId,
     order_id: OrderId,
     now: Timestamp,
-) -> Result<(), DbErr> {
+) -> Result<bool, DbErr> {
     let row = ActiveModel {
         payment_id: Set(payment_id.uuid()),
         order_id: Set(order_id.uuid()),
@@ -41,7 +42,7 @@ pub(crate) async fn remember(
         .on_conflict(OnConflict::column(Column::PaymentId).do_nothing().to_owned())
         .exec_without_returning(conn)
         .await
-        .map(|_| ())
+        .map(|inserted| inserted > 0)
 }
 
 /// Whether it must not begin. Read it after the order was locked: only then is the answer final.

@@ -167,12 +167,12 @@ pub(crate) async fn find_for_update(
 }
 
 /// The row for the shop itself: for workers and event handlers, never on behalf of a caller.
-pub(crate) async fn read_for_shop(conn: &impl ConnectionTrait, id: OrderId) -> Result<Option<Model>, DbErr> {
+pub(crate) async fn find_for_shop(conn: &impl ConnectionTrait, id: OrderId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id.uuid()).one(conn).await
 }
 
-/// The same row, locked.
-pub(crate) async fn find_for_shop(conn: &impl ConnectionTrait, id: OrderId) -> Result<Option<Model>, DbErr> {
+/// The same row, locked until the transaction ends (SQLite: the whole database is).
+pub(crate) async fn lock_for_shop(conn: &impl ConnectionTrait, id: OrderId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id.uuid()).lock_exclusive().one(conn).await
 }
 

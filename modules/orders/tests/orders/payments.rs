@@ -113,6 +113,33 @@ testkit::on_every_database! {
         assert_eq!(begin(&shop, &ada, &id, meant).await, Ok(1_700));
     }
 
+    async fn an_order_changes_only_when_there_is_something_to_change(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        let ada = shop.bench.tokens.customer();
+        let id = shop.place(&ada, &[("MUG", 2)]).await;
+        let port = shop.module.port();
+        let tag = async || {
+            let order = shop.app.get(&format!("/orders/{id}")).by(&ada).send().await.expect(200);
+            (order.header("etag").to_owned(), order.json["updated_at"].clone())
+        };
+        let holder = PaymentId(fresh_id());
+        begin(&shop, &ada, &id, holder).await.unwrap();
+        let begun = tag().await;
+        // The answer was lost, and the call comes again.
+        begin(&shop, &ada, &id, holder).await.unwrap();
+        assert_eq!(tag().await, begun);
+
+        port.give_up_payment(order_id(&id), holder).await.unwrap();
+        let given_up = tag().await;
+        assert_ne!(given_up, begun);
+        port.give_up_payment(order_id(&id), holder).await.unwrap();
+        assert_eq!(tag().await, given_up);
+
+        // One that does not hold it: whoever has read the order, to begin that payment, must read it again.
+        port.give_up_payment(order_id(&id), PaymentId(fresh_id())).await.unwrap();
+        assert_ne!(tag().await.0, given_up.0);
+    }
+
     async fn paying_and_cancelling_at_once_ends_in_one_of_the_two(engine: Engine) {
         let shop = Shop::open(engine).await;
         let ada = shop.bench.tokens.customer();

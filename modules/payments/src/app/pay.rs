@@ -55,9 +55,9 @@ async fn run(context: &Context, request: KeyedRequest, wish: &Pay) -> Result<Ans
     let paying = Paying {
         context,
         request,
+        ticket: &ticket,
         wish,
         id,
-        is_first: !ticket.resumed,
         intent: None,
         due: None,
         payment: None,
@@ -74,11 +74,10 @@ async fn run(context: &Context, request: KeyedRequest, wish: &Pay) -> Result<Ans
 struct Paying<'a> {
     context: &'a Context,
     request: KeyedRequest,
+    ticket: &'a Ticket,
     wish: &'a Pay,
     /// The payment that is to be.
     id: PaymentId,
-    /// Nobody has worked under this key before.
-    is_first: bool,
     /// The wish as it is written down.
     intent: Option<intents::Model>,
     /// What the order said.
@@ -146,8 +145,9 @@ impl Paying<'_> {
     }
 
     async fn remember(&mut self) -> Result<Heard, PaymentError> {
-        let row = intent(self.context, self.id, self.wish);
-        let remembered = match self.is_first && remember_first(self.context, &row).await? {
+        let row = new_intent(self.context, self.id, self.wish);
+        let remembered = match !self.ticket.resumed && remember_first(self.context, self.ticket, &row).await?
+        {
             true => Remembered::Written(row),
             false => remember(self.context, row).await?,
         };
@@ -256,7 +256,7 @@ impl Paying<'_> {
 }
 
 /// A wish as it is written down, with a new lease.
-fn intent(context: &Context, id: PaymentId, wish: &Pay) -> intents::Model {
+fn new_intent(context: &Context, id: PaymentId, wish: &Pay) -> intents::Model {
     let system = context.db.system();
     intents::Model {
         id: id.uuid(),
@@ -269,13 +269,13 @@ fn intent(context: &Context, id: PaymentId, wish: &Pay) -> intents::Model {
     }
 }
 
-/// Writes down what is wanted, before anybody is asked, under an id that nobody else should know. False if somebody does or the key is gone,
-/// which has to be looked at more closely; then nothing was written.
-async fn remember_first(context: &Context, row: &intents::Model) -> Result<bool, DbErr> {
+/// Writes down what is wanted, before anybody is asked, under a key that nobody else has had. False if somebody may have had it since, which
+/// has to be looked at more closely; then nothing was written.
+async fn remember_first(context: &Context, ticket: &Ticket, row: &intents::Model) -> Result<bool, DbErr> {
     let mut batch = Batch::default();
     // Everyone takes the intent first and the key second, so that two of them cannot wait for each other.
     let written = intents::insert_in(&mut batch, row.clone());
-    let held = keys::hold_in(&mut batch, row.id, context.db.system().now().plus(LEASE));
+    let held = ticket.hold_untouched_in(&mut batch, context.db.system().now().plus(LEASE));
     batch.after(held, written);
     Ok(matches!(context.db.commit(batch).await?, Ran::Done(_)))
 }
@@ -291,7 +291,7 @@ enum Remembered {
     TakenOver,
 }
 
-/// The same under an id that others may know.
+/// The same under a key that others may have had.
 async fn remember(context: &Context, row: intents::Model) -> Result<Remembered, PaymentError> {
     let (system, id) = (context.db.system(), PaymentId(row.id));
     let tx = context.db.begin().await?;

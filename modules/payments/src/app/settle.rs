@@ -112,7 +112,8 @@ async fn settle_locked(
         Verdict::Refused { code } => Some(code.as_str()),
     };
     let mut tx = context.db.begin().await?;
-    // The payment's row is locked first, by everyone: so the events of a payment are in the order of its commits.
+    // The payment's row is locked first, by everyone but `settle_at_once`, which says why it need not be: so the events of a payment are in the
+    // order of its commits.
     let id = PaymentId(attempt.payment_id);
     let before = payments::find_for_update(tx.conn(), id).await?.ok_or(PaymentError::NotFound(id))?;
     if !attempts::end(tx.conn(), attempt.id, failure, now).await? {

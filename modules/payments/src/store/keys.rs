@@ -3,7 +3,7 @@
 
 use platform::batch::Batch;
 use platform::idempotency::{Column, Entity, IdempotencyError, Model};
-pub(crate) use platform::idempotency::{hold, hold_in, let_go, withdraw_in as withdraw};
+pub(crate) use platform::idempotency::{hold, let_go, withdraw_in as withdraw};
 use platform::lease;
 use sea_orm::sea_query::Expr;
 use sea_orm::{

@@ -206,8 +206,8 @@ pub(crate) async fn replace_balance(
     update.exec_with_returning(conn).await?.into_iter().next().ok_or(DbErr::RecordNotUpdated)
 }
 
-/// The same in a batch, of a row that is not locked: the batch is refused if the balance or the order's cancellation is another than what was
-/// read. With the row as it will be.
+/// The same in a batch, of a row that is not locked: the batch is refused if the balance is another than what was read, or the order was
+/// cancelled. With the row as it will be.
 pub(crate) fn replace_balance_in(
     batch: &mut Batch,
     row: &Model,
@@ -216,11 +216,7 @@ pub(crate) fn replace_balance_in(
     charge: Option<&str>,
     now: Timestamp,
 ) -> (Place, Model) {
-    let unless_called_off = match row.called_off_at_ms {
-        Some(at_ms) => Column::CalledOffAtMs.eq(at_ms),
-        None => Column::CalledOffAtMs.is_null(),
-    };
-    let update = replacing(row, before, after, charge, now).filter(unless_called_off);
+    let update = replacing(row, before, after, charge, now).filter(Column::CalledOffAtMs.is_null());
     let place = batch.update(update.into_query());
     batch.must(place);
     let replaced = Model {

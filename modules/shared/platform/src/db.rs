@@ -16,6 +16,7 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement,
 };
 use tokio::sync::{Notify, broadcast};
+use uuid::Uuid;
 
 use crate::batch::{Batch, Ran};
 use crate::connection::{Connection, Transaction, Way};
@@ -307,8 +308,7 @@ impl Db {
         if self.read_only {
             return Err(self.reads_only());
         }
-        // Before it commits: from then on an event may be handled at any moment.
-        let expected = self.signals.handled.get().map(|handled| handled.expect(batch.announced()));
+        let awaited = self.await_relay(batch.announced());
         let ran = match shape {
             Some(shape) => self.groups.commit(shape, batch, &self.writer, &self.system).await?,
             None if self.backend() == DbBackend::Postgres => batch.run(&self.writer).await?,
@@ -324,8 +324,14 @@ impl Db {
         };
         Ok(match ran {
             Ran::Refused(place) => Ran::Refused(place),
-            Ran::Done(done) => Ran::Done(Committed::woken(self.clone(), done.stored, expected)),
+            Ran::Done(done) => Ran::Done(Committed::woken(self.clone(), done.stored, awaited)),
         })
+    }
+
+    /// Begins to listen for what becomes of events, before the transaction commits: from then on one may be handled at any moment.
+    fn await_relay(&self, events: impl IntoIterator<Item = (Uuid, &'static str)>) -> Awaited {
+        let expected = self.signals.handled.get().map(|handled| handled.expect(events));
+        Awaited { relayed: self.signals.relayed.subscribe(), expected }
     }
 
     fn reads_only(&self) -> DbErr {
@@ -437,11 +443,10 @@ impl Tx {
     }
 
     async fn commit_and_wake(self) -> Result<Committed, DbErr> {
-        // Before the commit: from then on an event may be handled at any moment.
         let announced = self.emitted.iter().map(|event| (event.event_id, event.event_type));
-        let expected = self.db.signals.handled.get().map(|handled| handled.expect(announced));
+        let awaited = self.db.await_relay(announced);
         self.inner.commit().await?;
-        Ok(Committed::woken(self.db, self.emitted, expected))
+        Ok(Committed::woken(self.db, self.emitted, awaited))
     }
 
     /// Undoes everything. Dropping does too, but later.
@@ -454,25 +459,27 @@ impl Tx {
 pub struct Committed {
     db: Db,
     emitted: Vec<outbox::Stored>,
-    /// What the relay says from now on.
+    awaited: Awaited,
+}
+
+/// From whom a transaction hears of its events.
+struct Awaited {
+    /// What the relay has said since before the commit.
     relayed: broadcast::Receiver<Arc<[i64]>>,
     /// Whose word is awaited, if a broker carries the events.
     expected: Option<Expected>,
 }
 
-/// How often a waiting commit looks into the outbox by itself: for events that were published before it listened, by another process, or
-/// given up.
+/// How often a waiting commit looks into the outbox by itself: for events that were published by another process, or given up.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Committed {
     /// Wakes the relay.
-    fn woken(db: Db, emitted: Vec<outbox::Stored>, expected: Option<Expected>) -> Self {
-        // Listens before it wakes the relay.
-        let relayed = db.signals.relayed.subscribe();
+    fn woken(db: Db, emitted: Vec<outbox::Stored>, awaited: Awaited) -> Self {
         if !emitted.is_empty() {
             db.signals.emitted.notify_one();
         }
-        Self { db, emitted, relayed, expected }
+        Self { db, emitted, awaited }
     }
 
     /// Waits until the events of this transaction were handled, here or in other processes, at most for `bound`.
@@ -483,7 +490,7 @@ impl Committed {
         if self.emitted.is_empty() {
             return;
         }
-        if let Some(expected) = self.expected.take() {
+        if let Some(expected) = self.awaited.expected.take() {
             return expected.settle(bound).await;
         }
         // Out of time is no failure: the relay goes on.
@@ -496,7 +503,7 @@ impl Committed {
         look.reset();
         while !waiting.is_empty() {
             let announced = tokio::select! {
-                announced = self.relayed.recv() => announced.ok(),
+                announced = self.awaited.relayed.recv() => announced.ok(),
                 _ = look.tick() => None,
             };
             match announced {

@@ -129,6 +129,8 @@ pub struct Ticket {
     pub resource_id: Uuid,
     /// True if an earlier attempt died: parts of the work may have been done.
     pub resumed: bool,
+    /// Until when the key was this ticket's when it was given.
+    lease_until_ms: i64,
 }
 
 /// Opens the key, or finds what came of it, or waits (at most [`WAIT`]) for the request that has it. Without a key there is only work.
@@ -138,15 +140,17 @@ pub async fn begin<T: DeserializeOwned>(
 ) -> Result<Begin<T>, IdempotencyError> {
     let resource_id = db.system().id();
     let Some(request) = request else {
-        return Ok(Begin::Work(Ticket { request: None, resource_id, resumed: false }));
+        return Ok(Begin::Work(Ticket { request: None, resource_id, resumed: false, lease_until_ms: 0 }));
     };
     let give_up_at = tokio::time::Instant::now() + WAIT;
     let mut pause = Duration::from_millis(5);
     let mut is_taken = false;
     loop {
         // Who waits only reads: many that wait for one key must not keep those who work from SQLite's writer.
-        if !is_taken && open(db, &request, resource_id).await? {
-            return Ok(Begin::Work(Ticket { request: Some(request), resource_id, resumed: false }));
+        let lease_until_ms = db.system().now().plus(LEASE).ms();
+        if !is_taken && open(db, &request, resource_id, lease_until_ms).await? {
+            let request = Some(request);
+            return Ok(Begin::Work(Ticket { request, resource_id, resumed: false, lease_until_ms }));
         }
         let found = find(db, &request).await?;
         // Gone again means that its owner has withdrawn it: the next round opens it.
@@ -158,12 +162,8 @@ pub async fn begin<T: DeserializeOwned>(
             if let Some(outcome) = row.outcome {
                 return Ok(Begin::Replay(serde_json::from_value(outcome)?));
             }
-            if take_over(db, &request, row.lease_until_ms).await? {
-                return Ok(Begin::Work(Ticket {
-                    request: Some(request),
-                    resource_id: row.resource_id,
-                    resumed: true,
-                }));
+            if let Some(ticket) = take_over(db, &request, &row).await? {
+                return Ok(Begin::Work(ticket));
             }
         }
         if tokio::time::Instant::now() + pause > give_up_at {
@@ -174,7 +174,12 @@ pub async fn begin<T: DeserializeOwned>(
     }
 }
 
-async fn open(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<bool, DbErr> {
+async fn open(
+    db: &Db,
+    request: &KeyedRequest,
+    resource_id: Uuid,
+    lease_until_ms: i64,
+) -> Result<bool, DbErr> {
     let now = db.system().now();
     let row = ActiveModel {
         principal: Set(request.principal.clone()),
@@ -185,7 +190,7 @@ async fn open(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<bool
         resource_id: Set(resource_id),
         outcome: Set(None),
         created_at_ms: Set(now.ms()),
-        lease_until_ms: Set(now.plus(LEASE).ms()),
+        lease_until_ms: Set(lease_until_ms),
     };
     let unless_taken = OnConflict::columns([Column::Principal, Column::Route, Column::IdempotencyKey])
         .do_nothing()
@@ -203,19 +208,25 @@ async fn find(db: &Db, request: &KeyedRequest) -> Result<Option<Model>, DbErr> {
         .await
 }
 
-async fn take_over(db: &Db, request: &KeyedRequest, lease_until_ms: i64) -> Result<bool, DbErr> {
+async fn take_over(db: &Db, request: &KeyedRequest, row: &Model) -> Result<Option<Ticket>, DbErr> {
     let now = db.system().now();
-    if lease_until_ms > now.ms() {
-        return Ok(false);
+    if row.lease_until_ms > now.ms() {
+        return Ok(None);
     }
+    let lease_until_ms = now.plus(LEASE).ms();
     let taken = Entity::update_many()
-        .col_expr(Column::LeaseUntilMs, Expr::value(now.plus(LEASE).ms()))
+        .col_expr(Column::LeaseUntilMs, Expr::value(lease_until_ms))
         .filter(in_scope(request))
         .filter(Column::State.eq("open"))
-        .filter(Column::LeaseUntilMs.eq(lease_until_ms))
+        .filter(Column::LeaseUntilMs.eq(row.lease_until_ms))
         .exec(db.writer())
         .await?;
-    Ok(taken.rows_affected == 1)
+    Ok((taken.rows_affected == 1).then(|| Ticket {
+        request: Some(request.clone()),
+        resource_id: row.resource_id,
+        resumed: true,
+        lease_until_ms,
+    }))
 }
 
 /// Nothing happens if the key is not open any more: whoever closed it decides.
@@ -248,6 +259,15 @@ impl Ticket {
                 None => work.await,
             }
         }
+    }
+
+    /// Ties the first work under the key to it, as [`hold`] does, in a batch that is refused at this place if anything has happened to the key since
+    /// it was given: then somebody may have begun the same work, and whoever goes on looks closely. So a slow owner cannot begin what its
+    /// successor has begun, however long it slept.
+    pub fn hold_untouched_in(&self, batch: &mut Batch, lease_until: Timestamp) -> Place {
+        let untouched = Column::LeaseUntilMs.eq(self.lease_until_ms);
+        let place = batch.update(lease_of(self.resource_id, lease_until).filter(untouched).into_query());
+        batch.must(place)
     }
 
     /// Stores the outcome in the transaction of the work. An error means that the transaction must not commit.
@@ -316,12 +336,6 @@ pub async fn hold(
     if held { Ok(()) } else { Err(IdempotencyError::TakenOver) }
 }
 
-/// The same in a batch, which is refused at this place if the key was dropped.
-pub fn hold_in(batch: &mut Batch, resource_id: Uuid, lease_until: Timestamp) -> Place {
-    let place = batch.update(lease_of(resource_id, lease_until).into_query());
-    batch.must(place)
-}
-
 /// Leaves an open key to whoever comes first, its client or a worker. Nothing happens if it is not open.
 pub async fn let_go(conn: &impl ConnectionTrait, resource_id: Uuid, now: Timestamp) -> Result<(), DbErr> {
     set_lease(conn, resource_id, now).await.map(|_is_open| ())
@@ -350,8 +364,7 @@ pub async fn take_over_stale(db: &Db, row: &Model) -> Result<Option<Ticket>, DbE
         key: row.idempotency_key.clone(),
         request_hash: row.request_hash.clone(),
     };
-    let taken = take_over(db, &request, row.lease_until_ms).await?;
-    Ok(taken.then_some(Ticket { request: Some(request), resource_id: row.resource_id, resumed: true }))
+    take_over(db, &request, row).await
 }
 
 /// The open keys of a route that nobody is expected to go on with ([`lease::left_behind`]): work that a crash left behind.

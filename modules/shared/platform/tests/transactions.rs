@@ -11,7 +11,7 @@ use platform::batch::{Batch, Ran};
 use platform::bus::LocalBus;
 use platform::db::{Committed, Db, DbOptions, Location};
 use platform::group_commit::Shape;
-use platform::idempotency::{self, Begin, KeyedRequest};
+use platform::idempotency::{self, Begin, KeyedRequest, Ticket};
 use platform::relay::{Relay, RelaySettings};
 use platform::system::System;
 use sea_orm::sea_query::{Expr, ExprTrait, Query, UpdateStatement};
@@ -288,6 +288,42 @@ testkit::on_every_database! {
         for pair in opened.chunks(2) {
             assert_eq!(pair.iter().filter(|opened| **opened).count(), 1, "{opened:?}");
         }
+    }
+
+    async fn who_lost_the_key_meanwhile_cannot_begin_its_first_work(engine: Engine) {
+        let bench = Bench::new(engine).await;
+        let db = bench.db("orders").await;
+        db.writer().execute_unprepared("CREATE TABLE notes (id BIGINT PRIMARY KEY)").await.unwrap();
+        let later = db.system().now().plus(Duration::from_secs(9));
+        let begin = async |key: &str| {
+            let keyed = KeyedRequest {
+                principal: "user".to_owned(),
+                route: "POST /payments".to_owned(),
+                key: key.to_owned(),
+                request_hash: "same".to_owned(),
+            };
+            match idempotency::begin::<u8>(&db, Some(keyed)).await.unwrap() {
+                Begin::Work(ticket) => ticket,
+                Begin::Replay(_) => panic!("nobody has ended it"),
+            }
+        };
+        let first_work = async |ticket: &Ticket, id: i64| {
+            let mut batch = note(id);
+            ticket.hold_untouched_in(&mut batch, later);
+            matches!(db.commit(batch).await.unwrap(), Ran::Done(_))
+        };
+        let quick = begin("quick").await;
+        assert!(first_work(&quick, 1).await);
+
+        // It slept for longer than its lease, and its client has come again.
+        let slow = begin("slow").await;
+        db.writer().execute_unprepared("UPDATE idempotency_keys SET lease_until_ms = 1").await.unwrap();
+        let successor = begin("slow").await;
+        assert!(successor.resumed && successor.resource_id == slow.resource_id);
+        assert!(!first_work(&slow, 2).await);
+        assert!(first_work(&successor, 3).await);
+        assert!(!first_work(&quick, 4).await, "its own work has touched the key");
+        assert_eq!(number(&db, "SELECT CAST(sum(id) AS BIGINT) FROM notes").await, 4);
     }
 
     async fn a_transaction_that_is_dropped_is_undone_and_its_connection_serves_on(engine: Engine) {
