@@ -30,7 +30,7 @@ use schedule::Report;
 /// Seeds of a run if nobody says otherwise.
 const SEEDS: u64 = 10_000;
 /// Seeds in which a missing safeguard must have shown itself.
-const SEEDS_TO_FIND_A_FLAW: u64 = 20_000;
+const SEEDS_TO_FIND_A_FLAW: u64 = 100_000;
 
 /// The first seed that goes wrong, with what went wrong; and the rows and steps of all that were run.
 struct Found {
