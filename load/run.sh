@@ -497,7 +497,6 @@ in_turns() {
 
 # ---- scenarios ----------------------------------------------------------------------------------------------------------------------
 
-# read_path SCENARIO CACHE PATH: the same request of the shop and of the bare handlers.
 # The model of a product, as load/generate makes it.
 model() {
   local rest=$((($1 * 7919077 + 12345) % 11881376)) letters= place
@@ -507,6 +506,7 @@ model() {
   echo "$letters"
 }
 
+# read_path SCENARIO CACHE PATH: the same request of the shop and of the bare handlers.
 read_path() {
   local path=$3
   start_shop "$2"

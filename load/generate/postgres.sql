@@ -21,7 +21,7 @@ SET LOCAL maintenance_work_mem = '256MB';
 CREATE FUNCTION pg_temp.id_at(ms bigint, seed text) RETURNS uuid LANGUAGE sql IMMUTABLE AS
 $$ SELECT (lpad(to_hex($1), 12, '0') || '7' || substr(md5($2), 1, 3) || '8' || substr(md5($2), 4, 15))::uuid $$;
 
--- The model of a product: five letters that no other has.
+-- The model of a product: five letters that no other has (and no description, below 1.9 million products).
 CREATE FUNCTION pg_temp.model(n bigint) RETURNS text LANGUAGE sql IMMUTABLE AS
 $$ SELECT string_agg(chr((97 + (($1 * 7919077 + 12345) % 11881376) / (26 ^ place)::bigint % 26)::int), '' ORDER BY place DESC)
    FROM generate_series(0, 4) AS place $$;

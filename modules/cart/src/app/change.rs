@@ -3,7 +3,6 @@
 use kernel::Timestamp;
 use platform::batch::{Batch, Ran};
 use platform::db::Tx;
-use platform::group_commit::Shape;
 
 use crate::Context;
 use crate::app::locate::{Located, locate};
@@ -79,8 +78,7 @@ pub(crate) async fn change_at_once(
     let mut batch = Batch::default();
     let counted = carts::bump_in(&mut batch, row.id, found.version, now);
     cart_lines::put_in(&mut batch, row.id, line, counted);
-    batch.contends_for(&row.id.to_string());
-    match context.db.commit_with_others(Shape("cart.change", 1), batch).await? {
+    match context.db.commit(batch).await? {
         Ran::Refused(_) => Ok(None),
         Ran::Done(_) => {
             let version = found.version.saturating_add(1);

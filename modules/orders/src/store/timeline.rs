@@ -19,7 +19,7 @@ const MOST_SHOWN: u64 = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "order_timeline")]
 pub(crate) struct Model {
-    /// Counts up; within one order in the order of commits, because each transaction changes the order's row, too.
+    /// Counts up; within one order in the order of commits, because each transaction has locked or changed the order's row.
     #[sea_orm(primary_key)]
     pub seq: i64,
     pub order_id: Uuid,
