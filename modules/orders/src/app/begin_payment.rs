@@ -33,9 +33,10 @@ async fn begin_at_once(
 ) -> Result<Option<PayableOrder>, DbErr> {
     let Some(before) = orders::find(context.db.reader(), order_id, actor).await? else { return Ok(None) };
     let Ok(payment) = before.payment()?.begin(before.status()?, payment_id) else { return Ok(None) };
-    let Some(due) = due(&before)?.filter(|_| before.payment().is_ok_and(|known| known != payment)) else {
+    if payment == before.payment()? {
         return Ok(None);
-    };
+    }
+    let Some(due) = due(&before)? else { return Ok(None) };
     let now = context.db.system().now();
     let mut after = before.clone();
     after.set_payment(payment, now);

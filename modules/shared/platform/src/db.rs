@@ -622,7 +622,39 @@ fn create_private_folder(folder: &Path) -> Result<(), DbErr> {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm_migration::SchemaManager;
+    use serde::{Deserialize, Serialize};
+
     use super::*;
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Happened(Uuid);
+
+    impl Event for Happened {
+        const TYPE: &'static str = "test.happened";
+
+        fn aggregate_id(&self) -> Uuid {
+            self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_takes_the_word_of_the_relay() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = DbOptions::new(Location::Sqlite { folder: folder.path().join("data") });
+        let db = Db::open("orders", &options, System::real()).await.unwrap();
+        crate::migration::plumbing().up(&SchemaManager::new(db.orm())).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        for _ in 0..2 {
+            tx.emit(&Happened(db.system().id())).await.unwrap();
+        }
+        let committed = tx.commit().await.unwrap();
+        let seqs: Vec<i64> = committed.emitted.iter().map(|event| event.seq).collect();
+        // One after the other, and the outbox, which a look would find them in, never says so.
+        seqs.iter().for_each(|seq| db.announce_relayed(&[*seq]));
+        let settled = committed.settle(Duration::from_secs(600));
+        tokio::time::timeout(Duration::from_secs(10), settled).await.unwrap();
+    }
 
     #[test]
     fn a_logged_location_does_not_tell_the_password() {

@@ -263,7 +263,7 @@ impl Ticket {
 
     /// Ties the first work under the key to it, as [`hold`] does, in a batch that is refused at this place if anything has happened to the key since
     /// it was given: then somebody may have begun the same work, and whoever goes on looks closely. So a slow owner cannot begin what its
-    /// successor has begun, however long it slept.
+    /// successor has begun, however long it slept. For tickets of keyed requests.
     pub fn hold_untouched_in(&self, batch: &mut Batch, lease_until: Timestamp) -> Place {
         let untouched = Column::LeaseUntilMs.eq(self.lease_until_ms);
         let place = batch.update(lease_of(self.resource_id, lease_until).filter(untouched).into_query());
