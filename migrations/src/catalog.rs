@@ -9,7 +9,7 @@ use sea_orm_migration::MigrationTrait;
 /// of letters beyond ASCII; `name_key` is bytes, so that both sort it alike. Every list is of products on sale or of
 /// retired ones, hence each of its indexes begins with `active`, and ends with `id`, which breaks ties.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![products(), stock_changes(), keys_of_stock_changes(), trigrams_of_products()]
+    vec![products(), stock_changes(), keys_of_stock_changes(), trigrams_of_products(), digits_of_products()]
 }
 
 fn products() -> Box<dyn MigrationTrait> {
@@ -130,5 +130,30 @@ fn trigrams_of_products() -> Box<dyn MigrationTrait> {
                 DROP TABLE product_numbers;
             ",
         },
+    })
+}
+
+/// What finds the products that have a number, by the parts of five digits in `search_text`: a trigram of digits is in every hundredth or tenth of
+/// a million numbers, and an index of those reads a long list for each. No extension is needed. SQLite has the trigrams alone.
+///
+/// The function names nothing outside of `pg_catalog`, so that a dump can be restored into an empty `search_path`.
+fn digits_of_products() -> Box<dyn MigrationTrait> {
+    Box::new(DialectMigration {
+        name: "m0006_digits_of_products",
+        postgres: UpAndDown {
+            up: "
+                CREATE OR REPLACE FUNCTION digit_parts(content text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+                    SELECT coalesce(array_agg(DISTINCT substr(run[1], place, 5)), '{}')
+                    FROM regexp_matches(content, '[0-9]{5,}', 'g') AS run, generate_series(1, length(run[1]) - 4) AS place
+                $$;
+                CREATE INDEX IF NOT EXISTS products_by_digits ON products USING gin (digit_parts(search_text))
+                    WITH (gin_pending_list_limit = 256);
+            ",
+            down: "
+                DROP INDEX IF EXISTS products_by_digits;
+                DROP FUNCTION IF EXISTS digit_parts(text);
+            ",
+        },
+        sqlite: UpAndDown { up: "", down: "" },
     })
 }

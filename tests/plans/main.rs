@@ -69,6 +69,8 @@ fn story() -> Result<(), String> {
             ),
             ("/catalog/products?search=s{n}", "products_by_text"),
             ("/catalog/products?search=s{n}&category=shelf-07&sort=-price", "products_by_text"),
+            ("/catalog/products?search=00{n}", "products_by_digits"),
+            ("/catalog/products?search=00{n}&category=shelf-07&min_price=1", "products_by_digits"),
             ("/inventory/LOAD-0000{n}", "stock_sku_key"),
             ("/inventory/LOAD-0000{n}/movements", "movements_of_stock"),
             ("/orders", "orders_of_user"),

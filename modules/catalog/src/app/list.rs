@@ -101,7 +101,7 @@ async fn read_json(db: &Db, listing: &Listing) -> Result<Bytes, CatalogError> {
     let rows = products::page(conn, &listing.filter, listing.sort, limit, cursor.as_ref(), offset).await?;
     let pagination = match listing.place {
         Place::Page(page) => {
-            let total = products::count(conn, &listing.filter, rows.by_trigrams).await?;
+            let total = products::count(conn, &listing.filter, rows.by_index).await?;
             Some(Pagination { page, limit: limit.get(), total, pages: total.div_ceil(limit.get()) })
         }
         Place::Start | Place::After(_) => None,

@@ -7,8 +7,10 @@ pub(crate) const MAX_WORDS: usize = 10;
 /// The longest search, in characters.
 pub(crate) const MAX_CHARACTERS: usize = 200;
 
-/// The most trigrams that a word is looked up by.
-const MAX_TRIGRAMS: usize = 16;
+/// The most parts that a word is looked up by.
+const MAX_PARTS: usize = 16;
+/// The digits of a part of a number: as many as `digit_parts` takes, a function of the schema on PostgreSQL.
+const DIGITS: usize = 5;
 
 /// Why a text is no search.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -33,18 +35,30 @@ impl Words {
     }
 }
 
-/// The parts of three characters that a word is looked up by in an index (trigrams), each once, [`MAX_TRIGRAMS`] at most: they narrow the search
+/// The parts of three characters that a word is looked up by in an index (trigrams), each once, [`MAX_PARTS`] at most: they narrow the search
 /// down, and the text itself decides.
 pub(crate) fn trigrams(word: &str) -> Vec<&str> {
     let ends = word.char_indices().map(|(at, _)| at).chain([word.len()]);
     let starts = word.char_indices().map(|(at, _)| at);
-    let mut trigrams: Vec<&str> = Vec::new();
-    for trigram in starts.zip(ends.skip(3)).filter_map(|(start, end)| word.get(start..end)) {
-        if trigrams.len() < MAX_TRIGRAMS && !trigrams.contains(&trigram) {
-            trigrams.push(trigram);
+    different(starts.zip(ends.skip(3)).filter_map(|(start, end)| word.get(start..end)))
+}
+
+/// The same for numbers: the parts of five digits that a word has.
+pub(crate) fn digit_parts(word: &str) -> Vec<&str> {
+    let starts = 0..=word.len().saturating_sub(DIGITS);
+    let parts = starts.filter_map(|start| word.get(start..start + DIGITS));
+    different(parts.filter(|part| part.bytes().all(|digit| digit.is_ascii_digit())))
+}
+
+/// The first [`MAX_PARTS`], each once.
+fn different<'w>(all: impl Iterator<Item = &'w str>) -> Vec<&'w str> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in all {
+        if parts.len() < MAX_PARTS && !parts.contains(&part) {
+            parts.push(part);
         }
     }
-    trigrams
+    parts
 }
 
 /// Lower case in every script. The Greek final sigma becomes the plain one: which of the two `to_lowercase` gives
@@ -101,7 +115,19 @@ mod tests {
         assert_eq!(trigrams("aaaaaa"), ["aaa"]);
         assert!(trigrams("ab").is_empty());
         let long: String = ('a'..='z').collect();
-        assert_eq!(trigrams(&long).len(), MAX_TRIGRAMS);
+        assert_eq!(trigrams(&long).len(), MAX_PARTS);
+    }
+
+    #[test]
+    fn a_number_is_looked_up_by_parts_of_five() {
+        assert_eq!(digit_parts("ean-4006381"), ["40063", "00638", "06381"]);
+        assert_eq!(digit_parts("12345x67890"), ["12345", "67890"]);
+        assert_eq!(digit_parts("000000"), ["00000"]);
+        for none in ["", "1234", "1234x5678", "१२३४५६", "ä1234"] {
+            assert!(digit_parts(none).is_empty(), "{none}");
+        }
+        let long: String = (10..40).map(|n| n.to_string()).collect();
+        assert_eq!(digit_parts(&long).len(), MAX_PARTS);
     }
 
     #[test]

@@ -144,8 +144,8 @@ impl<'r> Listed<'r> {
 /// The rows of a page of a list, with one more if there is one.
 pub(crate) struct Rows {
     pub(super) rows: Vec<QueryResult>,
-    /// Whether they were found by trigrams, as there are few.
-    pub(crate) by_trigrams: bool,
+    /// Whether they were found by an index of words, as there are few.
+    pub(crate) by_index: bool,
 }
 
 impl Rows {
@@ -472,7 +472,18 @@ pub(crate) async fn update(conn: &impl ConnectionTrait, row: &Row) -> Result<(),
 /// The part of a filter that the order of every list begins with: a shelf, so to speak.
 pub(crate) fn on_shelf(filter: &Filter) -> Condition {
     let category = filter.category.as_ref().map(|category| Column::Category.eq(category));
-    Condition::all().add(Column::Active.eq(filter.active)).add_option(category)
+    Condition::all().add(is_active(filter)).add_option(category)
+}
+
+/// In the text of the statement, where PostgreSQL needs no estimate for it and so keeps its plan.
+pub(crate) fn is_active(filter: &Filter) -> Expr {
+    let literal = if filter.active { "TRUE" } else { "FALSE" };
+    Expr::col((Entity, Column::Active)).eq(Expr::cust(literal))
+}
+
+/// A filter for those who walk a list.
+fn found_by_walking(filter: &Filter) -> Condition {
+    on_shelf(filter).add(in_price_range(filter)).add(with_words(filter))
 }
 
 /// Its prices.
@@ -500,8 +511,7 @@ pub(crate) fn sort_column(sort: Sort) -> Column {
 /// A list in order. The id breaks ties, in the direction of the sort, so that one index serves both directions.
 fn ordered(filter: &Filter, sort: Sort) -> Select<Entity> {
     let direction = if sort.descending { Order::Desc } else { Order::Asc };
-    let filtered =
-        Entity::find().filter(on_shelf(filter)).filter(in_price_range(filter)).filter(with_words(filter));
+    let filtered = Entity::find().filter(found_by_walking(filter));
     filtered.order_by(sort_column(sort), direction.clone()).order_by(Column::Id, direction)
 }
 
@@ -554,7 +564,7 @@ pub(crate) async fn page(
     offset: u64,
 ) -> Result<Rows, CatalogError> {
     let backend = conn.get_database_backend();
-    if search::may_use_trigrams(filter, backend) {
+    if search::may_use_index(filter, backend) {
         let place = from.map(|cursor| after(cursor, sort)).transpose()?;
         return Ok(search::page(conn, &Asked { filter, sort, place, limit: limit.probe(), offset }).await?);
     }
@@ -562,26 +572,25 @@ pub(crate) async fn page(
     if offset > 0 {
         query = query.offset(offset);
     }
-    Ok(Rows { rows: conn.query_all_raw(query.build(backend)).await?, by_trigrams: false })
+    Ok(Rows { rows: conn.query_all_raw(query.build(backend)).await?, by_index: false })
 }
 
-/// How many products a list has; `by_trigrams` if its page [was found by them](Rows::by_trigrams).
+/// How many products a list has; `by_index` if its page [was found by them](Rows::by_index).
 pub(crate) async fn count(
     conn: &impl ConnectionTrait,
     filter: &Filter,
-    by_trigrams: bool,
+    by_index: bool,
 ) -> Result<u64, DbErr> {
-    let shelf = match by_trigrams {
-        true => search::on_shelf_by_trigrams(filter, conn.get_database_backend()),
-        false => on_shelf(filter),
+    let found = match by_index {
+        true => search::found_by_index(filter, conn.get_database_backend()),
+        false => found_by_walking(filter),
     };
-    let total: Option<i64> = counting(filter, shelf).into_tuple().one(conn).await?;
+    let total: Option<i64> = counting(found).into_tuple().one(conn).await?;
     Ok(total.and_then(|total| u64::try_from(total).ok()).unwrap_or(0))
 }
 
-fn counting(filter: &Filter, shelf: Condition) -> Select<Entity> {
-    let found = Entity::find().filter(shelf).filter(in_price_range(filter)).filter(with_words(filter));
-    found.select_only().column_as(Column::Id.count(), "total")
+fn counting(found: Condition) -> Select<Entity> {
+    Entity::find().filter(found).select_only().column_as(Column::Id.count(), "total")
 }
 
 /// The categories with products on sale, in the order of their bytes.
@@ -689,11 +698,11 @@ mod tests {
                 let index = if category.is_some() { "products_of_category_by_" } else { "products_by_" };
                 assert!(walked.contains(index), "{sort:?} {category:?}: {walked}");
                 if category.is_some() {
-                    assert!(!search::may_use_trigrams(&filter, DbBackend::Sqlite));
+                    assert!(!search::may_use_index(&filter, DbBackend::Sqlite));
                     continue;
                 }
                 let found =
-                    explained(&bench, DbBackend::Sqlite.build(&asked.by_trigrams(DbBackend::Sqlite))).await;
+                    explained(&bench, DbBackend::Sqlite.build(&asked.by_index(DbBackend::Sqlite))).await;
                 assert!(
                     found.contains("SEARCH products USING INDEX sqlite_autoindex_products_1 (id=?)"),
                     "{found}"
@@ -715,11 +724,10 @@ mod tests {
                 assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{plan}");
             }
             let gifts = filter(Some("Gifts"));
-            let counted = plan(&bench, counting(&gifts, on_shelf(&gifts))).await;
+            let counted = plan(&bench, counting(found_by_walking(&gifts))).await;
             assert!(counted.contains("COVERING INDEX products_of_category"), "{counted}");
             let words = Filter { words: Words::parse("lamp").unwrap(), ..filter(None) };
-            let shelf = search::on_shelf_by_trigrams(&words, DbBackend::Sqlite);
-            let found = plan(&bench, counting(&words, shelf)).await;
+            let found = plan(&bench, counting(search::found_by_index(&words, DbBackend::Sqlite))).await;
             assert!(
                 found.contains("product_texts VIRTUAL TABLE INDEX") && found.contains("(id=?)"),
                 "{found}"

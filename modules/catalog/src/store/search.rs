@@ -1,20 +1,21 @@
 //! Pages of products that have some words.
 //!
 //! A word that is everywhere and one that hardly any product has want opposite ways. Walking a list in its order and looking at each text finds
-//! a page of a common word at once, and reads the whole catalogue for a rare one. An index of trigrams (`products_by_text`) finds the few that have
-//! a rare word at once, but must fetch and sort all that have a common one. Which of the two a word is, the database does not know well enough: its
+//! a page of a common word at once, and reads the whole catalogue for a rare one. An index of parts of words (trigrams, `products_by_text`) finds the few
+//! that have a rare word at once, but must fetch and sort all that have a common one. Which of the two a word is, the database does not know well enough: its
 //! statistics are of whole texts. So the beginning of the list is walked first, for a bounded number of rows: either it fills the page, or the
 //! word has proved to be rare, and the index is asked.
 //!
-//! Words without three letters or digits in a row are taken to have no trigram; for them the list is walked to its end.
+//! Words without three letters or digits in a row are taken to have no trigram; for them the list is walked to its end. Numbers have few
+//! different trigrams, which many texts share; so PostgreSQL has an index of their parts of five digits, too (`products_by_digits`).
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, Order, QueryResult, Statement};
 
-use crate::domain::search::{Words, trigrams};
+use crate::domain::search::{Words, digit_parts, like_pattern, trigrams};
 use crate::domain::sort::{Sort, SortKey};
 use crate::store::products::{
-    COLUMNS, Column, Entity, Filter, Rows, in_price_range, on_shelf, sort_column, with_words,
+    COLUMNS, Column, Entity, Filter, Rows, in_price_range, is_active, on_shelf, sort_column, with_words,
 };
 
 /// How many rows of a list are looked at first: a tenth of a millisecond of PostgreSQL, which every search for a rare word pays.
@@ -34,9 +35,9 @@ pub(crate) struct Asked<'a> {
     pub(crate) offset: u64,
 }
 
-/// Whether a search may be answered by trigrams: one of its words has three letters or digits in a row, which are a trigram in every index.
+/// Whether a search may be answered by an index of words: one of its words has three letters or digits in a row, which are a trigram in every index.
 /// SQLite would give up the index of a category or of prices for it, and those are short enough.
-pub(crate) fn may_use_trigrams(filter: &Filter, backend: DbBackend) -> bool {
+pub(crate) fn may_use_index(filter: &Filter, backend: DbBackend) -> bool {
     let is_narrow =
         filter.category.is_some() || filter.min_price_minor.is_some() || filter.max_price_minor.is_some();
     has_trigram(&filter.words) && (backend != DbBackend::Sqlite || !is_narrow)
@@ -49,25 +50,25 @@ fn has_trigram(words: &Words) -> bool {
     })
 }
 
-/// A page of a search that [may use trigrams](may_use_trigrams).
+/// A page of a search that [may use an index](may_use_index).
 pub(crate) async fn page(conn: &impl ConnectionTrait, asked: &Asked<'_>) -> Result<Rows, DbErr> {
     let backend = conn.get_database_backend();
     let rows_of = async |query: SelectStatement| conn.query_all_raw(backend.build(&query)).await;
     let is_full = |rows: &[QueryResult]| u64::try_from(rows.len()).is_ok_and(|found| found >= asked.limit);
     let mut rows = rows_of(asked.at_the_beginning(FIRST_LOOK)).await?;
-    if !is_full(&rows) && rows_of(asked.beyond(FIRST_LOOK)).await?.is_empty() {
+    if !is_full(&rows) && asked.is_a_part() && !asked.is_longer_than(conn, FIRST_LOOK).await? {
         // That was the whole list.
-        return Ok(Rows { rows, by_trigrams: false });
+        return Ok(Rows { rows, by_index: false });
     }
     // What comes before a numbered page has used up some of the look.
     if !is_full(&rows) && (rows.len() >= PROMISING || asked.offset > 0) {
         rows = rows_of(asked.at_the_beginning(LONG_LOOK)).await?;
     }
-    let by_trigrams = !is_full(&rows);
-    if by_trigrams {
-        rows = rows_of(asked.by_trigrams(backend)).await?;
+    let by_index = !is_full(&rows);
+    if by_index {
+        rows = rows_of(asked.by_index(backend)).await?;
     }
-    Ok(Rows { rows, by_trigrams })
+    Ok(Rows { rows, by_index })
 }
 
 /// Whether there is an index of trigrams that works: PostgreSQL may lack the extension, or had none when the schema was made.
@@ -80,14 +81,43 @@ pub(crate) async fn has_index(conn: &impl ConnectionTrait) -> Result<bool, DbErr
     row.map_or(Ok(false), |row| row.try_get("", "works"))
 }
 
-/// [`on_shelf`] for those who fetch what has some words, rather than walk the list. PostgreSQL needs no more than the words: its index answers
-/// `LIKE` (<https://www.postgresql.org/docs/current/pgtrgm.html>). SQLite has a table for that
-/// (<https://www.sqlite.org/fts5.html>, the trigram tokenizer), and takes the few rows that it names for more than half of the catalogue; a `+` keeps
-/// it from the indexes of lists (<https://www.sqlite.org/optoverview.html>, unary "+").
-pub(crate) fn on_shelf_by_trigrams(filter: &Filter, backend: DbBackend) -> Condition {
-    if backend != DbBackend::Sqlite {
-        return on_shelf(filter);
+/// A filter for those who fetch what has some words, rather than walk the list. Nothing but the words may use an index: the databases would
+/// meet the few that have them with a whole category.
+pub(crate) fn found_by_index(filter: &Filter, backend: DbBackend) -> Condition {
+    if backend == DbBackend::Sqlite { found_by_fts5(filter) } else { found_by_gin(filter) }
+}
+
+/// Numbers by `products_by_digits`, other words by `products_by_text`, which answers `LIKE` (<https://www.postgresql.org/docs/current/pgtrgm.html>).
+///
+/// What is looked for comes from a query of its own, `(SELECT $1)`. So it is as unknown to a plan for these words as to one for all, both
+/// cost the same, and the server keeps the latter; else it would plan each search again, which takes longer than finding what is rare
+/// (<https://www.postgresql.org/docs/current/sql-prepare.html>, notes).
+fn found_by_gin(filter: &Filter) -> Condition {
+    let digits: Vec<&str> = filter.words.iter().flat_map(digit_parts).collect();
+    let (mut found, pattern) = if digits.is_empty() {
+        (Condition::all(), "search_text LIKE (SELECT $1::text)")
+    } else {
+        let parts = "digit_parts(search_text) @> (SELECT string_to_array($1, ' '))";
+        (
+            Condition::all().add(Expr::cust_with_values(parts, [digits.join(" ")])),
+            "search_text || '' LIKE (SELECT $1::text)",
+        )
+    };
+    for word in filter.words.iter() {
+        found = found.add(Expr::cust_with_values(pattern, [like_pattern(word)]));
     }
+    let category = filter.category.as_ref();
+    let price = || Expr::cust(unindexed(SortKey::Price));
+    found
+        .add(is_active(filter))
+        .add_option(category.map(|category| Expr::cust("category || ''").eq(category.as_str())))
+        .add_option(filter.min_price_minor.map(|at_least| price().gte(at_least)))
+        .add_option(filter.max_price_minor.map(|at_most| price().lte(at_most)))
+}
+
+/// By a table of trigrams (<https://www.sqlite.org/fts5.html>, the trigram tokenizer). SQLite takes the few rows that it names for more than half
+/// of the catalogue; a `+` keeps it from the indexes of lists (<https://www.sqlite.org/optoverview.html>, unary "+").
+fn found_by_fts5(filter: &Filter) -> Condition {
     let trigrams: Vec<String> = filter
         .words
         .iter()
@@ -104,7 +134,11 @@ pub(crate) fn on_shelf_by_trigrams(filter: &Filter, backend: DbBackend) -> Condi
         .from(Alias::new("product_numbers"))
         .and_where(Expr::col(Alias::new("number")).in_subquery(numbers))
         .to_owned();
-    Condition::all().add(Column::Id.in_subquery(ids)).add(Expr::cust("+active").eq(filter.active))
+    Condition::all()
+        .add(Column::Id.in_subquery(ids))
+        .add(Expr::cust("+active").eq(filter.active))
+        .add(in_price_range(filter))
+        .add(with_words(filter))
 }
 
 impl Asked<'_> {
@@ -122,9 +156,26 @@ impl Asked<'_> {
         self.page_of(query.cond_where(with_words(self.filter)))
     }
 
-    /// The first row of the list that [`Self::at_the_beginning`] does not see.
-    fn beyond(&self, rows: u64) -> SelectStatement {
-        self.list().column(Column::Id).limit(1).offset(rows.saturating_add(self.offset)).to_owned()
+    /// Whether the list is a part of what is on sale, and so perhaps a short one. A whole shop that is short is searched at once by any way.
+    fn is_a_part(&self) -> bool {
+        let Filter { active, category, words: _, min_price_minor, max_price_minor } = self.filter;
+        !active
+            || category.is_some()
+            || min_price_minor.is_some()
+            || max_price_minor.is_some()
+            || self.place.is_some()
+            || self.offset > 0
+    }
+
+    /// Whether the list has more rows than [`Self::at_the_beginning`] looks at.
+    async fn is_longer_than(&self, conn: &impl ConnectionTrait, rows: u64) -> Result<bool, DbErr> {
+        let seen = rows.saturating_add(self.offset);
+        let list = self.list().column(Column::Id).limit(seen.saturating_add(1)).to_owned();
+        let counted =
+            Query::select().expr_as(Expr::cust("COUNT(*)"), "rows").from_subquery(list, Entity).to_owned();
+        let counted = conn.query_one_raw(conn.get_database_backend().build(&counted)).await?;
+        let rows: i64 = counted.map_or(Ok(0), |row| row.try_get("", "rows"))?;
+        Ok(u64::try_from(rows).is_ok_and(|rows| rows > seen))
     }
 
     /// The list in its order, whatever words its rows have.
@@ -139,15 +190,15 @@ impl Asked<'_> {
             .to_owned()
     }
 
-    /// Those that have the words, fetched by the index of trigrams and then sorted.
-    pub(crate) fn by_trigrams(&self, backend: DbBackend) -> SelectStatement {
+    /// Those that have the words, fetched by an index of words and then sorted.
+    pub(crate) fn by_index(&self, backend: DbBackend) -> SelectStatement {
         let mut query = Query::select();
         query
             .from(Entity)
-            .cond_where(on_shelf_by_trigrams(self.filter, backend))
+            .cond_where(found_by_index(self.filter, backend))
             .cond_where(Condition::all().add_option(self.place.clone()))
-            .order_by_expr(unindexed(self.sort), self.direction());
-        self.page_of(query.cond_where(in_price_range(self.filter)).cond_where(with_words(self.filter)))
+            .order_by_expr(Expr::cust(unindexed(self.sort.key)), self.direction());
+        self.page_of(&mut query)
     }
 
     fn page_of(&self, query: &mut SelectStatement) -> SelectStatement {
@@ -165,12 +216,12 @@ impl Asked<'_> {
 
 /// What a list is sorted by, as an expression that no index has: else the databases would rather walk the list to the first few rows than fetch
 /// and sort, as they take rare words for common ones. A name and nothing has the same bytes.
-fn unindexed(sort: Sort) -> Expr {
-    Expr::cust(match sort.key {
+fn unindexed(key: SortKey) -> &'static str {
+    match key {
         SortKey::Name => "name_key || ''",
         SortKey::Price => "price_minor + 0",
         SortKey::CreatedAt => "created_at_ms + 0",
-    })
+    }
 }
 
 #[cfg(test)]
