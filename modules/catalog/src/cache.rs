@@ -6,6 +6,8 @@
 //! change; see [`platform::shared_cache`]. A change by another process arrives as an event, and shows at the
 //! latest when the entry is as old as `cache_ttl_s`, whichever of the two it lay in.
 //!
+//! A product is kept in the memory of the process once it is asked for again ([`Doorkeeper`]): most of a large shop's are not.
+//!
 //! Rejected: removing only the keys that changed. A reader that is under way would put the old value back afterwards,
 //! and a catalogue is read thousands of times for one change.
 
@@ -24,6 +26,7 @@ use platform::system::System;
 
 use crate::Settings;
 use crate::app::list::Listing;
+use crate::doorkeeper::Doorkeeper;
 use crate::product::Versioned;
 
 /// An answer that is kept as the bytes that were sent.
@@ -60,6 +63,8 @@ struct ReadMark {
 pub(crate) struct Reading {
     mark: ReadMark,
     shared: Option<Mark>,
+    /// What is read for at least the second time.
+    again: Vec<ProductRef>,
 }
 
 #[derive(Clone)]
@@ -74,6 +79,7 @@ pub(crate) struct Cache {
     lifetime: Duration,
     generation: AtomicU64,
     products: Moka<ProductRef, Entry<Arc<Versioned>>>,
+    door: Doorkeeper,
     pages: Moka<PageKey, Entry<Bytes>>,
     shared: Option<SharedCache>,
 }
@@ -91,6 +97,7 @@ impl Cache {
             products: shelf(settings.cache_entries, lifetime, |shown: &Arc<Versioned>| {
                 size_of_product(shown)
             }),
+            door: Doorkeeper::new(settings.cache_entries),
             pages: shelf(settings.cache_entries / 2, lifetime, |page: &Bytes| page.len()),
             shared: shared.map(|store| SharedCache::new(store, system.clone(), "catalog", lifetime)),
         }
@@ -150,9 +157,18 @@ impl Cache {
         let mark = self.mark();
         let missing: Vec<_> =
             references.iter().zip(&mut known).filter(|(_, product)| product.is_none()).collect();
-        let names = missing.iter().map(|(reference, _)| product_name(reference)).collect();
+        let again: Vec<_> = missing
+            .iter()
+            .map(|(reference, _)| *reference)
+            .filter(|reference| self.door.knows(reference))
+            .cloned()
+            .collect();
+        let names = match &self.shared {
+            Some(_) => missing.iter().map(|(reference, _)| product_name(reference)).collect(),
+            None => Vec::new(),
+        };
         let Some(LookUp { found, mark: shared }) = self.look_up(names).await else {
-            return (known, Reading { mark, shared: None });
+            return (known, Reading { mark, shared: None, again });
         };
         for ((_, product), found) in missing.into_iter().zip(found) {
             // What cannot be read was written by another release.
@@ -160,17 +176,17 @@ impl Cache {
                 found.and_then(|found| Some((serde_json::from_slice(&found.value).ok()?, found.read_at)));
             if let Some((shown, read_at)) = shown {
                 let shown = Arc::new(shown);
-                self.keep_own_product(ReadMark { read_at, ..mark }, &shown).await;
+                self.keep_own_product(ReadMark { read_at, ..mark }, &again, &shown).await;
                 *product = Some(shown);
             }
         }
-        (known, Reading { mark, shared: Some(shared) })
+        (known, Reading { mark, shared: Some(shared), again })
     }
 
     /// Remembers what was read after the reading began.
     pub(crate) async fn keep_products(&self, reading: &Reading, read: &[Arc<Versioned>]) {
         for shown in read {
-            self.keep_own_product(reading.mark, shown).await;
+            self.keep_own_product(reading.mark, &reading.again, shown).await;
         }
         let Some((shared, mark)) = self.shared.as_ref().zip(reading.shared.as_ref()) else {
             return;
@@ -186,9 +202,10 @@ impl Cache {
         shared.keep(mark, &entries).await;
     }
 
-    async fn keep_own_product(&self, mark: ReadMark, shown: &Arc<Versioned>) {
-        for reference in references_of(shown) {
-            self.products.insert(reference, Entry { mark, value: shown.clone() }).await;
+    /// Under each reference by which it was asked for again.
+    async fn keep_own_product(&self, mark: ReadMark, again: &[ProductRef], shown: &Arc<Versioned>) {
+        for reference in again.iter().filter(|reference| is_of(shown, reference)) {
+            self.products.insert(reference.clone(), Entry { mark, value: shown.clone() }).await;
         }
     }
 
@@ -236,6 +253,13 @@ impl Cache {
 /// How a product may be asked for.
 fn references_of(shown: &Versioned) -> [ProductRef; 2] {
     [ProductRef::Id(shown.product.id), ProductRef::Sku(shown.product.sku.clone())]
+}
+
+fn is_of(shown: &Versioned, reference: &ProductRef) -> bool {
+    match reference {
+        ProductRef::Id(id) => *id == shown.product.id,
+        ProductRef::Sku(sku) => *sku == shown.product.sku,
+    }
 }
 
 fn shelf<K, V>(

@@ -24,6 +24,7 @@ mod app;
 mod cache;
 mod doctor;
 mod domain;
+mod doorkeeper;
 mod error;
 mod http;
 mod port;
@@ -66,7 +67,8 @@ const REMIND_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Settings {
     /// Every price is in this currency.
     pub currency: Currency,
-    /// Products kept in memory, about: a product of more than 1 KiB counts as several. 0 keeps nothing, nor shares it.
+    /// Products kept in memory, about: a product of more than 1 KiB counts as several. One is kept when it is asked for again. 0 keeps nothing, nor
+    /// shares it.
     pub cache_entries: u64,
     /// Seconds after which a change by another process shows at the latest.
     pub cache_ttl_s: u64,

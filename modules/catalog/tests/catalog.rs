@@ -570,6 +570,17 @@ testkit::on_every_database! {
         assert!(matches!(port.quote(&many).await, Err(PortError::Unavailable { .. })));
     }
 
+    async fn a_product_is_remembered_when_it_is_asked_for_again(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        // It hears of no change.
+        let other = TestApp::start(shop.twin().await, shop.bench.tokens.verifier()).await;
+        shop.create("MUG", "Mug", 100, "X").await;
+        for (price, shown) in [(100, 100), (200, 200), (300, 200)] {
+            shop.call("PATCH", "MUG").json(json!({"price": {"amount": price, "currency": "GBP"}})).send().await.expect(200);
+            assert_eq!(other.get("/catalog/products/MUG").send().await.expect(200).json["price"]["amount"], shown);
+        }
+    }
+
     async fn own_changes_show_at_once_and_foreign_ones_within_the_bound(engine: Engine) {
         let shop = Shop::open(engine).await;
         let twin = shop.twin().await;

@@ -148,7 +148,10 @@ testkit::on_every_database_with_redis! {
         let (one, other) = (&shop.one, &shop.other);
         for price in [200, 300] {
             let before = price - 100;
-            assert_eq!((one.shown(&shop.id).await, other.shown(&shop.id).await), (vec![before; 4], vec![before; 4]));
+            // Twice: what is asked for once is not remembered.
+            for _ in 0..2 {
+                assert_eq!((one.shown(&shop.id).await, other.shown(&shop.id).await), (vec![before; 4], vec![before; 4]));
+            }
             one.set_price(price).await;
             assert_eq!(one.shown(&shop.id).await, [price; 4], "one's own change shows at once");
             assert_eq!(other.shown(&shop.id).await, [before; 4], "it remembers, and has not heard of it");
