@@ -169,6 +169,9 @@ pub enum WiringError {
     Keys(#[source] AnyError),
 }
 
+/// The module that is read a hundred times for each time that it is written.
+const MOSTLY_READ: &str = "catalog";
+
 /// The databases of the modules that run here.
 pub struct Databases(Vec<Db>);
 
@@ -176,7 +179,8 @@ impl Databases {
     /// Opens one database a module that runs here.
     pub async fn open(settings: &Settings, system: &System) -> Result<Self, WiringError> {
         let opened = settings.only.iter().copied().map(|module| {
-            let (options, system) = (settings.database_options(module), system.clone());
+            let options = settings.database_options(module);
+            let system = if module == MOSTLY_READ { system.for_reads() } else { system.clone() };
             async move {
                 Db::open(module, &options, system)
                     .await

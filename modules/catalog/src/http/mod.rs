@@ -30,7 +30,8 @@ use crate::product::{Versioned, reference};
 const TAG: &str = "catalog";
 
 pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
-    // Fixed paths come before those with a parameter: actix takes the first that matches.
+    // Fixed paths come before those with a parameter: actix takes the first that matches. Of the latter, which it finds by an expression each,
+    // the one that is asked for most comes first.
     routes
         .app_data(web::Data::from(context.clone()))
         .service(transfer::import_products)
@@ -38,8 +39,8 @@ pub(crate) fn routes(routes: &mut Routes<'_, '_>, context: &Arc<Context>) {
         .service(list_categories::list_categories)
         .service(list_products::list_products)
         .service(post_product::post_product)
-        .service(patch_stock::patch_product_stock)
         .service(get_product::get_product)
+        .service(patch_stock::patch_product_stock)
         .service(put_product::put_product)
         .service(patch_product::patch_product)
         .service(delete_product::delete_product);

@@ -47,6 +47,8 @@ struct Opener {
     options: PgConnectOptions,
     /// For a statement, and for its way.
     answer_within: Duration,
+    /// Whose runtime the connections belong to, whoever is the first to need one.
+    system: System,
 }
 
 /// An open connection.
@@ -65,7 +67,7 @@ impl managed::Manager for Opener {
     async fn create(&self) -> Result<Link, sqlx::Error> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match PgConnection::connect_with(&self.options).await {
+            match self.system.inside(PgConnection::connect_with(&self.options)).await {
                 Ok(connection) => {
                     return Ok(Link { connection, at_rest: true, answer_within: self.answer_within });
                 }
@@ -234,7 +236,8 @@ impl PostgresPool {
         // The one that was used last is the warmest, and the others grow old and are closed.
         config.queue_mode = QueueMode::Lifo;
         let answer_within = options.statement_timeout.saturating_add(GRACE);
-        let pool = managed::Pool::builder(Opener { options: to_server, answer_within })
+        let opener = Opener { options: to_server, answer_within, system: system.clone() };
+        let pool = managed::Pool::builder(opener)
             .config(config)
             .runtime(deadpool::Runtime::Tokio1)
             .build()

@@ -5,10 +5,31 @@
 //! a gentle stop they do one by one. Work that opens connections is therefore polled inside of the runtime of the process.
 
 use std::future::Future;
+use std::num::NonZero;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// One thread reads for so many cores.
+const CORES_A_READER: usize = 4;
+
+/// The runtime of a module that mostly reads ([`crate::system::System::for_reads`]), if the system has threads to give. A read is little work
+/// and much waiting, and where more threads wait for such work it is handed from one to the other. It is the process's, and ends with it.
+pub(crate) fn of_reads() -> Option<&'static Handle> {
+    static READERS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = cores.div_ceil(CORES_A_READER);
+        Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("souk-reads")
+            .enable_all()
+            .build()
+            .ok()
+    });
+    READERS.as_ref().map(Runtime::handle)
+}
 
 /// Polls work inside of a runtime, whichever thread it is polled on.
 pub fn inside<F: Future>(runtime: Handle, work: F) -> Inside<F> {

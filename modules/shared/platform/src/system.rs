@@ -52,6 +52,13 @@ impl System {
         Self { clock, ids, unfinished: TaskTracker::new(), runtime: tokio::runtime::Handle::current() }
     }
 
+    /// The same for a module that mostly reads: its detached work and its connections belong to a runtime of few threads, which on two cores
+    /// costs a read of one product a tenth less (`docs/PERFORMANCE.md`). What writes much would wait for its turn there.
+    pub fn for_reads(&self) -> Self {
+        let runtime = crate::runtime::of_reads().unwrap_or(&self.runtime).clone();
+        Self { runtime, ..self.clone() }
+    }
+
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
