@@ -136,16 +136,21 @@ fn trigrams_of_products() -> Box<dyn MigrationTrait> {
 /// What finds the products that have a number, by the parts of five digits in `search_text`: a trigram of digits is in every hundredth or tenth of
 /// a million numbers, and an index of those reads a long list for each. No extension is needed. SQLite has the trigrams alone.
 ///
-/// The function names nothing outside of `pg_catalog`, so that a dump can be restored into an empty `search_path`.
+/// The function names nothing outside of `pg_catalog`, so that a dump can be restored into an empty `search_path`. It may be there already, and
+/// somebody else's (OPERATING, Search).
 fn digits_of_products() -> Box<dyn MigrationTrait> {
     Box::new(DialectMigration {
         name: "m0006_digits_of_products",
         postgres: UpAndDown {
             up: "
-                CREATE OR REPLACE FUNCTION digit_parts(content text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-                    SELECT coalesce(array_agg(DISTINCT substr(run[1], place, 5)), '{}')
-                    FROM regexp_matches(content, '[0-9]{5,}', 'g') AS run, generate_series(1, length(run[1]) - 4) AS place
-                $$;
+                DO $do$ BEGIN
+                    IF to_regprocedure('digit_parts(text)') IS NULL THEN
+                        CREATE FUNCTION digit_parts(content text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+                            SELECT coalesce(array_agg(DISTINCT substr(run[1], place, 5)), '{}')
+                            FROM regexp_matches(content, '[0-9]{5,}', 'g') AS run, generate_series(1, length(run[1]) - 4) AS place
+                        $$;
+                    END IF;
+                END $do$;
                 CREATE INDEX IF NOT EXISTS products_by_digits ON products USING gin (digit_parts(search_text))
                     WITH (gin_pending_list_limit = 256);
             ",

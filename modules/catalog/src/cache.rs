@@ -11,6 +11,7 @@
 //! Rejected: removing only the keys that changed. A reader that is under way would put the old value back afterwards,
 //! and a catalogue is read thousands of times for one change.
 
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,7 +65,7 @@ pub(crate) struct Reading {
     mark: ReadMark,
     shared: Option<Mark>,
     /// What is read for at least the second time.
-    again: Vec<ProductRef>,
+    again: HashSet<ProductRef>,
 }
 
 #[derive(Clone)]
@@ -157,7 +158,7 @@ impl Cache {
         let mark = self.mark();
         let missing: Vec<_> =
             references.iter().zip(&mut known).filter(|(_, product)| product.is_none()).collect();
-        let again: Vec<_> = missing
+        let again: HashSet<_> = missing
             .iter()
             .map(|(reference, _)| *reference)
             .filter(|reference| self.door.knows(reference))
@@ -203,9 +204,11 @@ impl Cache {
     }
 
     /// Under each reference by which it was asked for again.
-    async fn keep_own_product(&self, mark: ReadMark, again: &[ProductRef], shown: &Arc<Versioned>) {
-        for reference in again.iter().filter(|reference| is_of(shown, reference)) {
-            self.products.insert(reference.clone(), Entry { mark, value: shown.clone() }).await;
+    async fn keep_own_product(&self, mark: ReadMark, again: &HashSet<ProductRef>, shown: &Arc<Versioned>) {
+        for reference in references_of(shown) {
+            if again.contains(&reference) {
+                self.products.insert(reference, Entry { mark, value: shown.clone() }).await;
+            }
         }
     }
 
@@ -253,13 +256,6 @@ impl Cache {
 /// How a product may be asked for.
 fn references_of(shown: &Versioned) -> [ProductRef; 2] {
     [ProductRef::Id(shown.product.id), ProductRef::Sku(shown.product.sku.clone())]
-}
-
-fn is_of(shown: &Versioned, reference: &ProductRef) -> bool {
-    match reference {
-        ProductRef::Id(id) => *id == shown.product.id,
-        ProductRef::Sku(sku) => *sku == shown.product.sku,
-    }
 }
 
 fn shelf<K, V>(

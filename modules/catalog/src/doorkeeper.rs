@@ -29,7 +29,7 @@ impl Doorkeeper {
         let hash = self.hasher.hash_one(key);
         let [a, b, c, d, place @ ..] = hash.to_le_bytes();
         let mark = u32::from_le_bytes([a, b, c, d]).max(1);
-        let place = u32::from_le_bytes(place) as usize % self.latest.len();
+        let place = usize::try_from(u32::from_le_bytes(place)).unwrap_or_default() % self.latest.len();
         self.latest.get(place).is_some_and(|latest| latest.swap(mark, Ordering::Relaxed) == mark)
     }
 }

@@ -588,8 +588,8 @@ testkit::on_every_database! {
         shop.create("MUG", "Mug", 100, "X").await;
         let mug = [ProductRef::Sku(sku("MUG"))];
         for price in [200, 300] {
-            // Both remember it, page and product alike.
-            for app in [&shop.app, &other] {
+            // Both remember it, page and product alike: what is asked for once would not be.
+            for app in [&shop.app, &other, &shop.app, &other] {
                 app.get("/catalog/products/MUG").send().await.expect(200);
                 app.get("/catalog/products").send().await.expect(200);
                 app.get("/catalog/categories").send().await.expect(200);

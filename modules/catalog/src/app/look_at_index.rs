@@ -1,4 +1,4 @@
-//! Tells the operator when searches have to do without their index.
+//! Tells the operator when searches have to do without an index of theirs.
 
 use platform::db::Db;
 use sea_orm::DbErr;
@@ -6,10 +6,12 @@ use sea_orm::DbErr;
 use crate::store::search;
 
 pub(crate) async fn look_at_index(db: &Db) -> Result<(), DbErr> {
-    if !search::has_index(db.reader()).await? {
+    let missing = search::missing_indexes(db.reader()).await?;
+    if !missing.is_empty() {
         tracing::warn!(
+            missing = missing.join(", "),
             remedy = "do what OPERATING.md says under `Search`",
-            "searches for rare words read every product: there is no index of trigrams that works"
+            "searches for rare words or numbers read every product: an index does not work or is not there"
         );
     }
     Ok(())

@@ -43,11 +43,13 @@ pub(crate) fn trigrams(word: &str) -> Vec<&str> {
     different(starts.zip(ends.skip(3)).filter_map(|(start, end)| word.get(start..end)))
 }
 
-/// The same for numbers: the parts of five digits that a word has.
-pub(crate) fn digit_parts(word: &str) -> Vec<&str> {
-    let starts = 0..=word.len().saturating_sub(DIGITS);
-    let parts = starts.filter_map(|start| word.get(start..start + DIGITS));
-    different(parts.filter(|part| part.bytes().all(|digit| digit.is_ascii_digit())))
+/// The same for a number: its parts of five digits. `None` for a word that is no number of so many: it may have rare letters beside digits that
+/// many texts have.
+pub(crate) fn digit_parts(word: &str) -> Option<Vec<&str>> {
+    if word.len() < DIGITS || !word.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    Some(different((DIGITS..=word.len()).filter_map(|end| word.get(end - DIGITS..end))))
 }
 
 /// The first [`MAX_PARTS`], each once.
@@ -120,14 +122,14 @@ mod tests {
 
     #[test]
     fn a_number_is_looked_up_by_parts_of_five() {
-        assert_eq!(digit_parts("ean-4006381"), ["40063", "00638", "06381"]);
-        assert_eq!(digit_parts("12345x67890"), ["12345", "67890"]);
-        assert_eq!(digit_parts("000000"), ["00000"]);
-        for none in ["", "1234", "1234x5678", "१२३४५६", "ä1234"] {
-            assert!(digit_parts(none).is_empty(), "{none}");
+        assert_eq!(digit_parts("4006381"), Some(vec!["40063", "00638", "06381"]));
+        assert_eq!(digit_parts("12345"), Some(vec!["12345"]));
+        assert_eq!(digit_parts("000000"), Some(vec!["00000"]));
+        for none in ["", "1234", "1234x5678", "ean-4006381", "१२३४५६", "ä12345"] {
+            assert_eq!(digit_parts(none), None, "{none}");
         }
         let long: String = (10..40).map(|n| n.to_string()).collect();
-        assert_eq!(digit_parts(&long).len(), MAX_PARTS);
+        assert_eq!(digit_parts(&long).map(|parts| parts.len()), Some(MAX_PARTS));
     }
 
     #[test]

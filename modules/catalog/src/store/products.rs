@@ -525,11 +525,15 @@ fn ordered_after(
 }
 
 /// What comes after a cursor.
-pub(crate) fn after(cursor: &Cursor, sort: Sort) -> Result<Expr, CursorError> {
-    let (key, id) = position(cursor, sort)?;
-    let place = Expr::tuple([Expr::col(sort_column(sort)), Expr::col(Column::Id)]);
-    let last = Expr::tuple([Expr::value(key), Expr::value(id)]);
-    Ok(if sort.descending { place.lt(last) } else { place.gt(last) })
+fn after(cursor: &Cursor, sort: Sort) -> Result<Expr, CursorError> {
+    Ok(beyond(Expr::col(sort_column(sort)), sort, position(cursor, sort)?))
+}
+
+/// What comes after a position, by what a list is sorted by.
+pub(crate) fn beyond(key: Expr, sort: Sort, (last_key, last_id): (Value, Uuid)) -> Expr {
+    let place = Expr::tuple([key, Expr::col(Column::Id)]);
+    let last = Expr::tuple([Expr::value(last_key), Expr::value(last_id)]);
+    if sort.descending { place.lt(last) } else { place.gt(last) }
 }
 
 fn cursor(last: &Listed<'_>, sort: Sort) -> Cursor {
@@ -565,8 +569,8 @@ pub(crate) async fn page(
 ) -> Result<Rows, CatalogError> {
     let backend = conn.get_database_backend();
     if search::may_use_index(filter, backend) {
-        let place = from.map(|cursor| after(cursor, sort)).transpose()?;
-        return Ok(search::page(conn, &Asked { filter, sort, place, limit: limit.probe(), offset }).await?);
+        let after = from.map(|cursor| position(cursor, sort)).transpose()?;
+        return Ok(search::page(conn, &Asked { filter, sort, after, limit: limit.probe(), offset }).await?);
     }
     let mut query = ordered_after(filter, sort, from)?.select_only().columns(COLUMNS).limit(limit.probe());
     if offset > 0 {
@@ -693,7 +697,7 @@ mod tests {
                 [None, Some("Gifts")].into_iter().flat_map(|of| Sort::ALL.map(|sort| (of, sort)))
             {
                 let filter = Filter { words: Words::parse("brass lamp").unwrap(), ..filter(category) };
-                let asked = Asked { filter: &filter, sort, place: None, limit: 21, offset: 0 };
+                let asked = Asked { filter: &filter, sort, after: None, limit: 21, offset: 0 };
                 let walked = explained(&bench, DbBackend::Sqlite.build(&asked.at_the_beginning(100))).await;
                 let index = if category.is_some() { "products_of_category_by_" } else { "products_by_" };
                 assert!(walked.contains(index), "{sort:?} {category:?}: {walked}");

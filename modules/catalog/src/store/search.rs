@@ -7,15 +7,20 @@
 //! word has proved to be rare, and the index is asked.
 //!
 //! Words without three letters or digits in a row are taken to have no trigram; for them the list is walked to its end. Numbers have few
-//! different trigrams, which many texts share; so PostgreSQL has an index of their parts of five digits, too (`products_by_digits`).
+//! different trigrams, which many texts share; so PostgreSQL has an index of their parts of five digits, too (`products_by_digits`), for searches that
+//! have nothing but numbers.
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, Order, QueryResult, Statement};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, Order, QueryResult, Statement, Value,
+};
+use uuid::Uuid;
 
 use crate::domain::search::{Words, digit_parts, like_pattern, trigrams};
 use crate::domain::sort::{Sort, SortKey};
 use crate::store::products::{
-    COLUMNS, Column, Entity, Filter, Rows, in_price_range, is_active, on_shelf, sort_column, with_words,
+    COLUMNS, Column, Entity, Filter, Rows, beyond, in_price_range, is_active, on_shelf, sort_column,
+    with_words,
 };
 
 /// How many rows of a list are looked at first: a tenth of a millisecond of PostgreSQL, which every search for a rare word pays.
@@ -29,8 +34,8 @@ const PROMISING: usize = 2;
 pub(crate) struct Asked<'a> {
     pub(crate) filter: &'a Filter,
     pub(crate) sort: Sort,
-    /// Where the page begins.
-    pub(crate) place: Option<Expr>,
+    /// After which place the page begins.
+    pub(crate) after: Option<(Value, Uuid)>,
     pub(crate) limit: u64,
     pub(crate) offset: u64,
 }
@@ -71,14 +76,16 @@ pub(crate) async fn page(conn: &impl ConnectionTrait, asked: &Asked<'_>) -> Resu
     Ok(Rows { rows, by_index })
 }
 
-/// Whether there is an index of trigrams that works: PostgreSQL may lack the extension, or had none when the schema was made.
-pub(crate) async fn has_index(conn: &impl ConnectionTrait) -> Result<bool, DbErr> {
+/// The indexes of words that there are not, or that do not work: PostgreSQL may lack the extension, or had none when the schema was made, or
+/// was interrupted while it made one.
+pub(crate) async fn missing_indexes(conn: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     if conn.get_database_backend() == DbBackend::Sqlite {
-        return Ok(true);
+        return Ok(Vec::new());
     }
-    let sql = "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('products_by_text') AND indisvalid) AS works";
-    let row = conn.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
-    row.map_or(Ok(false), |row| row.try_get("", "works"))
+    let sql = "SELECT name FROM unnest(ARRAY['products_by_text', 'products_by_digits']) AS name \
+        WHERE NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(name) AND indisvalid)";
+    let rows = conn.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    rows.iter().map(|row| row.try_get("", "name")).collect()
 }
 
 /// A filter for those who fetch what has some words, rather than walk the list. Nothing but the words may use an index: the databases would
@@ -87,21 +94,21 @@ pub(crate) fn found_by_index(filter: &Filter, backend: DbBackend) -> Condition {
     if backend == DbBackend::Sqlite { found_by_fts5(filter) } else { found_by_gin(filter) }
 }
 
-/// Numbers by `products_by_digits`, other words by `products_by_text`, which answers `LIKE` (<https://www.postgresql.org/docs/current/pgtrgm.html>).
+/// By `products_by_digits` if there is nothing but numbers, else by `products_by_text`, which answers `LIKE`
+/// (<https://www.postgresql.org/docs/current/pgtrgm.html>). Never by both: PostgreSQL would read all that one of them has of a common word.
 ///
 /// What is looked for comes from a query of its own, `(SELECT $1)`. So it is as unknown to a plan for these words as to one for all, both
 /// cost the same, and the server keeps the latter; else it would plan each search again, which takes longer than finding what is rare
 /// (<https://www.postgresql.org/docs/current/sql-prepare.html>, notes).
 fn found_by_gin(filter: &Filter) -> Condition {
-    let digits: Vec<&str> = filter.words.iter().flat_map(digit_parts).collect();
-    let (mut found, pattern) = if digits.is_empty() {
-        (Condition::all(), "search_text LIKE (SELECT $1::text)")
-    } else {
-        let parts = "digit_parts(search_text) @> (SELECT string_to_array($1, ' '))";
-        (
-            Condition::all().add(Expr::cust_with_values(parts, [digits.join(" ")])),
-            "search_text || '' LIKE (SELECT $1::text)",
-        )
+    let numbers: Option<Vec<_>> = filter.words.iter().map(digit_parts).collect();
+    let (mut found, pattern) = match numbers {
+        Some(numbers) => {
+            let parts = "digit_parts(search_text) @> (SELECT string_to_array($1, ' '))";
+            let parts = Expr::cust_with_values(parts, [numbers.concat().join(" ")]);
+            (Condition::all().add(parts), "search_text || '' LIKE (SELECT $1::text)")
+        }
+        None => (Condition::all(), "search_text LIKE (SELECT $1::text)"),
     };
     for word in filter.words.iter() {
         found = found.add(Expr::cust_with_values(pattern, [like_pattern(word)]));
@@ -163,7 +170,7 @@ impl Asked<'_> {
             || category.is_some()
             || min_price_minor.is_some()
             || max_price_minor.is_some()
-            || self.place.is_some()
+            || self.after.is_some()
             || self.offset > 0
     }
 
@@ -184,7 +191,7 @@ impl Asked<'_> {
             .from(Entity)
             .cond_where(on_shelf(self.filter))
             .cond_where(in_price_range(self.filter))
-            .cond_where(Condition::all().add_option(self.place.clone()))
+            .cond_where(self.place(Expr::col(sort_column(self.sort))))
             .order_by(sort_column(self.sort), self.direction())
             .order_by(Column::Id, self.direction())
             .to_owned()
@@ -192,13 +199,23 @@ impl Asked<'_> {
 
     /// Those that have the words, fetched by an index of words and then sorted.
     pub(crate) fn by_index(&self, backend: DbBackend) -> SelectStatement {
+        let key = match backend {
+            // Text, which is never the same as bytes; there nothing but the words has an index that would be taken.
+            DbBackend::Sqlite => Expr::col(sort_column(self.sort)),
+            _ => Expr::cust(unindexed(self.sort.key)),
+        };
         let mut query = Query::select();
         query
             .from(Entity)
             .cond_where(found_by_index(self.filter, backend))
-            .cond_where(Condition::all().add_option(self.place.clone()))
+            .cond_where(self.place(key))
             .order_by_expr(Expr::cust(unindexed(self.sort.key)), self.direction());
         self.page_of(&mut query)
+    }
+
+    /// Where the page begins, by what the list is sorted by.
+    fn place(&self, key: Expr) -> Condition {
+        Condition::all().add_option(self.after.clone().map(|last| beyond(key, self.sort, last)))
     }
 
     fn page_of(&self, query: &mut SelectStatement) -> SelectStatement {

@@ -13,10 +13,10 @@ use std::task::{Context, Poll};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// One thread reads for so many cores.
-const CORES_A_READER: usize = 4;
+const CORES_A_READER: usize = 2;
 
-/// The runtime of a module that mostly reads ([`crate::system::System::for_reads`]), if the system has threads to give. A read is little work
-/// and much waiting, and where more threads wait for such work it is handed from one to the other. It is the process's, and ends with it.
+/// The runtime of what many read together ([`crate::system::System::for_reads`]), if the system has threads to give. Where more threads wait for
+/// such work, which is small, it is handed from one to the other (ADR 22). It is the process's, and ends with it.
 pub(crate) fn of_reads() -> Option<&'static Handle> {
     static READERS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);

@@ -39,6 +39,8 @@ pub struct System {
     unfinished: TaskTracker,
     /// Where detached work runs: not on the thread of the request that began it, which may end first.
     runtime: tokio::runtime::Handle,
+    /// Whose the connections are, and where what many ask for is read.
+    home: tokio::runtime::Handle,
 }
 
 impl System {
@@ -49,14 +51,14 @@ impl System {
 
     /// With a clock and ids of the caller's choice. Call it on the runtime that is to run detached work.
     pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>) -> Self {
-        Self { clock, ids, unfinished: TaskTracker::new(), runtime: tokio::runtime::Handle::current() }
+        let runtime = tokio::runtime::Handle::current();
+        Self { clock, ids, unfinished: TaskTracker::new(), home: runtime.clone(), runtime }
     }
 
-    /// The same for a module that mostly reads: its detached work and its connections belong to a runtime of few threads, which on two cores
-    /// costs a read of one product a tenth less (`docs/PERFORMANCE.md`). What writes much would wait for its turn there.
+    /// The same for a module that mostly reads: its connections, and what many ask it for together, belong to a runtime of few threads (ADR 22).
     pub fn for_reads(&self) -> Self {
-        let runtime = crate::runtime::of_reads().unwrap_or(&self.runtime).clone();
-        Self { runtime, ..self.clone() }
+        let home = crate::runtime::of_reads().unwrap_or(&self.home).clone();
+        Self { home, ..self.clone() }
     }
 
     /// Now.
@@ -88,14 +90,14 @@ impl System {
         let _nobody_waits = self.unfinished.spawn_on(work, &self.runtime);
     }
 
-    /// Runs something on the runtime of the process that ends by itself when nobody needs it any more; shutdown does not wait for it.
+    /// Runs something, where connections are at home, that ends by itself when nobody needs it any more; shutdown does not wait for it.
     pub(crate) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let _nobody_waits = self.runtime.spawn(work);
+        let _nobody_waits = self.home.spawn(work);
     }
 
-    /// Polls a request's work inside of the runtime of the process, so that what it opens outlives the thread it runs on.
+    /// Polls work inside of the runtime where connections are at home, so that what it opens outlives the thread it runs on.
     pub fn inside<F: Future>(&self, work: F) -> crate::runtime::Inside<F> {
-        crate::runtime::inside(self.runtime.clone(), work)
+        crate::runtime::inside(self.home.clone(), work)
     }
 
     /// Makes the runtime of the process the current one of this thread, until the guard is dropped.
