@@ -88,8 +88,8 @@ pub(crate) async fn missing_indexes(conn: &impl ConnectionTrait) -> Result<Vec<S
     rows.iter().map(|row| row.try_get("", "name")).collect()
 }
 
-/// A filter for those who fetch what has some words, rather than walk the list. Nothing but the words may use an index: the databases would
-/// meet the few that have them with a whole category.
+/// A filter for those who fetch what has some words, rather than walk the list. Neither a category nor prices nor a place in the list may use an
+/// index: the databases would meet the few that have the words with a whole category.
 pub(crate) fn found_by_index(filter: &Filter, backend: DbBackend) -> Condition {
     if backend == DbBackend::Sqlite { found_by_fts5(filter) } else { found_by_gin(filter) }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every thread that serves HTTP has a runtime of its own, and a connection belongs to the runtime in which it was opened.
 //! Pools are shared by all threads, so a connection that one of them opened breaks for all others when that thread ends, which at
-//! a gentle stop they do one by one. Work that opens connections is therefore polled inside of the runtime of the process.
+//! a gentle stop they do one by one. Work that opens connections is therefore polled inside of a runtime that lasts as long as the process.
 
 use std::future::Future;
 use std::num::NonZero;
