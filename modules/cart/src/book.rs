@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use contracts::books::{BookError, CartBook, CartEntry};
 use kernel::Timestamp;
 use platform::db::Db;
+use platform::word::IsWord;
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
 };
@@ -42,7 +43,7 @@ impl CartBook for Book {
             .filter(checkouts::Column::Outcome.eq(checkouts::UNKNOWN))
             .into_query();
         let open = carts::Entity::find()
-            .filter(carts::Column::State.eq(carts::OPEN))
+            .filter(carts::Column::State.is_word(carts::OPEN))
             .filter(carts::Column::Id.in_subquery(tried));
         self.read(open.filter(behind(after)).order_by_asc(carts::Column::Id).limit(limit)).await
     }

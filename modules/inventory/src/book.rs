@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use contracts::books::{BookError, Pieces, ReservationEntry, StockBook};
 use kernel::Timestamp;
 use platform::db::Db;
+use platform::word::IsWord;
 use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
 
@@ -46,7 +47,7 @@ impl Book {
 impl StockBook for Book {
     async fn held(&self, after: Option<Uuid>, limit: u64) -> Result<Vec<ReservationEntry>, BookError> {
         let behind = Condition::all()
-            .add(reservations::Column::State.eq(State::Held.as_str()))
+            .add(reservations::Column::State.is_word(State::Held.as_str()))
             .add_option(after.map(|after| reservations::Column::Id.gt(after)));
         let held = reservations::Entity::find().filter(behind);
         self.read(held.order_by_asc(reservations::Column::Id).limit(limit)).await

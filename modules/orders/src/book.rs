@@ -8,6 +8,7 @@ use contracts::books::{BookError, OrderBook, OrderEntry, Pieces};
 use kernel::Timestamp;
 use platform::db::Db;
 use platform::idempotency;
+use platform::word::IsWord;
 use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
 
@@ -61,7 +62,7 @@ impl OrderBook for Book {
         let open: Vec<Uuid> = idempotency::Entity::find()
             .select_only()
             .column(idempotency::Column::ResourceId)
-            .filter(idempotency::Column::State.eq("open"))
+            .filter(idempotency::Column::State.is_word("open"))
             .filter(idempotency::Column::ResourceId.is_in(these()))
             .into_tuple()
             .all(conn)

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use contracts::books::{BookError, PaymentBook, PaymentEntry};
 use kernel::Timestamp;
 use platform::db::Db;
+use platform::word::IsWord;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ impl Book {
         let moving: Vec<Uuid> = attempts::Entity::find()
             .select_only()
             .column(attempts::Column::PaymentId)
-            .filter(attempts::Column::State.eq(attempts::OPEN))
+            .filter(attempts::Column::State.is_word(attempts::OPEN))
             .filter(attempts::Column::PaymentId.is_in(rows.iter().map(|row| row.id)))
             .into_tuple()
             .all(self.db.reader())

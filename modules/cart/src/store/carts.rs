@@ -3,6 +3,7 @@
 use kernel::{CartId, OrderId, Timestamp, UserId};
 use platform::batch::{Batch, Place};
 use platform::cells::Cells;
+use platform::word::IsWord;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait, Related, RelationDef, RelationTrait,
@@ -85,7 +86,7 @@ pub(crate) async fn open_of(
     customer: UserId,
     purpose: For,
 ) -> Result<Option<Model>, DbErr> {
-    let query = Entity::find().filter(Column::UserId.eq(customer.uuid())).filter(Column::State.eq(OPEN));
+    let query = Entity::find().filter(Column::UserId.eq(customer.uuid())).filter(Column::State.is_word(OPEN));
     one(conn, query, purpose).await
 }
 
@@ -100,7 +101,7 @@ pub(crate) async fn open_with_lines(
         .column(cart_lines::Column::Quantity)
         .column(cart_lines::Column::AddedAtMs)
         .filter(Column::UserId.eq(customer.uuid()))
-        .filter(Column::State.eq(OPEN));
+        .filter(Column::State.is_word(OPEN));
     let rows = conn.query_all(&query.into_query()).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let row = read(first)?;
@@ -194,7 +195,7 @@ fn bumping(id: Uuid, version: i64, now: Timestamp) -> UpdateMany<Entity> {
         .col_expr(Column::TouchedAtMs, Expr::value(now.ms()))
         .filter(Column::Id.eq(id))
         .filter(Column::Version.eq(version))
-        .filter(Column::State.eq(OPEN))
+        .filter(Column::State.is_word(OPEN))
 }
 
 /// How a cart ends.
@@ -224,7 +225,7 @@ pub(crate) async fn close(
         .col_expr(Column::TouchedAtMs, Expr::value(now.ms()))
         .col_expr(Column::ClosedAtMs, Expr::value(Some(now.ms())))
         .filter(Column::Id.eq(id))
-        .filter(Column::State.eq(OPEN))
+        .filter(Column::State.is_word(OPEN))
         .exec(conn)
         .await?;
     Ok(closed.rows_affected == 1)

@@ -2,6 +2,7 @@
 
 use kernel::{OrderId, ReservationId, Timestamp};
 use platform::batch::{Batch, Place};
+use platform::word::IsWord;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -102,7 +103,7 @@ pub(crate) async fn end(
         .col_expr(Column::State, Expr::value(state.as_str()))
         .col_expr(Column::EndedAtMs, Expr::value(Some(now.ms())))
         .filter(Column::Id.eq(id.uuid()))
-        .filter(Column::State.eq(HELD))
+        .filter(Column::State.is_word(HELD))
         .exec(conn)
         .await?;
     Ok(ended.rows_affected == 1)

@@ -3,6 +3,7 @@
 use kernel::{Cursor, CursorError, Limit, Page, Timestamp, UserId};
 use platform::batch::Batch;
 use platform::key_list::padded;
+use platform::word::IsWord;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -75,7 +76,7 @@ pub(crate) async fn due(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::Status.eq(QUEUED))
+        .filter(Column::Status.is_word(QUEUED))
         .filter(Column::NextAttemptAtMs.lte(now.ms()))
         .order_by_asc(Column::NextAttemptAtMs)
         .limit(limit)
@@ -94,7 +95,7 @@ pub(crate) async fn claim(
         .col_expr(Column::NextAttemptAtMs, Expr::value(lease_until.ms()))
         .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
         .filter(Column::Id.is_in(padded(ids)))
-        .filter(Column::Status.eq(QUEUED))
+        .filter(Column::Status.is_word(QUEUED))
         .filter(Column::NextAttemptAtMs.lte(now.ms()))
         .exec_with_returning(conn)
         .await
@@ -109,7 +110,7 @@ pub(crate) async fn renew(
     Entity::update_many()
         .col_expr(Column::NextAttemptAtMs, Expr::value(lease_until.ms()))
         .filter(Column::Id.is_in(padded(ids)))
-        .filter(Column::Status.eq(QUEUED))
+        .filter(Column::Status.is_word(QUEUED))
         .filter(Column::NextAttemptAtMs.lt(lease_until.ms()))
         .exec(conn)
         .await
@@ -125,7 +126,7 @@ pub(crate) async fn mark_sent(
         .col_expr(Column::Status, Expr::value(SENT))
         .col_expr(Column::SentAtMs, Expr::value(Some(at.ms())))
         .filter(Column::Id.is_in(padded(ids)))
-        .filter(Column::Status.eq(QUEUED))
+        .filter(Column::Status.is_word(QUEUED))
         .exec(conn)
         .await
         .map(|_| ())
@@ -143,7 +144,7 @@ pub(crate) async fn mark_failure(
         .col_expr(Column::Status, Expr::value(status))
         .col_expr(Column::LastError, Expr::value(Some(error)))
         .filter(Column::Id.eq(id))
-        .filter(Column::Status.eq(QUEUED));
+        .filter(Column::Status.is_word(QUEUED));
     if let Some(at) = next_attempt_at {
         update = update.col_expr(Column::NextAttemptAtMs, Expr::value(at.ms()));
     }
@@ -168,7 +169,7 @@ pub(crate) async fn waiting_since(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::Status.eq(QUEUED))
+        .filter(Column::Status.is_word(QUEUED))
         .filter(Column::CreatedAtMs.lt(before.ms()))
         .limit(limit)
         .all(conn)

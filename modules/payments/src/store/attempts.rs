@@ -2,6 +2,7 @@
 
 use kernel::{PaymentId, Timestamp};
 use platform::batch::{Batch, Place};
+use platform::word::IsWord;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
@@ -95,7 +96,7 @@ pub(crate) async fn open_by_provider_key(
     conn: &impl ConnectionTrait,
     provider_key: &str,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find().filter(Column::ProviderKey.eq(provider_key)).filter(Column::State.eq(OPEN)).one(conn).await
+    Entity::find().filter(Column::ProviderKey.eq(provider_key)).filter(Column::State.is_word(OPEN)).one(conn).await
 }
 
 pub(crate) async fn by_provider_keys(
@@ -112,7 +113,7 @@ pub(crate) async fn hold_is_moving(
 ) -> Result<bool, DbErr> {
     let open = Entity::find()
         .filter(Column::PaymentId.eq(payment_id.uuid()))
-        .filter(Column::State.eq(OPEN))
+        .filter(Column::State.is_word(OPEN))
         .filter(Column::Kind.ne(Movement::Refund.as_str()))
         .count(conn)
         .await?;
@@ -135,7 +136,7 @@ pub(crate) async fn left_behind(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::State.eq(OPEN))
+        .filter(Column::State.is_word(OPEN))
         .filter(Column::LeaseUntilMs.lte(lease_ended.ms()))
         .order_by_asc(Column::LeaseUntilMs)
         .limit(limit)
@@ -149,7 +150,7 @@ pub(crate) async fn succeeded_after(
     after: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut query = Entity::find().filter(Column::State.eq(SUCCEEDED)).order_by_asc(Column::Id).limit(limit);
+    let mut query = Entity::find().filter(Column::State.is_word(SUCCEEDED)).order_by_asc(Column::Id).limit(limit);
     if let Some(after) = after {
         query = query.filter(Column::Id.gt(after));
     }
@@ -165,7 +166,7 @@ pub(crate) async fn lease(
     let leased = Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
         .filter(Column::Id.eq(seen.id))
-        .filter(Column::State.eq(OPEN))
+        .filter(Column::State.is_word(OPEN))
         .filter(Column::LeaseUntilMs.eq(seen.lease_until_ms))
         .exec(conn)
         .await?;
@@ -181,7 +182,7 @@ pub(crate) async fn renew(
     Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
         .filter(Column::Id.eq(id))
-        .filter(Column::State.eq(OPEN))
+        .filter(Column::State.is_word(OPEN))
         .exec(conn)
         .await
         .map(|_| ())
@@ -212,5 +213,5 @@ fn ending(id: Uuid, failure: Option<&str>, now: Timestamp) -> UpdateMany<Entity>
         .col_expr(Column::Token, Expr::value(None::<String>))
         .col_expr(Column::EndedAtMs, Expr::value(Some(now.ms())))
         .filter(Column::Id.eq(id))
-        .filter(Column::State.eq(OPEN))
+        .filter(Column::State.is_word(OPEN))
 }

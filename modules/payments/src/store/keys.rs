@@ -5,6 +5,7 @@ use platform::batch::Batch;
 use platform::idempotency::{Column, Entity, IdempotencyError, Model};
 pub(crate) use platform::idempotency::{hold, let_go, withdraw_in as withdraw};
 use platform::lease;
+use platform::word::IsWord;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
@@ -41,7 +42,7 @@ fn completing(resource_id: Uuid, outcome: &impl Serialize) -> Result<UpdateMany<
         .col_expr(Column::State, Expr::value("done"))
         .col_expr(Column::Outcome, Expr::value(Some(outcome)))
         .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.eq("open")))
+        .filter(Column::State.is_word("open")))
 }
 
 /// Open keys that stand for nothing but themselves (see `domain::intent::key_is_alone`) and that nobody is expected to go on with.
@@ -51,7 +52,7 @@ pub(crate) async fn alone(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::State.eq("open"))
+        .filter(Column::State.is_word("open"))
         .filter(Column::LeaseUntilMs.lte(lease::left_behind(now).ms()))
         .filter(Column::Route.starts_with("POST /payments"))
         .filter(Expr::cust(
@@ -78,7 +79,7 @@ pub(crate) async fn withdraw_unheld(
 ) -> Result<(), DbErr> {
     Entity::delete_many()
         .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.eq("open"))
+        .filter(Column::State.is_word("open"))
         .filter(Column::LeaseUntilMs.eq(seen_lease_until_ms))
         .exec(conn)
         .await

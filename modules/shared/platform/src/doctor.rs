@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::db::Db;
 use crate::module::{AnyError, Check, MAX_VIOLATIONS};
+use crate::word::IsWord;
 use crate::{idempotency, outbox};
 
 /// An event that waits longer than this has been forgotten, or its handlers fail.
@@ -248,7 +249,7 @@ pub async fn plumbing(db: &Db) -> Result<Vec<Check>, DbErr> {
         .all(db.reader())
         .await?;
     let stuck = idempotency::Entity::find()
-        .filter(idempotency::Column::State.eq("open"))
+        .filter(idempotency::Column::State.is_word("open"))
         .filter(idempotency::Column::CreatedAtMs.lt(now.minus(SAGA_BOUND).ms()))
         .limit(MAX_VIOLATIONS)
         .all(db.reader())

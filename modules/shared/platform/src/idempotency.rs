@@ -27,6 +27,7 @@ use crate::db::{Db, Tx};
 use crate::group_commit::Shape;
 use crate::lease::{self, LEASE};
 use crate::problem::{Problem, codes};
+use crate::word::IsWord;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "idempotency_keys")]
@@ -217,7 +218,7 @@ async fn take_over(db: &Db, request: &KeyedRequest, row: &Model) -> Result<Optio
     let taken = Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(lease_until_ms))
         .filter(in_scope(request))
-        .filter(Column::State.eq("open"))
+        .filter(Column::State.is_word("open"))
         .filter(Column::LeaseUntilMs.eq(row.lease_until_ms))
         .exec(db.writer())
         .await?;
@@ -234,7 +235,7 @@ async fn renew(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<(),
     Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(db.system().now().plus(LEASE).ms()))
         .filter(in_scope(request))
-        .filter(Column::State.eq("open"))
+        .filter(Column::State.is_word("open"))
         .filter(Column::ResourceId.eq(resource_id))
         .exec(db.writer())
         .await
@@ -294,7 +295,7 @@ impl Ticket {
             .col_expr(Column::State, Expr::value("done"))
             .col_expr(Column::Outcome, Expr::value(Some(outcome)))
             .filter(in_scope(request))
-            .filter(Column::State.eq("open"))
+            .filter(Column::State.is_word("open"))
             .filter(Column::ResourceId.eq(self.resource_id));
         let place = batch.update(update.into_query());
         Ok(Some(batch.must(place)))
@@ -319,7 +320,7 @@ pub async fn withdraw(db: &Db, resource_id: Uuid) -> Result<bool, DbErr> {
 pub async fn withdraw_in(conn: &impl ConnectionTrait, resource_id: Uuid) -> Result<bool, DbErr> {
     let deleted = Entity::delete_many()
         .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.eq("open"))
+        .filter(Column::State.is_word("open"))
         .exec(conn)
         .await?;
     Ok(deleted.rows_affected == 1)
@@ -353,7 +354,7 @@ fn lease_of(resource_id: Uuid, lease_until: Timestamp) -> UpdateMany<Entity> {
     Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
         .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.eq("open"))
+        .filter(Column::State.is_word("open"))
 }
 
 /// Takes over what a crash left behind, for a worker: it does not wait. `None` if somebody else was faster.
@@ -370,7 +371,7 @@ pub async fn take_over_stale(db: &Db, row: &Model) -> Result<Option<Ticket>, DbE
 /// The open keys of a route that nobody is expected to go on with ([`lease::left_behind`]): work that a crash left behind.
 pub async fn stale(db: &Db, route_prefix: &str, limit: u64) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::State.eq("open"))
+        .filter(Column::State.is_word("open"))
         .filter(Column::LeaseUntilMs.lte(lease::left_behind(db.system().now()).ms()))
         .filter(Column::Route.starts_with(route_prefix))
         .order_by_asc(Column::LeaseUntilMs)
@@ -398,7 +399,7 @@ pub(crate) async fn purge(db: &Db) -> Result<(), DbErr> {
     let old: Vec<Uuid> = Entity::find()
         .select_only()
         .column(Column::ResourceId)
-        .filter(Column::State.eq("done"))
+        .filter(Column::State.is_word("done"))
         .filter(Column::CreatedAtMs.lt(before_ms))
         .limit(2_000)
         .into_tuple()

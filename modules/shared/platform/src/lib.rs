@@ -36,3 +36,4 @@ pub mod shared_cache;
 pub mod shared_store;
 pub mod system;
 pub mod trace;
+pub mod word;
