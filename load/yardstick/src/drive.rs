@@ -1,13 +1,14 @@
 //! Drives a shop with a mix of requests.
 //!
 //! Without a rate each connection asks again as soon as it is answered: that finds the highest rate. With one, requests have
-//! appointments, so many a second over all connections, whether the shop keeps up or not; the time of a request counts from its
-//! appointment. A driver that waits for a slow answer before it asks again would leave out just the requests that would have
-//! waited ("coordinated omission"), and call the shop fast.
+//! appointments, so many a second, whether the shop keeps up or not; each is kept by the next connection that is free, and the time
+//! of a request counts from its appointment. A driver that waits for a slow answer before it asks again would leave out just the
+//! requests that would have waited ("coordinated omission"), and call the shop fast.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -136,6 +137,7 @@ impl Drive {
         let began = Instant::now();
         let counted_from = began + Duration::from_secs(self.warm_up);
         let until = counted_from + Duration::from_secs(self.seconds);
+        let appointments = self.rate.map(|rate| Arc::new(Appointments::new(began, rate)));
         let mut connections = JoinSet::new();
         for number in 0..self.connections {
             // Each connection has customers of its own, so that nobody waits for themselves.
@@ -156,7 +158,9 @@ impl Drive {
                 unpaid: VecDeque::new(),
                 random: StdRng::seed_from_u64(u64::from(number)),
             };
-            connections.spawn(async move { shopper.shop(began, counted_from, until).await });
+            let appointments = appointments.clone();
+            connections
+                .spawn(async move { shopper.shop(appointments.as_deref(), counted_from, until).await });
         }
         let mut seen = Seen::default();
         while let Some(of_one) = connections.join_next().await {
@@ -180,6 +184,26 @@ impl Drive {
     }
 }
 
+/// When requests are due, whoever makes them: not each connection's own, or a look at a product would wait for the payment before it on the
+/// same connection, while others have nothing to do.
+struct Appointments {
+    began: Instant,
+    apart: Duration,
+    made: AtomicU32,
+}
+
+impl Appointments {
+    fn new(began: Instant, rate: u32) -> Self {
+        let apart = Duration::from_secs(1) / rate.max(1);
+        Self { began, apart, made: AtomicU32::new(0) }
+    }
+
+    /// The next one, for one connection.
+    fn next(&self) -> Instant {
+        self.began + self.apart * self.made.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
 /// One connection with its customers.
 struct Shopper {
     client: Client,
@@ -194,19 +218,16 @@ struct Shopper {
 }
 
 impl Shopper {
-    async fn shop(&mut self, began: Instant, counted_from: Instant, until: Instant) -> Seen {
+    async fn shop(
+        &mut self,
+        appointments: Option<&Appointments>,
+        counted_from: Instant,
+        until: Instant,
+    ) -> Seen {
         let mut seen = Seen::default();
-        let pause = self.drive.rate.map(|rate| {
-            Duration::from_secs(1).mul_f64(f64::from(self.drive.connections) / f64::from(rate.max(1)))
-        });
-        // Spread over the first pause, so that not all connections ask at once.
-        let share = f64::from(self.number) / f64::from(self.drive.connections.max(1));
-        let mut appointment = began + pause.unwrap_or_default().mul_f64(share);
         loop {
-            match pause {
-                Some(_) => sleep_until(appointment).await,
-                None => appointment = Instant::now(),
-            }
+            let appointment = appointments.map_or_else(Instant::now, Appointments::next);
+            sleep_until(appointment.min(until)).await;
             if appointment >= until {
                 return seen;
             }
@@ -219,7 +240,6 @@ impl Shopper {
                 seen.all.add(time);
                 seen.by_kind.entry(kind).or_default().add(time);
             }
-            appointment += pause.unwrap_or_default();
         }
     }
 
@@ -307,6 +327,14 @@ impl Shopper {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn appointments_are_evenly_apart_and_each_is_kept_once() {
+        let began = Instant::now();
+        let appointments = Appointments::new(began, 4);
+        let kept: Vec<_> = (0..5).map(|_| (appointments.next() - began).as_millis()).collect();
+        assert_eq!(kept, [0, 250, 500, 750, 1_000]);
+    }
 
     #[test]
     fn a_mix_is_kinds_with_shares() {

@@ -96,7 +96,11 @@ pub(crate) async fn open_by_provider_key(
     conn: &impl ConnectionTrait,
     provider_key: &str,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find().filter(Column::ProviderKey.eq(provider_key)).filter(Column::State.is_word(OPEN)).one(conn).await
+    Entity::find()
+        .filter(Column::ProviderKey.eq(provider_key))
+        .filter(Column::State.is_word(OPEN))
+        .one(conn)
+        .await
 }
 
 pub(crate) async fn by_provider_keys(
@@ -150,7 +154,8 @@ pub(crate) async fn succeeded_after(
     after: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut query = Entity::find().filter(Column::State.is_word(SUCCEEDED)).order_by_asc(Column::Id).limit(limit);
+    let mut query =
+        Entity::find().filter(Column::State.is_word(SUCCEEDED)).order_by_asc(Column::Id).limit(limit);
     if let Some(after) = after {
         query = query.filter(Column::Id.gt(after));
     }

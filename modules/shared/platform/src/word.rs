@@ -27,7 +27,11 @@ mod tests {
     fn a_word_is_part_of_the_statement_and_no_parameter() {
         for backend in [DbBackend::Postgres, DbBackend::Sqlite] {
             let statement = Entity::find().filter(Column::State.is_word("open")).build(backend);
-            assert!(statement.sql.ends_with(r#"WHERE "idempotency_keys"."state" = 'open'"#), "{}", statement.sql);
+            assert!(
+                statement.sql.ends_with(r#"WHERE "idempotency_keys"."state" = 'open'"#),
+                "{}",
+                statement.sql
+            );
             assert!(statement.values.is_none_or(|values| values.0.is_empty()));
         }
     }
