@@ -1,8 +1,8 @@
 //! Words of our own in the text of a statement, such as the name of a state.
 //!
-//! An index of the rows in one state (`... WHERE state = 'open'`) is only used where the statement itself says that state: of a parameter
-//! the server does not know it until it plans the statement again for just that value, so PostgreSQL plans it each time it is asked, and
-//! SQLite, which plans once, reads the table.
+//! An index of the rows in one state (`... WHERE state = 'open'`) fits a plan for every value of a parameter in no case, and one for just this value
+//! well. So PostgreSQL, which compares the two, plans such a statement anew each time it is asked
+//! (<https://www.postgresql.org/docs/current/sql-prepare.html>, notes), and SQLite prepares it again when the value is bound.
 
 use sea_orm::ColumnTrait;
 use sea_orm::sea_query::{Expr, ExprTrait};
