@@ -226,8 +226,14 @@ impl Shopper {
     ) -> Seen {
         let mut seen = Seen::default();
         loop {
-            let appointment = appointments.map_or_else(Instant::now, Appointments::next);
-            sleep_until(appointment.min(until)).await;
+            let appointment = match appointments {
+                Some(appointments) => {
+                    let next = appointments.next();
+                    sleep_until(next.min(until)).await;
+                    next
+                }
+                None => Instant::now(),
+            };
             if appointment >= until {
                 return seen;
             }

@@ -62,7 +62,7 @@ impl OrderBook for Book {
         let open: Vec<Uuid> = idempotency::Entity::find()
             .select_only()
             .column(idempotency::Column::ResourceId)
-            .filter(idempotency::Column::State.is_word("open"))
+            .filter(idempotency::Column::State.is_word(idempotency::OPEN))
             .filter(idempotency::Column::ResourceId.is_in(these()))
             .into_tuple()
             .all(conn)

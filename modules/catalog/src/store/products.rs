@@ -698,7 +698,9 @@ mod tests {
             {
                 let filter = Filter { words: Words::parse("brass lamp").unwrap(), ..filter(category) };
                 let asked = Asked { filter: &filter, sort, after: None, limit: 21, offset: 0 };
-                let walked = explained(&bench, DbBackend::Sqlite.build(&asked.at_the_beginning(100))).await;
+                let walked =
+                    explained(&bench, DbBackend::Sqlite.build(&asked.at_the_beginning(search::FIRST_LOOK)))
+                        .await;
                 let index = if category.is_some() { "products_of_category_by_" } else { "products_by_" };
                 assert!(walked.contains(index), "{sort:?} {category:?}: {walked}");
                 if category.is_some() {

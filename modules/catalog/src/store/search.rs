@@ -24,10 +24,10 @@ use crate::store::products::{
 };
 
 /// How many rows of a list are looked at first: some 60 microseconds of PostgreSQL in a large shop, which every search for a rare word pays.
-const FIRST_LOOK: u64 = 50;
+pub(crate) const FIRST_LOOK: u64 = 50;
 /// How many if the words are [`PROMISING`], or before the page: fetching all that have them takes longer than these from some ten thousand on.
 const LONG_LOOK: u64 = 5_000;
-/// So many among the first rows, and the words are not rare.
+/// So many among the first rows, and the words may be common. A long look in vain takes some milliseconds, and fetching what is common a hundred.
 const PROMISING: usize = 1;
 
 /// Which rows of a list make a page.
@@ -60,8 +60,10 @@ pub(crate) async fn page(conn: &impl ConnectionTrait, asked: &Asked<'_>) -> Resu
     let backend = conn.get_database_backend();
     let rows_of = async |query: SelectStatement| conn.query_all_raw(backend.build(&query)).await;
     let is_full = |rows: &[QueryResult]| u64::try_from(rows.len()).is_ok_and(|found| found >= asked.limit);
-    let mut rows = rows_of(asked.at_the_beginning(FIRST_LOOK)).await?;
-    if !is_full(&rows) && asked.is_a_part() && !asked.is_longer_than(conn, FIRST_LOOK).await? {
+    // A page of more could not be filled by fewer.
+    let first_look = FIRST_LOOK.max(asked.limit);
+    let mut rows = rows_of(asked.at_the_beginning(first_look)).await?;
+    if !is_full(&rows) && asked.is_a_part() && !asked.is_longer_than(conn, first_look).await? {
         // That was the whole list.
         return Ok(Rows { rows, by_index: false });
     }

@@ -8,6 +8,7 @@ use kernel::{
 };
 use platform::batch::{Batch, Place};
 use platform::cells::Cells;
+use platform::word::IsWord;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter, Json,
     PrimaryKeyTrait,
@@ -374,8 +375,6 @@ pub(crate) async fn by_numbers(conn: &impl ConnectionTrait, numbers: &[String]) 
     Entity::find().filter(Column::Number.is_in(numbers)).all(conn).await
 }
 
-// The conditions of the partial indexes stand as literals: with bound values no planner could use the index.
-
 /// Pending orders whose payment window has passed, the longest overdue first.
 pub(crate) async fn overdue(
     conn: &impl ConnectionTrait,
@@ -383,7 +382,8 @@ pub(crate) async fn overdue(
     limit: u64,
 ) -> Result<Vec<OrderId>, DbErr> {
     let overdue = Entity::find()
-        .filter(Expr::cust("status = 'pending' AND payment_status = 'unpaid'"))
+        .filter(Column::Status.is_word("pending"))
+        .filter(Column::PaymentStatus.is_word("unpaid"))
         .filter(Column::PaymentDueAtMs.lte(now.ms()))
         .order_by_asc(Column::PaymentDueAtMs);
     ids(conn, overdue, limit).await
@@ -432,7 +432,7 @@ pub(crate) async fn being_paid_since(
     limit: u64,
 ) -> Result<Vec<OrderId>, DbErr> {
     let stuck = Entity::find()
-        .filter(Expr::cust("payment_status = 'in_progress'"))
+        .filter(Column::PaymentStatus.is_word("in_progress"))
         .filter(Column::PaymentBegunAtMs.lte(before.ms()))
         .order_by_asc(Column::PaymentBegunAtMs);
     ids(conn, stuck, limit).await

@@ -2,7 +2,7 @@
 //! ticket for it.
 
 use platform::batch::Batch;
-use platform::idempotency::{Column, Entity, IdempotencyError, Model};
+use platform::idempotency::{Column, DONE, Entity, IdempotencyError, Model, OPEN};
 pub(crate) use platform::idempotency::{hold, let_go, withdraw_in as withdraw};
 use platform::lease;
 use platform::word::IsWord;
@@ -39,10 +39,10 @@ pub(crate) fn complete_in(
 fn completing(resource_id: Uuid, outcome: &impl Serialize) -> Result<UpdateMany<Entity>, IdempotencyError> {
     let outcome = serde_json::to_value(outcome)?;
     Ok(Entity::update_many()
-        .col_expr(Column::State, Expr::value("done"))
+        .col_expr(Column::State, Expr::value(DONE))
         .col_expr(Column::Outcome, Expr::value(Some(outcome)))
         .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.is_word("open")))
+        .filter(Column::State.is_word(OPEN)))
 }
 
 /// Open keys that stand for nothing but themselves (see `domain::intent::key_is_alone`) and that nobody is expected to go on with.
@@ -52,7 +52,7 @@ pub(crate) async fn alone(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::State.is_word("open"))
+        .filter(Column::State.is_word(OPEN))
         .filter(Column::LeaseUntilMs.lte(lease::left_behind(now).ms()))
         .filter(Column::Route.starts_with("POST /payments"))
         .filter(Expr::cust(
@@ -79,7 +79,7 @@ pub(crate) async fn withdraw_unheld(
 ) -> Result<(), DbErr> {
     Entity::delete_many()
         .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.is_word("open"))
+        .filter(Column::State.is_word(OPEN))
         .filter(Column::LeaseUntilMs.eq(seen_lease_until_ms))
         .exec(conn)
         .await

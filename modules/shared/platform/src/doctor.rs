@@ -249,7 +249,7 @@ pub async fn plumbing(db: &Db) -> Result<Vec<Check>, DbErr> {
         .all(db.reader())
         .await?;
     let stuck = idempotency::Entity::find()
-        .filter(idempotency::Column::State.is_word("open"))
+        .filter(idempotency::Column::State.is_word(idempotency::OPEN))
         .filter(idempotency::Column::CreatedAtMs.lt(now.minus(SAGA_BOUND).ms()))
         .limit(MAX_VIOLATIONS)
         .all(db.reader())

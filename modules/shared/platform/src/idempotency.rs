@@ -55,6 +55,11 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+/// The state of a key whose request is under way, or was left behind.
+pub const OPEN: &str = "open";
+/// The state of a key that has its outcome.
+pub const DONE: &str = "done";
+
 /// How long a second request waits for the first: longer than a lease, so that it takes over from one that died.
 pub const WAIT: Duration = Duration::from_secs(10);
 /// How long an outcome is remembered.
@@ -187,7 +192,7 @@ async fn open(
         route: Set(request.route.clone()),
         idempotency_key: Set(request.key.clone()),
         request_hash: Set(request.request_hash.clone()),
-        state: Set("open".to_owned()),
+        state: Set(OPEN.to_owned()),
         resource_id: Set(resource_id),
         outcome: Set(None),
         created_at_ms: Set(now.ms()),
@@ -218,7 +223,7 @@ async fn take_over(db: &Db, request: &KeyedRequest, row: &Model) -> Result<Optio
     let taken = Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(lease_until_ms))
         .filter(in_scope(request))
-        .filter(Column::State.is_word("open"))
+        .filter(Column::State.is_word(OPEN))
         .filter(Column::LeaseUntilMs.eq(row.lease_until_ms))
         .exec(db.writer())
         .await?;
@@ -235,7 +240,7 @@ async fn renew(db: &Db, request: &KeyedRequest, resource_id: Uuid) -> Result<(),
     Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(db.system().now().plus(LEASE).ms()))
         .filter(in_scope(request))
-        .filter(Column::State.is_word("open"))
+        .filter(Column::State.is_word(OPEN))
         .filter(Column::ResourceId.eq(resource_id))
         .exec(db.writer())
         .await
@@ -292,10 +297,10 @@ impl Ticket {
         };
         let outcome = serde_json::to_value(outcome)?;
         let update = Entity::update_many()
-            .col_expr(Column::State, Expr::value("done"))
+            .col_expr(Column::State, Expr::value(DONE))
             .col_expr(Column::Outcome, Expr::value(Some(outcome)))
             .filter(in_scope(request))
-            .filter(Column::State.is_word("open"))
+            .filter(Column::State.is_word(OPEN))
             .filter(Column::ResourceId.eq(self.resource_id));
         let place = batch.update(update.into_query());
         Ok(Some(batch.must(place)))
@@ -320,7 +325,7 @@ pub async fn withdraw(db: &Db, resource_id: Uuid) -> Result<bool, DbErr> {
 pub async fn withdraw_in(conn: &impl ConnectionTrait, resource_id: Uuid) -> Result<bool, DbErr> {
     let deleted = Entity::delete_many()
         .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.is_word("open"))
+        .filter(Column::State.is_word(OPEN))
         .exec(conn)
         .await?;
     Ok(deleted.rows_affected == 1)
@@ -354,7 +359,7 @@ fn lease_of(resource_id: Uuid, lease_until: Timestamp) -> UpdateMany<Entity> {
     Entity::update_many()
         .col_expr(Column::LeaseUntilMs, Expr::value(lease_until.ms()))
         .filter(Column::ResourceId.eq(resource_id))
-        .filter(Column::State.is_word("open"))
+        .filter(Column::State.is_word(OPEN))
 }
 
 /// Takes over what a crash left behind, for a worker: it does not wait. `None` if somebody else was faster.
@@ -371,7 +376,7 @@ pub async fn take_over_stale(db: &Db, row: &Model) -> Result<Option<Ticket>, DbE
 /// The open keys of a route that nobody is expected to go on with ([`lease::left_behind`]): work that a crash left behind.
 pub async fn stale(db: &Db, route_prefix: &str, limit: u64) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::State.is_word("open"))
+        .filter(Column::State.is_word(OPEN))
         .filter(Column::LeaseUntilMs.lte(lease::left_behind(db.system().now()).ms()))
         .filter(Column::Route.starts_with(route_prefix))
         .order_by_asc(Column::LeaseUntilMs)
@@ -399,7 +404,7 @@ pub(crate) async fn purge(db: &Db) -> Result<(), DbErr> {
     let old: Vec<Uuid> = Entity::find()
         .select_only()
         .column(Column::ResourceId)
-        .filter(Column::State.is_word("done"))
+        .filter(Column::State.is_word(DONE))
         .filter(Column::CreatedAtMs.lt(before_ms))
         .limit(2_000)
         .into_tuple()

@@ -1,8 +1,8 @@
 //! Words of our own in the text of a statement, such as the name of a state.
 //!
-//! An index of the rows in one state (`... WHERE state = 'open'`) fits a plan for every value of a parameter in no case, and one for just this value
-//! well. So PostgreSQL, which compares the two, plans such a statement anew each time it is asked
-//! (<https://www.postgresql.org/docs/current/sql-prepare.html>, notes), and SQLite prepares it again when the value is bound.
+//! No plan for all values of a parameter can use an index of the rows in one state (`... WHERE state = 'open'`); one for just this value can, and
+//! looks cheaper. So PostgreSQL plans such a statement anew each time (<https://www.postgresql.org/docs/current/sql-prepare.html>, notes), and
+//! SQLite prepares it again when the value is bound.
 
 use sea_orm::ColumnTrait;
 use sea_orm::sea_query::{Expr, ExprTrait};
