@@ -61,7 +61,7 @@ pub(crate) async fn page(conn: &impl ConnectionTrait, asked: &Asked<'_>) -> Resu
     let rows_of = async |query: SelectStatement| conn.query_all_raw(backend.build(&query)).await;
     let is_full = |rows: &[QueryResult]| u64::try_from(rows.len()).is_ok_and(|found| found >= asked.limit);
     // A page of more could not be filled by fewer.
-    let first_look = FIRST_LOOK.max(asked.limit);
+    let first_look = Ord::max(FIRST_LOOK, asked.limit);
     let mut rows = rows_of(asked.at_the_beginning(first_look)).await?;
     if !is_full(&rows) && asked.is_a_part() && !asked.is_longer_than(conn, first_look).await? {
         // That was the whole list.
