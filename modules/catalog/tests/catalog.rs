@@ -408,7 +408,7 @@ testkit::on_every_database! {
         assert_eq!((skus(&dear), &dear["pagination"]["total"]), (vec!["A-3".to_owned()], &json!(1)));
     }
 
-    /// The walks through the list, fifty rows of it and then more, and the indexes of words and numbers must give the same pages: some words are
+    /// The walks through the list, a hundred rows of it and then more, and the indexes of words and numbers must give the same pages: some words are
     /// found on the first rows, some promise more than they keep, some are only beyond.
     async fn a_search_gives_the_same_pages_whichever_way_it_goes(engine: Engine) {
         let shop = Shop::open(engine).await;

@@ -23,12 +23,13 @@ use crate::store::products::{
     with_words,
 };
 
-/// How many rows of a list are looked at first: some 60 microseconds of PostgreSQL in a large shop, which every search for a rare word pays.
-pub(crate) const FIRST_LOOK: u64 = 50;
+/// How many rows of a list are looked at first: a tenth of a millisecond of PostgreSQL, which every search for a rare word pays.
+pub(crate) const FIRST_LOOK: u64 = 100;
 /// How many if the words are [`PROMISING`], or before the page: fetching all that have them takes longer than these from some ten thousand on.
 const LONG_LOOK: u64 = 5_000;
-/// So many among the first rows, and the words may be common. A long look in vain takes some milliseconds, and fetching what is common a hundred.
-const PROMISING: usize = 1;
+/// So many among the first rows, and the words are not rare. One may be chance: if that were enough, long looks in vain would make searches for what one
+/// of a thousand products has a third dearer.
+const PROMISING: usize = 2;
 
 /// Which rows of a list make a page.
 pub(crate) struct Asked<'a> {
